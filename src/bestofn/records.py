@@ -186,7 +186,7 @@ class SamplingParams:
     capture: tuple[int, ...] | None = None
     top_logprobs: int = 0
 
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "strict": False}
 
 
 def trajectory_id(problem_id: str, index: int) -> str:

@@ -1,0 +1,83 @@
+"""One table: the exact expectation of every selector over the k-subsets of a problem's trajectories.
+
+Each entry states the rule of the selector of the same name (`selectors/scored.py`, `selectors/voting.py`) as an
+estimator: what wins, what abstains, and that ties, which the selector breaks by index, share the credit. `oracle` is
+pass@k, the bound of all selectors; it needs verdicts, so it exists here only and cannot be served.
+
+This module does not know runs, tables or intervals.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bestofn.errors import ConfigError
+from bestofn.evaluation.outcomes import Outcomes
+from bestofn.metrics.estimators import Curve, best_of_k, majority_at_k
+from bestofn.selectors.scored import is_measured_in_tokens
+from bestofn.verifiers.equivalence import Clusterer
+
+Estimator: TypeAlias = Callable[[Outcomes, Sequence[int]], Curve]
+
+SCORE_PREFIX = "score:"
+NAMES = ("first", "random", "majority", "longest", "shortest", "oracle")
+"""Every selector that a run can be compared by, beside `score:NAME` for its stored scores."""
+_ALLOWED = f"{', '.join(NAMES)}, {SCORE_PREFIX}NAME"
+
+
+def check_names(selectors: Sequence[str]) -> None:
+    """Raises ConfigError for names that no run can be compared by, all of them at once."""
+    unknown = [name for name in selectors if name not in NAMES and not _scorer_of(name)]
+    faults = [f"selector {name!r} is none of {_ALLOWED}" for name in unknown]
+    if not selectors:
+        faults = [f"no selector was named; there are {_ALLOWED}"]
+    if faults:
+        raise ConfigError(faults)
+
+
+def estimator(selector: str, equivalence: Clusterer) -> Estimator:
+    """The estimator of a selector. Raises ConfigError for a name that is none."""
+    check_names([selector])
+    if selector == "majority":
+        return lambda outcomes, ks: majority_at_k(outcomes.correct, clusters_of(outcomes, equivalence), ks)
+    if scorer := _scorer_of(selector):
+        return lambda outcomes, ks: _best(outcomes, outcomes.scores[scorer], ks)
+    ranking = _RANKINGS[selector]
+    return lambda outcomes, ks: _best(outcomes, ranking(outcomes), ks)
+
+
+def clusters_of(outcomes: Outcomes, equivalence: Clusterer) -> NDArray[np.int64]:
+    """[N] the number of each trajectory's answer; -1 = no answer. Each distinct string is looked at once."""
+    places = {answer: place for place, answer in enumerate(dict.fromkeys(outcomes.answers)) if answer is not None}
+    numbers = equivalence.cluster(list(places))
+    cluster_of = dict(zip(places, numbers, strict=True))
+    found = [None if answer is None else cluster_of[answer] for answer in outcomes.answers]
+    return np.array([-1 if number is None else number for number in found], dtype=np.int64)
+
+
+def lengths_of(outcomes: Outcomes) -> NDArray[np.int64]:
+    """[N] lengths in the unit of this pool (`is_measured_in_tokens`); needs `characters` where it is not tokens."""
+    is_tokens = is_measured_in_tokens(outcomes.sampled_tokens.tolist(), outcomes.failed.tolist())
+    return outcomes.sampled_tokens if is_tokens else outcomes.characters
+
+
+def _best(outcomes: Outcomes, ranking: NDArray[np.generic], ks: Sequence[int]) -> Curve:
+    """Best-of-k by `ranking` [N], where a failed attempt never wins."""
+    scores = np.where(outcomes.failed, np.nan, ranking.astype(np.float64))
+    return best_of_k(outcomes.correct, scores, ks)
+
+
+def _scorer_of(selector: str) -> str:
+    """The scorer in `score:NAME`; empty where the selector is something else."""
+    return selector.removeprefix(SCORE_PREFIX) if selector.startswith(SCORE_PREFIX) else ""
+
+
+_RANKINGS: dict[str, Callable[[Outcomes], NDArray[np.generic]]] = {
+    "first": lambda outcomes: -outcomes.indices,
+    "random": lambda outcomes: np.zeros(len(outcomes.correct)),
+    "longest": lambda outcomes: lengths_of(outcomes),
+    "shortest": lambda outcomes: -lengths_of(outcomes),
+    "oracle": lambda outcomes: outcomes.correct,
+}

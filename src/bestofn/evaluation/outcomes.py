@@ -1,0 +1,172 @@
+"""What became of every trajectory of a run, problem by problem: the small columns that evaluation needs.
+
+Streams over the tables of a run (DuckDB views `problems`, `trajectories`, `verdicts`, `scores`, one row an id) in the
+order of problems and indices. Token and text columns are never read, but for the length of texts where a trajectory
+has no tokens. Memory: one row of numbers a trajectory inside DuckDB, one problem at a time outside.
+
+Rules
+    A trajectory whose verdict is None is left out of its pool and counted (`Outcomes.unjudged`).
+    A failed attempt (`finish="error"`) stays in its pool as one that cannot win: wrong, without answer or score.
+
+This module does not know selectors, estimators or how answers are compared. Shapes: N judged trajectories of a problem.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+import duckdb
+import numpy as np
+from numpy.typing import NDArray
+
+from bestofn.errors import UnavailableError
+
+_FETCH_ROWS = 8192
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Outcomes:
+    """The judged trajectories of one problem by index; arrays are [N].
+
+    `correct` and `failed` are bool; `answers` as the verifier read them; `sampled_tokens` is 0 where the source
+    recorded no tokens; `characters` of text is all 0 unless asked for; `scores` by scorer, NaN = missing.
+    """
+
+    problem_id: str
+    indices: NDArray[np.int64]
+    correct: NDArray[np.bool_]
+    failed: NDArray[np.bool_]
+    answers: tuple[str | None, ...]
+    sampled_tokens: NDArray[np.int64]
+    characters: NDArray[np.int64]
+    scores: Mapping[str, NDArray[np.float64]]
+    unjudged: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What a run holds, counted before anything is evaluated.
+
+    `problems` with at least one trajectory; `unverified` trajectories have no verdict at all, `unjudged` one that is
+    None; `answered` ones can vote; `n_min` and `n_max` are the sizes of the smallest and largest pool of judged
+    trajectories; `tokenless` trajectories did not fail and have no tokens; `unscored` counts for every scorer the
+    problems of which no trajectory that could win has a score.
+    """
+
+    problems: int
+    trajectories: int
+    unverified: int
+    unjudged: int
+    answered: int
+    failed: int
+    tokenless: int
+    n_min: int
+    n_max: int
+    unscored: Mapping[str, int]
+
+
+_JOINED = """
+    FROM trajectories t
+    JOIN problems p ON p.id = t.problem_id
+    LEFT JOIN verdicts v ON v.trajectory_id = t.id
+"""
+_FAILED = "t.finish = 'error'"
+_JUDGED = f"({_FAILED} OR v.correct IS NOT NULL)"
+
+_SURVEY = f"""
+    SELECT count(*), coalesce(sum(trajectories), 0), coalesce(sum(unverified), 0), coalesce(sum(unjudged), 0),
+           coalesce(sum(answered), 0), coalesce(sum(failed), 0), coalesce(sum(tokenless), 0),
+           coalesce(min(judged), 0), coalesce(max(judged), 0)
+    FROM (
+        SELECT count(*) AS trajectories,
+               count(*) FILTER (NOT {_FAILED} AND v.trajectory_id IS NULL) AS unverified,
+               count(*) FILTER (NOT {_FAILED} AND v.trajectory_id IS NOT NULL AND v.correct IS NULL) AS unjudged,
+               count(*) FILTER (NOT {_FAILED} AND v.correct IS NOT NULL AND v.answer IS NOT NULL) AS answered,
+               count(*) FILTER ({_FAILED}) AS failed,
+               count(*) FILTER (NOT {_FAILED} AND t.sampled_tokens = 0) AS tokenless,
+               count(*) FILTER ({_JUDGED}) AS judged
+        {_JOINED}
+        GROUP BY t.problem_id
+    )
+"""
+
+_UNSCORED = f"""
+    SELECT count(*) FROM (
+        SELECT count(*) FILTER (s.value IS NOT NULL AND NOT isnan(s.value)) AS scored
+        {_JOINED}
+        LEFT JOIN (SELECT trajectory_id, value FROM scores WHERE scorer = ?) s ON s.trajectory_id = t.id
+        WHERE NOT {_FAILED} AND v.correct IS NOT NULL
+        GROUP BY t.problem_id
+    ) WHERE scored = 0
+"""
+
+
+def survey(connection: duckdb.DuckDBPyConnection) -> Survey:
+    """Counts what the run behind `connection` holds."""
+    counts = _rows(connection, _SURVEY)[0]
+    names = [str(row[0]) for row in _rows(connection, "SELECT DISTINCT scorer FROM scores ORDER BY scorer")]
+    unscored = {name: int(_rows(connection, _UNSCORED, [name])[0][0]) for name in names}
+    return Survey(*(int(count) for count in counts), unscored=unscored)
+
+
+def require_verdicts(held: Survey, run: str) -> None:
+    """Raises UnavailableError where the run has no trajectories or some were never verified."""
+    if held.trajectories == 0:
+        raise UnavailableError(f"run {run} has no trajectories. Sample or import some first.")
+    if held.unverified:
+        raise UnavailableError(
+            f"{held.unverified} of {held.trajectories} trajectories of run {run} have no verdict. "
+            f"Run `bestofn verify {run}` first."
+        )
+
+
+def read_outcomes(
+    connection: duckdb.DuckDBPyConnection, scorers: Sequence[str] = (), with_characters: bool = False
+) -> Iterator[Outcomes]:
+    """Streams one Outcomes a problem that has trajectories, by problem position; trajectories by index.
+
+    The connection is busy until the stream is read. `scorers` names the scores to read along. `with_characters` reads
+    the length of every text, which costs a pass over the text column.
+    """
+    pivot = "".join(f", any_value(value) FILTER (scorer = ?) AS s{place}" for place in range(len(scorers)))
+    columns = "".join(f", s.s{place}" for place in range(len(scorers)))
+    characters = "length(t.text)" if with_characters else "0"
+    query = f"""
+        SELECT t.problem_id, t."index", {_FAILED}, v.correct, v.answer, t.sampled_tokens, {characters} {columns}
+        {_JOINED}
+        LEFT JOIN (SELECT trajectory_id {pivot} FROM scores GROUP BY trajectory_id) s ON s.trajectory_id = t.id
+        ORDER BY p.position, t.problem_id, t."index"
+    """
+    result = connection.execute(query, list(scorers))
+    for problem_id, rows in groupby(_fetch(result), key=lambda row: str(row[0])):
+        yield _outcomes(problem_id, list(rows), scorers)
+
+
+def _outcomes(problem_id: str, rows: list[tuple[Any, ...]], scorers: Sequence[str]) -> Outcomes:
+    judged = [row for row in rows if row[2] or row[3] is not None]
+    failed = np.array([row[2] for row in judged], dtype=np.bool_)
+    return Outcomes(
+        problem_id=problem_id,
+        indices=np.array([row[1] for row in judged], dtype=np.int64),
+        correct=np.array([bool(row[3]) for row in judged], dtype=np.bool_) & ~failed,
+        failed=failed,
+        answers=tuple(None if row[2] else row[4] for row in judged),
+        sampled_tokens=np.array([row[5] for row in judged], dtype=np.int64),
+        characters=np.array([row[6] for row in judged], dtype=np.int64),
+        scores={
+            # A float dtype turns None into NaN.
+            name: np.where(failed, np.nan, np.array([row[7 + place] for row in judged], dtype=np.float64))
+            for place, name in enumerate(scorers)
+        },
+        unjudged=len(rows) - len(judged),
+    )
+
+
+def _fetch(result: duckdb.DuckDBPyConnection) -> Iterator[tuple[Any, ...]]:
+    while rows := result.fetchmany(_FETCH_ROWS):
+        yield from rows
+
+
+def _rows(connection: duckdb.DuckDBPyConnection, query: str, parameters: Sequence[str] = ()) -> list[tuple[Any, ...]]:
+    return connection.execute(query, list(parameters)).fetchall()

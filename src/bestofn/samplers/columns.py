@@ -1,0 +1,144 @@
+"""A cache of keys and values for rows that come and go. Knows no tokens and no sampling.
+
+All rows write their next token into the same column, so one slice copy a layer serves the whole batch; a row that
+joins later begins in a later column, and what stands left of its beginning is masked. That is the left padding every
+transformers model understands: a mask [rows columns], true positions beside it. Buffers are allocated ahead and only
+moved when columns run out; finished rows are replaced in place.
+
+Shapes: R rows allocated, C columns allocated, H heads, D head size; buffers [R H C D].
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers.cache_utils import Cache, CacheLayerMixin
+
+
+class ColumnLayer(CacheLayerMixin):
+    """Keys and values of one layer; where to write is the cache's affair."""
+
+    is_sliding = False
+
+    def __init__(self, owner: "ColumnCache"):
+        super().__init__()
+        self.owner = owner
+
+    def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
+        self.keys, self.values = self.owner.allocate(key_states), self.owner.allocate(value_states)
+        self.is_initialized = True
+
+    def update(self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+        assert self.keys is not None
+        assert self.values is not None
+        rows, (low, column) = len(key_states), self.owner.window
+        end = column + key_states.shape[2]
+        self.keys[:rows, :, column:end] = key_states
+        self.values[:rows, :, column:end] = value_states
+        return self.keys[:rows, :, low:end], self.values[:rows, :, low:end]
+
+    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
+        return self.get_seq_length() + query_length, 0
+
+    def get_seq_length(self) -> int:
+        low, column = self.owner.window
+        return column - low
+
+    def get_max_length(self) -> int:
+        return -1
+
+
+class ColumnCache(Cache):
+    """`rows` x `columns` of keys and values for every attention layer, and the mask that belongs to them.
+
+    `window` = (lowest column in use, column written next). `mask` [R C] is True from each row's first column on,
+    the columns not yet written included.
+    """
+
+    def __init__(self, layer_count: int, rows: int, columns: int, device: torch.device):
+        self.rows, self.columns, self.device = rows, columns, device
+        self.window = (0, 0)
+        self.starts = torch.zeros(rows, dtype=torch.int64)
+        self.mask = torch.ones((rows, columns), dtype=torch.bool, device=device)
+        super().__init__(layers=[ColumnLayer(self) for _ in range(layer_count)])
+
+    def allocate(self, like: Tensor) -> Tensor:
+        # Zeros, not empty memory: a masked value is multiplied by 0, and 0 times a stray NaN is NaN.
+        shape = (self.rows, like.shape[1], self.columns, like.shape[3])
+        return torch.zeros(shape, dtype=like.dtype, device=like.device)
+
+    def advance(self, tokens: int = 1) -> None:
+        low, column = self.window
+        self.window = (low, column + tokens)
+
+    def view_mask(self, rows: int) -> Tensor | None:
+        """The mask [rows columns] of the next token, or None where no column of the window is masked."""
+        low, column = self.window
+        if not rows or int(self.starts[:rows].max()) <= low:
+            return None
+        return self.mask[:rows, low : column + 1]
+
+    def trim(self, rows: int) -> None:
+        """Forget the columns left of every one of the first `rows` rows."""
+        column = self.window[1]
+        self.window = (int(self.starts[:rows].min()) if rows else column, column)
+
+    def reserve(self, behind: int, ahead: int) -> None:
+        """Make room for a row of `behind` columns that joins now, and for `ahead` more columns."""
+        low, column = self.window
+        if column >= behind and column + ahead <= self.columns:
+            return
+        target = max(column - low, behind)
+        columns = self.columns
+        # A quarter stays free after a move, or a nearly full buffer would be moved again for each column.
+        while columns < target + max(ahead, columns // 4):
+            columns += max(columns // 2, 64)
+        self._move(target - column, columns)
+
+    def _move(self, shift: int, columns: int) -> None:
+        (low, column), old = self.window, self.columns
+        self.columns = columns
+        for layer in self.layers:
+            if not layer.is_initialized:
+                continue
+            for name in ("keys", "values"):
+                buffer: Tensor = getattr(layer, name)
+                kept = buffer[:, :, low:column]
+                fresh = self.allocate(buffer) if columns != old else buffer
+                fresh[:, :, low + shift : column + shift] = kept if fresh is not buffer else kept.clone()
+                setattr(layer, name, fresh)
+        self.starts += shift
+        self.window = (low + shift, column + shift)
+        self.mask = torch.arange(columns, device=self.device) >= self.starts.to(self.device)[:, None]
+
+    def join(self, prefix: "ColumnCache", sources: Tensor, targets: Tensor) -> None:
+        """Copy rows `sources` of a prefix, right-aligned at the next column, into rows `targets`."""
+        low, column = self.window
+        width = prefix.window[1]
+        starts = prefix.starts[sources] + (column - width)
+        self.starts[targets] = starts
+        self.window = (min(low, int(starts.min())), column)
+        near, far = targets.to(self.device), sources.to(self.device)
+        self.mask[near] = torch.arange(self.columns, device=self.device) >= starts.to(self.device)[:, None]
+        if not width:
+            return
+        for layer, given in zip(self.layers, prefix.layers, strict=True):
+            if not given.is_initialized:
+                continue
+            if not layer.is_initialized:
+                layer.lazy_initialization(given.keys, given.values)
+            layer.keys[near, :, column - width : column] = given.keys[far, :, :width]
+            layer.values[near, :, column - width : column] = given.values[far, :, :width]
+
+    def move_rows(self, sources: Tensor, targets: Tensor) -> None:
+        """Rows `targets` become what rows `sources` are."""
+        low, column = self.window
+        self.starts[targets] = self.starts[sources]
+        near, far = targets.to(self.device), sources.to(self.device)
+        self.mask[near] = self.mask[far]
+        for layer in self.layers:
+            if layer.is_initialized:
+                layer.keys[near, :, low:column] = layer.keys[far, :, low:column]
+                layer.values[near, :, low:column] = layer.values[far, :, low:column]

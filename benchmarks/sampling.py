@@ -27,16 +27,16 @@ from bestofn.records import Completion, SamplingParams, derive_seed
 from bestofn.samplers.checkpoint import Checkpoint, describe_checkpoint, load_checkpoint
 from bestofn.samplers.transformers import TransformersSampler
 
-MARKS = ["<pad>", "<eos>", "<think>", "</think>", "\n\n", "\n"]
+MARKS = ["<pad>", "<eos>"]
 
 
 def create_random_checkpoint(hidden: int, layers: int, vocabulary: int = 320) -> Checkpoint:
-    """A Qwen3 of random weights over a word-level vocabulary; about one token in 160 is an end token."""
+    """A Qwen3 of random weights over words: of 320 tokens two end a completion and sixteen end a step."""
     torch.manual_seed(0)
-    words = [*MARKS, *(chr(code) for code in range(33, 127)), " "]
+    words = [*MARKS, *(chr(code) for code in range(32, 127)), *(f".{index}\n\n" for index in range(16))]
     words += [f"w{index}" for index in range(vocabulary - len(words))]
     inner = Tokenizer(models.WordLevel({word: index for index, word in enumerate(words)}, unk_token="<pad>"))
-    inner.pre_tokenizer = pre_tokenizers.Split(Regex(r"</?think>|\n\n|\n|."), "isolated")
+    inner.pre_tokenizer = pre_tokenizers.Split(Regex("."), "isolated")
     inner.decoder = decoders.Fuse()
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=inner, eos_token="<eos>", pad_token="<pad>")
     config = Qwen3Config(
@@ -53,9 +53,8 @@ def create_random_checkpoint(hidden: int, layers: int, vocabulary: int = 320) ->
         pad_token_id=0,
     )
     model = Qwen3ForCausalLM(config).eval().requires_grad_(False)
-    # Two rows alike: the end token is drawn twice as often as another token, a blank line eight times.
-    model.generation_config.eos_token_id = [1, 2]
-    return describe_checkpoint(model, tokenizer)
+    model.generation_config.eos_token_id = [0, 1]
+    return describe_checkpoint(model, tokenizer, name="random")
 
 
 def create_prompts(count: int) -> list[str]:
@@ -63,7 +62,9 @@ def create_prompts(count: int) -> list[str]:
     prompts: list[str] = []
     for _ in range(count):
         numbers = [str(number) for number in generator.integers(2, 99, size=int(generator.integers(3, 7)))]
-        prompts.append("".join(f"{a}{b}" for a, b in zip(numbers, generator.choice(list("+-*"), len(numbers)), strict=True)))
+        prompts.append(
+            "".join(f"{a}{b}" for a, b in zip(numbers, generator.choice(list("+-*"), len(numbers)), strict=True))
+        )
     return prompts
 
 
@@ -134,21 +135,26 @@ def measure(checkpoint: Checkpoint, options: argparse.Namespace) -> dict[str, An
     sampler.close()
     rate = {name: statistics.median(values) for name, values in rates.items()}
     names = list(runs)
+    machine = {
+        "cpu": platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "device": str(checkpoint.device),
+        "torch": torch.__version__,
+    }
+    chosen = ("problems", "n", "max_tokens", "batch_rows", "repeats", "temperature", "top_p", "top_k")
+    described = {name: checkpoint.info[name] for name in ("model", "parameters", "dtype")}
+    paired = zip(seconds[names[1]], seconds[names[0]], strict=True)
     return {
         "name": "sampling",
-        "machine": {"cpu": platform.processor() or platform.machine(), "cores": os.cpu_count(), "torch": torch.__version__,
-                    "threads": torch.get_num_threads(), "device": str(checkpoint.device)},
-        "sizes": {"problems": options.problems, "n": options.n, "max_tokens": options.max_tokens,
-                  "batch_rows": options.batch_rows, "parameters": checkpoint.info["parameters"],
-                  "model": checkpoint.info["model"] or "random", "dtype": checkpoint.info["dtype"],
-                  "temperature": options.temperature, "top_p": options.top_p, "top_k": options.top_k},
+        "machine": machine,
+        "sizes": {**described, **{name: getattr(options, name) for name in chosen}},
         "baseline": names[2],
         "tokens_per_second": rate,
         "ratios": {
             "sampler / generate": rate[names[0]] / rate[names[2]],
             "sampler / generate padded": rate[names[0]] / rate[names[3]],
-            "cost of states": statistics.median(
-                a / b for a, b in zip(seconds[names[1]], seconds[names[0]], strict=True)) - 1,
+            "cost of states": statistics.median(kept / plain for kept, plain in paired) - 1,
         },
         "seconds": {name: statistics.median(values) for name, values in seconds.items()},
     }

@@ -53,7 +53,9 @@ def sampled(tmp_path: Path) -> Run:
     """A run as sampling leaves it: everything a record can hold, gaps in the indices, a problem without attempts."""
     run = new_run(tmp_path / "sampled")
     meta = {"level": 3, "samples": "a key of the schema", "bestofn": 1}
-    run.write_problems([Problem("p", "q?", "2", meta=meta), Problem("c", "def f", None, "code", ("assert f()",)), Problem("e", "?")])
+    run.write_problems(
+        [Problem("p", "q?", "2", meta=meta), Problem("c", "def f", None, "code", ("assert f()",)), Problem("e", "?")]
+    )
     whole = Completion(
         "é\n\\boxed{2}", np.array([1, 2], np.int32), np.array([3], np.int32), np.array([-0.1], np.float32),
         np.array([-0.7], np.float32), "stop", None, "n",
@@ -131,7 +133,11 @@ def test_parquet_rows(sampled: Run, tmp_path: Path):
     rows = pq.read_table(tmp_path / "out.parquet").to_pylist()
     names = ("trajectory_id", "answer", "correct", "score:hidden", "score:other")
     assert [tuple(row[name] for name in names) for row in rows] == EXPECTED
-    assert [(row["problem_id"], row["index"], row["sampled_tokens"]) for row in rows] == [("p", 0, 1), ("p", 3, 0), ("c", 0, 0)]
+    assert [(row["problem_id"], row["index"], row["sampled_tokens"]) for row in rows] == [
+        ("p", 0, 1),
+        ("p", 3, 0),
+        ("c", 0, 0),
+    ]
 
 
 def test_csv_rows(sampled: Run, tmp_path: Path):

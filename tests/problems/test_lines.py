@@ -79,7 +79,9 @@ def test_number_text(value: float, text: str):
 
 
 def test_fields_take_what_fits():
-    fields = fields_of(text="a", term=27.0, flag=False, number=1, numbers=[1, 2.5], ids=[0, 7], texts=["x"], rest={"k": 1})
+    fields = fields_of(
+        text="a", term=27.0, flag=False, number=1, numbers=[1, 2.5], ids=[0, 7], texts=["x"], rest={"k": 1}
+    )
     assert fields.take_text("text") == "a"
     assert fields.take_term("term") == "27"
     assert fields.take_flag("flag") is False

@@ -148,7 +148,12 @@ def test_a_bad_line_is_reported_and_the_good_ones_are_kept(run: Run, tmp_path: P
 def test_all_faults_of_a_line_are_reported_at_once(run: Run, tmp_path: Path):
     bad = {"question": 1, "samples": [{"text": None}, {"text": "a", "answer": True}]}
     report = import_pools(run, [write(tmp_path / "a.jsonl", bad)])
-    assert {fault.field for fault in report.faults} == {"problem_id", "question", "samples[0].text", "samples[1].answer"}
+    assert {fault.field for fault in report.faults} == {
+        "problem_id",
+        "question",
+        "samples[0].text",
+        "samples[1].answer",
+    }
     assert report.fault_count == 4
 
 
@@ -295,7 +300,12 @@ def test_real_pools(run: Run, name: str, problems: int, samples: int, right: int
         pytest.skip(f"{file} is not here")
     report = import_pools(run, [file])
     assert report.is_clean
-    assert (report.problems, report.trajectories, report.verdicts, report.scores) == (problems, samples, samples, scores)
+    assert (report.problems, report.trajectories, report.verdicts, report.scores) == (
+        problems,
+        samples,
+        samples,
+        scores,
+    )
     assert {stored.kind for stored in run.problems()} == {kind}
     assert sum(verdict.correct is True for verdict in run.verdicts()) == right
     with gzip.open(file, "rt") as lines:

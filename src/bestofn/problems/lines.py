@@ -94,7 +94,9 @@ def _read_stream(stream: BinaryIO, raw: BinaryIO, file: str) -> Iterator[LineOrF
         try:
             data = stream.readline()
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            yield Fault(file, number, "gzip", f"a damaged stream ({error})", "a whole gzip file; the lines before it were read")
+            yield Fault(
+                file, number, "gzip", f"a damaged stream ({error})", "a whole gzip file; the lines before it were read"
+            )
             return
         if not data:
             return

@@ -58,7 +58,9 @@ def _read_csv(file: Path, is_gzip: bool) -> Iterator[LineOrFault]:
             for values in reader:
                 extra, short = values.get(None), [name for name, value in values.items() if value is None]
                 if extra is not None or short:
-                    came = f"more cells than columns: {describe(extra)}" if extra is not None else f"no cell for {short}"
+                    came = (
+                        f"more cells than columns: {describe(extra)}" if extra is not None else f"no cell for {short}"
+                    )
                     yield Fault(str(file), reader.line_num, "row", came, f"{len(reader.fieldnames or ())} cells a row")
                 else:
                     yield Line(str(file), reader.line_num, values)

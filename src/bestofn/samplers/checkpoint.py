@@ -101,9 +101,7 @@ def locate_checkpoint(model: str) -> str:
     folder = root / model.removeprefix(BUNDLED)
     if not (folder / "config.json").is_file():
         present = sorted(path.parent.name for path in root.glob("*/config.json"))
-        raise ConfigError(
-            f"model: {model!r} is not in this package (looked for {folder}; bundled: {present or 'none'})"
-        )
+        raise ConfigError(f"model: {model!r} is not in this package (looked for {folder}; bundled: {present})")
     return str(folder)
 
 
@@ -132,8 +130,8 @@ def load_checkpoint(
         network = AutoModelForCausalLM.from_pretrained(folder, dtype=_choose_dtype(dtype, place), **kwargs)
     except (OSError, ValueError, KeyError) as error:
         raise ConfigError(
-            f"model: {model!r} (revision {revision or 'default'}) could not be loaded as a causal language model: it is "
-            f"neither a local folder with config.json, weights and tokenizer, nor a hub id that can be reached "
+            f"model: {model!r} (revision {revision or 'default'}) could not be loaded as a causal language model: "
+            f"it is neither a local folder with config.json, weights and tokenizer, nor a hub id that can be reached "
             f"(local_files_only={local_files_only}). {type(error).__name__}: {error}"
         ) from error
     _refuse_recurrent(model, config)
@@ -179,10 +177,9 @@ def _choose_device(device: str) -> torch.device:
 def _choose_dtype(dtype: str, place: torch.device) -> Any:
     if dtype == "auto":
         return torch.float32 if place.type == "cpu" else "auto"
-    chosen = getattr(torch, dtype, None)
-    if not isinstance(chosen, torch.dtype) or not chosen.is_floating_point:
+    if dtype not in ("float32", "bfloat16", "float16"):
         raise ConfigError(f"dtype: {dtype!r} given; allowed are 'auto', 'float32', 'bfloat16', 'float16'")
-    return chosen
+    return getattr(torch, dtype)
 
 
 def _refuse_recurrent(model: str, config: Any) -> None:

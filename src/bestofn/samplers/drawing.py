@@ -40,7 +40,7 @@ def draw_uniforms(streams: NDArray[np.uint64], positions: NDArray[np.integer]) -
     Counter-based: the number of a token depends on its trajectory's seed and its position, on nothing else.
     """
     counters = streams + (positions.astype(np.uint64) + np.uint64(1)) * _GOLDEN
-    return (_mix(counters) >> np.uint64(11)) * 2.0**-53
+    return (_mix(counters) >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
 def draw_tokens(logits: Tensor, uniforms: Tensor, params: SamplingParams) -> tuple[Tensor, Tensor, Tensor | None]:
@@ -51,10 +51,8 @@ def draw_tokens(logits: Tensor, uniforms: Tensor, params: SamplingParams) -> tup
     equals).
     """
     log_total = torch.logsumexp(logits, dim=-1)
-    if params.temperature == 0:
-        tokens = logits.argmax(dim=-1)
-    else:
-        tokens = _invert(_weigh(logits, log_total, params), uniforms)
+    is_greedy = params.temperature == 0
+    tokens = logits.argmax(dim=-1) if is_greedy else _invert(_weigh(logits, log_total, params), uniforms)
     logprobs = logits.gather(-1, tokens[:, None])[:, 0] - log_total
     if not params.top_logprobs:
         return tokens, logprobs, None

@@ -1,7 +1,8 @@
 """Joins the attempts of concurrent callers into one running batch, in a thread of its own.
 
 The event loop only hands jobs over and receives completions; every model call happens in the worker thread. An error
-in the batch reaches each caller whose attempts were in it, and the next job starts with a fresh batch.
+in the batch reaches each caller whose attempts were in it, and the next job starts with a fresh batch. The thread
+ends after some idle seconds, which frees the cache, and starts again with the next job.
 """
 
 import asyncio
@@ -14,21 +15,38 @@ import torch
 
 from bestofn.errors import EngineError
 from bestofn.records import Completion
-from bestofn.samplers.decoding import Attempt, Batch, Job
+from bestofn.samplers.decoding import Batch
+from bestofn.samplers.rows import Attempt, Job
+
+IDLE_SECONDS = 5.0
 
 _LOG = logging.getLogger(__name__)
 
 
 class Order(NamedTuple):
-    """One caller's job, and how to hand it its completions (or the error) in its own event loop."""
+    """One caller's job, and where its completions (or the error) go."""
 
     job: Job
     loop: asyncio.AbstractEventLoop
     future: "asyncio.Future[list[Completion]]"
 
+    def deliver(self, result: list[Completion] | EngineError) -> None:
+        def settle() -> None:
+            if self.future.done():
+                return
+            if isinstance(result, EngineError):
+                self.future.set_exception(result)
+            else:
+                self.future.set_result(result)
+
+        try:
+            self.loop.call_soon_threadsafe(settle)
+        except RuntimeError:
+            _LOG.debug("the caller's event loop is closed; nobody waits for its completions")
+
 
 class Scheduler:
-    """Runs `create_batch(rows)` over the jobs given to `draw`. `rows` is halved where memory runs out."""
+    """Runs `create_batch(rows)` over the jobs given to `draw`. `rows` is halved where an accelerator's memory ends."""
 
     def __init__(self, create_batch: Callable[[int], Batch], rows: int):
         self.rows = rows
@@ -40,11 +58,10 @@ class Scheduler:
         self._thread: threading.Thread | None = None
 
     async def draw(self, job: Job, seeds: Sequence[int]) -> list[Completion]:
-        """One completion a seed. Leaving (cancellation) takes the job's rows out of the batch."""
+        """One completion a seed. A caller that is cancelled takes its rows out of the batch."""
         loop = asyncio.get_running_loop()
         order = Order(job, loop, loop.create_future())
-        job.attempts = tuple(Attempt(seed, index, job) for index, seed in enumerate(seeds))
-        job.waiting = list(job.attempts)
+        job.add_attempts(seeds)
         with self._wake:
             if self._is_closed:
                 raise EngineError("this sampler is closed; create a new one")
@@ -52,7 +69,7 @@ class Scheduler:
                 self._thread = threading.Thread(target=self._run, name="bestofn-sampler", daemon=True)
                 self._thread.start()
             self._arrived.append(order)
-            self._wake.notify()
+            self._wake.notify_all()
         try:
             return await order.future
         except asyncio.CancelledError:
@@ -64,107 +81,118 @@ class Scheduler:
         """Stop the worker thread; callers still waiting get an EngineError. Safe to call twice."""
         with self._wake:
             self._is_closed = True
-            self._wake.notify()
+            self._wake.notify_all()
             thread = self._thread
-        if thread is not None and thread is not threading.current_thread():
+        if thread is not None:
             thread.join()
 
     @torch.inference_mode()
     def _run(self) -> None:
-        work = _Work(self._create_batch(self.rows))
-        while True:
-            with self._wake:
-                while not (self._arrived or work.orders or self._is_closed):
-                    self._wake.wait()
-                arrived, self._arrived = self._arrived, []
-                left, self._left = self._left, set()
-                is_closed = self._is_closed
-            work.orders |= {order.job: order for order in arrived}
-            if is_closed:
-                work.fail(EngineError("the sampler was closed while completions were being drawn"))
-                return
-            work.leave(left)
+        work = _Work(self)
+        while self._receive(work):
+            shortage = ""
             try:
                 work.step()
             except torch.OutOfMemoryError as error:
-                self._shrink(work, error)
-            except Exception as error:  # noqa: BLE001 - handed to every waiting caller as an EngineError
+                shortage = str(error)
+            except Exception as error:  # noqa: BLE001 - handed to every waiting caller
                 failure = EngineError(f"the model failed while sampling: {type(error).__name__}: {error}")
                 failure.__cause__ = error
                 work.fail(failure)
-                work.batch = self._create_batch(self.rows)
+            if shortage:
+                # Behind the handler, or the traceback would keep the tensors of the failed pass.
+                self._shrink(work, shortage)
 
-    def _shrink(self, work: "_Work", error: torch.OutOfMemoryError) -> None:
+    def _receive(self, work: "_Work") -> bool:
+        """Wait for something to do and take it over; False where the thread is to end."""
+        with self._wake:
+            if not (work.orders or self._arrived or self._is_closed):
+                self._wake.wait(IDLE_SECONDS)
+            if self._is_closed or not (work.orders or self._arrived):
+                work.accept(self._arrived)
+                work.fail(EngineError("the sampler was closed while completions were being drawn"))
+                self._arrived, self._thread = [], None
+                return False
+            work.accept(self._arrived)
+            work.leave(self._left)
+            self._arrived, self._left = [], set()
+            return True
+
+    def create_batch(self) -> Batch:
+        return self._create_batch(self.rows)
+
+    def _shrink(self, work: "_Work", shortage: str) -> None:
         """Start all unfinished attempts again in a batch of half the rows; their seeds make them what they were."""
-        work.batch = None
-        torch.cuda.empty_cache()
         if self.rows == 1:
-            work.fail(EngineError(f"out of memory with a single row in the batch: {error}"))
-        self.rows = max(1, self.rows // 2)
-        _LOG.warning("out of memory: the batch now has %d rows", self.rows)
-        work.restart(self._create_batch(self.rows))
+            work.fail(EngineError(f"out of memory with a single row in the batch: {shortage}"))
+            return
+        work.restart()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        self.rows //= 2
+        _LOG.warning("out of memory: the batch now has %d rows. %s", self.rows, shortage)
 
 
 class _Work:
-    """The worker thread's own state: the batch and the orders that are not finished."""
+    """The worker thread's own state: the batch, and the orders that are not finished."""
 
-    def __init__(self, batch: Batch):
-        self.batch = batch
+    def __init__(self, scheduler: Scheduler):
+        self.scheduler = scheduler
+        self.batch: Batch | None = None
         self.orders: dict[Job, Order] = {}
+        self.waiting: list[Job] = []
         self.done: dict[Job, dict[int, Completion]] = {}
 
-    def step(self) -> None:
-        waiting = [job for job in self.orders if job.waiting]
-        free = self.batch.free_rows
-        wanted = sum(len(job.waiting) for job in waiting)
-        # Joining costs a prefill and a few copies, so it waits until a sixteenth of the batch is free.
-        if wanted and free >= min(wanted, max(1, self.batch.rows // 16)):
-            self.batch.admit(waiting)
-        if self.batch.has_slack:
-            self.batch.compact()
-        if self.batch.length:
-            for attempt, completion in self.batch.step():
-                self._deliver(attempt, completion)
+    def accept(self, orders: Sequence[Order]) -> None:
+        for order in orders:
+            self.orders[order.job] = order
+            self.waiting.append(order.job)
 
-    def _deliver(self, attempt: Attempt, completion: Completion) -> None:
-        order = self.orders.get(attempt.job)
-        if order is None:
-            return
-        parts = self.done.setdefault(attempt.job, {})
-        parts[attempt.index] = completion
-        if len(parts) == len(attempt.job.attempts):
-            self._forget(attempt.job)
-            _call(order, lambda: order.future.set_result([parts[index] for index in range(len(parts))]))
+    def leave(self, jobs: set[Job]) -> None:
+        for job in jobs:
+            self._forget(job)
+        if jobs:
+            self.waiting = [job for job in self.waiting if job not in jobs]
+            if self.batch is not None:
+                self.batch.drop(jobs)
+
+    def step(self) -> None:
+        if self.batch is None:
+            self.batch = self.scheduler.create_batch()
+        batch = self.batch
+        wanted = sum(len(job.waiting) for job in self.waiting)
+        # Joining costs a prefill and a few copies, so it waits until a sixteenth of the batch is free.
+        if wanted and batch.free_rows >= min(wanted, max(1, batch.rows // 16)):
+            batch.admit(self.waiting)
+            self.waiting = [job for job in self.waiting if job.waiting]
+        if batch.has_slack:
+            batch.compact()
+        if batch.length:
+            for attempt, completion in batch.step():
+                self._keep(attempt, completion)
+
+    def _keep(self, attempt: Attempt, completion: Completion) -> None:
+        job = attempt.job
+        parts = self.done.setdefault(job, {})
+        parts[attempt.place] = completion
+        if len(parts) == len(job.attempts):
+            self.orders[job].deliver([parts[place] for place in range(len(parts))])
+            self._forget(job)
 
     def _forget(self, job: Job) -> None:
         self.orders.pop(job, None)
         self.done.pop(job, None)
 
-    def leave(self, jobs: set[Job]) -> None:
-        if jobs:
-            for job in jobs:
-                self._forget(job)
-            self.batch.drop(jobs)
-
     def fail(self, error: EngineError) -> None:
+        """Every waiting caller gets the error; the next job begins with a fresh batch."""
         for order in self.orders.values():
-            _call(order, lambda order=order: order.future.set_exception(error))
-        self.orders, self.done = {}, {}
+            order.deliver(error)
+        self.batch, self.orders, self.waiting, self.done = None, {}, [], {}
 
-    def restart(self, batch: Batch) -> None:
-        self.batch = batch
+    def restart(self) -> None:
+        self.batch = None
         for job in self.orders:
             finished = self.done.get(job, {})
-            job.waiting = [attempt for attempt in job.attempts if attempt.index not in finished]
+            job.waiting = [attempt for attempt in job.attempts if attempt.place not in finished]
             job.prefix = None
-
-
-def _call(order: Order, deliver: Callable[[], None]) -> None:
-    """Run `deliver` in the caller's event loop, unless the caller has gone."""
-
-    def run() -> None:
-        if not order.future.done():
-            deliver()
-
-    if not order.loop.is_closed():
-        order.loop.call_soon_threadsafe(run)
+        self.waiting = list(self.orders)

@@ -4,15 +4,15 @@ Attempts of all concurrent `sample` calls run in one batch: the attempts at a pr
 make room for waiting ones, and hidden states are kept at step ends while decoding, with no second pass.
 """
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
-
-import torch
 
 from bestofn.errors import ConfigError
 from bestofn.records import Completion, SamplingParams
 from bestofn.samplers.checkpoint import Checkpoint, load_checkpoint
-from bestofn.samplers.decoding import Batch, Job
+from bestofn.samplers.decoding import Batch
+from bestofn.samplers.rows import Job
 from bestofn.samplers.scheduling import Scheduler
 from bestofn.text.steps import BlankLineSplitter
 
@@ -65,10 +65,8 @@ class TransformersSampler:
         tokens = self.checkpoint.tokenize_prompt(prompt)
         context = self.checkpoint.context_tokens
         if not tokens or (context is not None and len(tokens) >= context):
-            note = (
-                f"the prompt has {len(tokens)} tokens; the model's context holds {context}, at least one must be free"
-            )
-            ids = torch.tensor(tokens, dtype=torch.int32).numpy()
+            note = f"the prompt has {len(tokens)} tokens; it needs at least 1, and fewer than the context of {context}"
+            ids = np.array(tokens, dtype=np.int32)
             return [Completion(text="", prompt_tokens=ids, finish="error", note=note) for _ in seeds]
         limit, note = params.max_tokens, ""
         if context is not None and len(tokens) + limit > context:
@@ -89,8 +87,6 @@ class TransformersSampler:
         self._scheduler.close()
 
     async def aclose(self) -> None:
-        import asyncio
-
         await asyncio.to_thread(self.close)
 
     async def __aenter__(self) -> "TransformersSampler":
@@ -110,10 +106,9 @@ def _check(params: SamplingParams) -> None:
         "top_logprobs": (params.top_logprobs >= 0, "0 (off) or more"),
         "stop": (all(params.stop), "strings that are not empty"),
     }
-    faults = [
+    if faults := [
         f"{name}: {getattr(params, name)!r} given; allowed is {rule}"
         for name, (good, rule) in allowed.items()
         if not good
-    ]
-    if faults:
+    ]:
         raise ConfigError(faults)

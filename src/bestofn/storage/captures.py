@@ -66,7 +66,7 @@ class StatesFolder:
         for key in trajectory_ids:
             if key not in index:
                 raise UnavailableError(
-                    f"{self.path}: no hidden states of {key!r}. Fill in what is missing: bestofn encode {self.path.parent}"
+                    f"{self.path}: no hidden states of {key!r}. Fill them in: bestofn encode {self.path.parent}"
                 )
             try:
                 states = index[key].read(key)

@@ -44,8 +44,18 @@ def encode_chunks(table: Table, records: Sequence[Any]) -> Iterator[pa.Table]:
 def write_tables(table: Table, tables: Iterable[pa.Table]) -> Callable[[BinaryIO], None]:
     """A writer for `parts.write_part`: one row group a table; `tables` may stream."""
 
+    leaf = {field.name: f"{field.name}.list.element" if _is_list(field) else field.name for field in table.schema}
+    floats = [field.name for field in table.schema if field.type == pa.list_(pa.float32())]
+
     def write(file: BinaryIO) -> None:
-        with pq.ParquetWriter(file, table.schema, compression="zstd", write_page_checksum=True) as writer:
+        with pq.ParquetWriter(
+            file,
+            table.schema,
+            compression="zstd",
+            write_page_checksum=True,
+            use_dictionary=[leaf[name] for name in table.repeating],
+            column_encoding={leaf[name]: "BYTE_STREAM_SPLIT" for name in floats},
+        ) as writer:
             for rows in tables:
                 writer.write_table(rows, row_group_size=max(1, rows.num_rows))
 
@@ -139,3 +149,7 @@ def read_records(list_paths: Callable[[], Sequence[Path]], table: Table) -> Iter
             if key not in seen:
                 seen.add(key)
                 yield record
+
+
+def _is_list(field: pa.Field) -> bool:
+    return pa.types.is_list(field.type)

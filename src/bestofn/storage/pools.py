@@ -141,9 +141,13 @@ def _build_index(paths: list[Path], positions: Mapping[str, int], columns: Seque
 
 
 def _group_bytes(group: Any, columns: Sequence[str]) -> int:
-    wanted = set(columns)
-    chunks = (group.column(number) for number in range(group.num_columns))
-    return sum(c.total_uncompressed_size for c in chunks if c.path_in_schema.split(".")[0] in wanted)
+    """What the columns of a row group need in memory; the numbers may be smaller on the disk, in a dictionary."""
+    total = 0
+    for chunk in (group.column(number) for number in range(group.num_columns)):
+        name = chunk.path_in_schema.split(".")[0]
+        if name in columns:
+            total += 4 * chunk.num_values if name in TRAJECTORIES.bulky else chunk.total_uncompressed_size
+    return total
 
 
 def _place(path: Path, table: pa.Table, positions: Mapping[str, int]) -> NDArray[np.int64]:

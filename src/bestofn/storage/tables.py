@@ -27,7 +27,8 @@ class Table:
     """How one kind of record is stored.
 
     `key` is the id column. `to_columns` gives the values of each column, `decode` the records of an Arrow table, both
-    in order. `weigh` estimates the bytes of a record. `bulky` columns hold one value a token.
+    in order. `weigh` estimates the bytes of a record. The values of `repeating` columns are kept in a dictionary;
+    `bulky` columns hold a number a token.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Table:
     to_columns: Callable[[Sequence[Any]], dict[str, Any]]
     decode: Callable[[pa.Table], list[Any]]
     weigh: Callable[[Any], int]
+    repeating: frozenset[str] = frozenset()
     bulky: frozenset[str] = frozenset()
 
     def encode(self, records: Sequence[Any]) -> pa.Table:
@@ -225,6 +227,7 @@ PROBLEMS = Table(
     _problem_columns,
     _decode_problems,
     lambda placed: 256 + len(placed[1].prompt) + sum(map(len, placed[1].tests)),
+    frozenset({"kind"}),
 )
 """Encodes pairs (position, problem); decodes problems."""
 
@@ -252,6 +255,7 @@ TRAJECTORIES = Table(
     _trajectory_columns,
     _decode_trajectories,
     _weigh_trajectory,
+    frozenset({"problem_id", "finish", "note", "answer", "prompt_tokens", "tokens"}),
     frozenset({"prompt_tokens", "tokens", "logprobs", "confidences"}),
 )
 
@@ -262,6 +266,7 @@ VERDICTS = Table(
     _verdict_columns,
     _decode_verdicts,
     lambda verdict: 128 + len(verdict.note) + len(verdict.answer or ""),
+    frozenset({"answer", "note"}),
 )
 
 SCORES = Table(
@@ -291,4 +296,5 @@ SELECTIONS = Table(
     _selection_columns,
     _decode_selections,
     lambda selection: 256 + len(selection.note),
+    frozenset({"answer", "note"}),
 )

@@ -1,0 +1,138 @@
+from itertools import permutations
+from statistics import fmean
+
+import numpy as np
+import pytest
+
+from bestofn.errors import ConfigError
+from bestofn.evaluation.curves import NAMES, check_names, clusters_of, estimator
+from bestofn.evaluation.outcomes import Outcomes
+from bestofn.records import Completion, Pool, Score, Trajectory
+from bestofn.selectors.scored import FirstSelector, LengthSelector, RandomSelector, ScoreSelector
+from bestofn.selectors.voting import MajoritySelector
+
+# correct, answer, tokens, score, failed: ties in every column, two without a score, one failed, one without an answer.
+ATTEMPTS = [
+    (True, "1", 5, 0.5, False),
+    (False, "2", 5, 0.5, False),
+    (False, "2", 3, None, False),
+    (True, "1", 2, 0.1, False),
+    (True, "9", 9, 0.9, True),
+    (False, None, 2, None, False),
+]
+
+
+def outcomes_of(attempts):
+    correct, answers, tokens, scores, failed = zip(*attempts, strict=True)
+    failed = np.array(failed)
+    return Outcomes(
+        problem_id="p",
+        indices=np.arange(len(attempts)),
+        correct=np.array(correct) & ~failed,
+        failed=failed,
+        answers=tuple(None if out else answer for answer, out in zip(answers, failed, strict=True)),
+        sampled_tokens=np.array(tokens),
+        characters=np.zeros(len(attempts), dtype=np.int64),
+        scores={"NAME": np.array(scores, dtype=np.float64)},
+    )
+
+
+def pool_of(attempts):
+    trajectories = []
+    for index, (_, answer, tokens, _, failed) in enumerate(attempts):
+        completion = Completion("", tokens=np.zeros(tokens, dtype=np.int32), finish="error" if failed else "stop")
+        trajectories.append(Trajectory(f"p#{index}", "p", index, 0, completion, answer))
+    return Pool("p", "?", tuple(trajectories))
+
+
+def selector_of(name, attempts, equivalence):
+    scores = {f"p#{i}": Score(f"p#{i}", each[3]) for i, each in enumerate(attempts) if each[3] is not None}
+    return {
+        "first": FirstSelector(),
+        "longest": LengthSelector(is_longest=True),
+        "shortest": LengthSelector(is_longest=False),
+        "majority": MajoritySelector(equivalence),
+        "score:NAME": ScoreSelector("NAME", scores),
+    }[name]
+
+
+async def accuracy_of(selector, attempts):
+    selection = await selector.select(pool_of(attempts))
+    return float(selection.index is not None and attempts[selection.index][0])
+
+
+@pytest.mark.parametrize("name", ["first", "longest", "shortest", "majority", "score:NAME"])
+async def test_at_n_the_estimator_is_the_expectation_of_the_selector_over_the_order_of_samples(name, strings):
+    selected, estimated = [], []
+    for attempts in permutations(ATTEMPTS):
+        selected.append(await accuracy_of(selector_of(name, attempts, strings), attempts))
+        estimated.append(float(estimator(name, strings)(outcomes_of(attempts), [len(attempts)]).accuracy[0]))
+    assert fmean(selected) == pytest.approx(fmean(estimated), abs=1e-12)
+    if name != "first":  # which is about the order itself
+        assert estimated == pytest.approx([estimated[0]] * len(estimated))
+
+
+@pytest.mark.parametrize("name", ["first", "longest", "shortest", "majority", "score:NAME"])
+async def test_without_ties_the_estimator_at_n_is_the_selector(name, strings):
+    attempts = [
+        (True, "1", 4, 0.3, False),
+        (False, "2", 3, 0.8, False),
+        (True, "1", 7, 0.1, False),
+        (False, "3", 1, 0.2, False),
+    ]
+    expected = await accuracy_of(selector_of(name, attempts, strings), attempts)
+    assert estimator(name, strings)(outcomes_of(attempts), [4]).accuracy[0] == pytest.approx(expected)
+
+
+async def test_random_is_the_expectation_over_seeds(strings):
+    picks = [await accuracy_of(RandomSelector(seed), ATTEMPTS) for seed in range(500)]
+    expected = estimator("random", strings)(outcomes_of(ATTEMPTS), [6]).accuracy[0]
+    assert expected == pytest.approx(2 / 5)  # five did not fail, two of them are right
+    assert fmean(picks) == pytest.approx(expected, abs=0.07)  # three standard deviations: 3 sqrt(.24 / 500) = 0.066
+
+
+def test_oracle_is_pass_at_k_and_bounds_every_selector(strings):
+    ks = [1, 2, 3, 4, 5, 6]
+    outcomes = outcomes_of(ATTEMPTS)
+    oracle = estimator("oracle", strings)(outcomes, ks).accuracy
+    # 2 of 6 can win and are right (the failed one counts as wrong): k=2: 1 - C(4,2)/C(6,2) = 1 - 6/15.
+    assert oracle[:2] == pytest.approx([1 / 3, 0.6])
+    for name in (*NAMES, "score:NAME"):
+        assert (estimator(name, strings)(outcomes, ks).accuracy <= oracle + 1e-12).all()
+
+
+def test_the_oracle_is_no_selector():
+    import bestofn.selectors.scored as scored
+    import bestofn.selectors.voting as voting
+
+    names = [name.lower() for module in (scored, voting) for name in vars(module)]
+    assert not any("oracle" in name for name in names)
+
+
+def test_lengths_are_characters_where_tokens_are_missing(strings):
+    outcomes = outcomes_of([(True, "1", 0, 0.0, False), (False, "1", 900, 0.0, False)])
+    outcomes.characters[:] = [12, 5]
+    assert estimator("longest", strings)(outcomes, [2]).accuracy[0] == 1.0
+
+
+def test_each_distinct_answer_is_asked_about_once():
+    class Recording:
+        def cluster(self, answers):
+            self.answers = list(answers)
+            return [0, None]
+
+        def same(self, a, b):
+            return a == b
+
+    equivalence = Recording()
+    clusters = clusters_of(outcomes_of(ATTEMPTS[:4]), equivalence)
+    assert equivalence.answers == ["1", "2"]
+    assert clusters.tolist() == [0, -1, -1, 0]  # an answer that the relation calls none does not vote
+
+
+def test_unknown_names_are_all_named():
+    with pytest.raises(ConfigError) as caught:
+        check_names(["first", "best", "score:"])
+    assert [fault.split("'")[1] for fault in caught.value.faults] == ["best", "score:"]
+    with pytest.raises(ConfigError, match="no selector was named"):
+        check_names([])

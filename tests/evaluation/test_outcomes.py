@@ -1,0 +1,76 @@
+import numpy as np
+import pytest
+
+from bestofn.errors import UnavailableError
+from bestofn.evaluation.outcomes import read_outcomes, require_verdicts, survey
+
+
+@pytest.fixture
+def run(make_run):
+    return make_run(
+        [
+            {"correct": True, "answer": "1", "tokens": 7, "scores": {"a": 0.5}},
+            {"correct": None, "answer": "1", "tokens": 8, "scores": {"a": 0.9}},
+            {"correct": False, "answer": None, "tokens": 9, "text": "four"},
+        ],
+        [{"correct": True, "answer": "2", "tokens": 0, "finish": "error", "scores": {"a": 3.0}}],
+    )
+
+
+def test_survey_counts_what_a_run_holds(run):
+    with run.connect() as connection:
+        held = survey(connection)
+    assert (held.problems, held.trajectories, held.n_min, held.n_max) == (2, 4, 1, 2)
+    assert (held.unverified, held.unjudged, held.answered, held.failed, held.tokenless) == (0, 1, 1, 1, 0)
+    assert held.unscored == {"a": 0}  # the second problem holds nothing that could win
+
+
+def test_outcomes_come_by_problem_and_index_without_the_unjudged(run):
+    with run.connect() as connection:
+        first, second = read_outcomes(connection, ["a"], with_characters=True)
+    assert (first.problem_id, first.unjudged) == ("p0", 1)
+    assert first.indices.tolist() == [0, 2]
+    assert first.correct.tolist() == [True, False]
+    assert first.answers == ("1", None)
+    assert first.sampled_tokens.tolist() == [7, 9]
+    assert first.characters.tolist() == [1, 4]
+    assert first.scores["a"] == pytest.approx([0.5, np.nan], nan_ok=True)
+    assert second.problem_id == "p1"
+
+
+def test_a_failed_attempt_is_wrong_and_has_no_answer_or_score(run):
+    with run.connect() as connection:
+        outcomes = list(read_outcomes(connection, ["a"]))[1]
+    assert (outcomes.failed.tolist(), outcomes.correct.tolist(), outcomes.answers) == ([True], [False], (None,))
+    assert np.isnan(outcomes.scores["a"]).all()
+    assert outcomes.characters.tolist() == [0]
+
+
+def test_problems_keep_their_position_not_their_alphabet(make_run):
+    run = make_run(*[[{"correct": True}] for _ in range(11)])
+    with run.connect() as connection:
+        ids = [outcomes.problem_id for outcomes in read_outcomes(connection)]
+    assert ids == [f"p{number}" for number in range(11)]
+
+
+def test_names_of_scorers_are_values_never_sql(make_run):
+    run = make_run([{"correct": True, "scores": {"a-b.c": 1.0}}])
+    with run.connect() as connection:
+        (outcomes,) = read_outcomes(connection, ["a-b.c", "'; DROP TABLE x; --"])
+    assert outcomes.scores["a-b.c"].tolist() == [1.0]
+    assert np.isnan(outcomes.scores["'; DROP TABLE x; --"]).all()
+
+
+def test_unverified_trajectories_are_an_error_with_counts(make_run):
+    run = make_run([{"correct": True}, {"correct": "absent"}, {"correct": "absent", "finish": "error"}])
+    with run.connect() as connection:
+        held = survey(connection)
+    with pytest.raises(UnavailableError, match="1 of 3 trajectories of run R have no verdict. Run `bestofn verify R`"):
+        require_verdicts(held, "R")
+
+
+def test_an_empty_run_is_an_error(make_run):
+    with make_run([]).connect() as connection:
+        held = survey(connection)
+    with pytest.raises(UnavailableError, match="no trajectories"):
+        require_verdicts(held, "R")

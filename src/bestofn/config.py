@@ -76,11 +76,11 @@ class PolicyTrainingConfig(Section):
     model: ModelShape = ModelShape()
     steps: tuple[Count, Count] = Field(default=(3, 6), strict=False)
     batch_trajectories: Count = 64
-    updates: Count = 2000
-    learning_rate: float = 2e-3
+    updates: Count = 2400
+    learning_rate: float = 2.5e-3
     warmup_updates: int = 100
     weight_decay: float = 0.1
-    save_every: Count = 250
+    save_every: Count = 200
     log_every: Count = 25
     threads: Count = 2
 

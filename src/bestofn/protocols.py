@@ -47,9 +47,7 @@ class StepSplitter(Protocol):
 class Encoder(Protocol):
     """Fills hidden states in one teacher-forced pass, for text sampled elsewhere."""
 
-    async def encode(
-        self, trajectories: Sequence[Trajectory], steps: Sequence[Sequence[Step]]
-    ) -> list[HiddenStates]:
+    async def encode(self, trajectories: Sequence[Trajectory], steps: Sequence[Sequence[Step]]) -> list[HiddenStates]:
         """One HiddenStates a trajectory, in order; `steps` holds one list a trajectory."""
         ...
 

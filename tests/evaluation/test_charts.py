@@ -58,5 +58,5 @@ def test_a_single_n_can_be_drawn():
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(StorageError, match="cannot write .*curve.png"):
+    with pytest.raises(StorageError, match=r"cannot write .*curve\.png"):
         write_chart(comparison_of(1), tmp_path / "file" / "curve.png", tmp_path / "curve.html")

@@ -65,7 +65,9 @@ def test_unverified_trajectories_are_an_error_with_counts(make_run):
     run = make_run([{"correct": True}, {"correct": "absent"}, {"correct": "absent", "finish": "error"}])
     with run.connect() as connection:
         held = survey(connection)
-    with pytest.raises(UnavailableError, match="1 of 3 trajectories of run R have no verdict. Run `bestofn verify R`"):
+    with pytest.raises(
+        UnavailableError, match=r"1 of 3 trajectories of run R have no verdict\. Run `bestofn verify R`"
+    ):
         require_verdicts(held, "R")
 
 
@@ -73,4 +75,11 @@ def test_an_empty_run_is_an_error(make_run):
     with make_run([]).connect() as connection:
         held = survey(connection)
     with pytest.raises(UnavailableError, match="no trajectories"):
+        require_verdicts(held, "R")
+
+
+def test_a_run_of_which_nothing_could_be_judged_is_an_error(make_run):
+    with make_run([{"correct": None}, {"correct": None}]).connect() as connection:
+        held = survey(connection)
+    with pytest.raises(UnavailableError, match="none of the 2 trajectories of run R could be judged"):
         require_verdicts(held, "R")

@@ -52,7 +52,7 @@ def contents(run: Run, tokens: bool = True) -> dict[str, Any]:
 def sampled(tmp_path: Path) -> Run:
     """A run as sampling leaves it: everything a record can hold, gaps in the indices, a problem without attempts."""
     run = new_run(tmp_path / "sampled")
-    meta = {"level": 3, "samples": "a key of the schema", "bestofn": 1}
+    meta = {"level": 3, "samples": "a key of the schema", "bestofn": 1, "half a pair": "\ud800"}
     run.write_problems(
         [Problem("p", "q?", "2", meta=meta), Problem("c", "def f", None, "code", ("assert f()",)), Problem("e", "?")]
     )
@@ -89,7 +89,7 @@ def test_without_tokens_everything_else_comes_back(sampled: Run, tmp_path: Path)
 def test_an_imported_file_is_exported_as_it_came(tmp_path: Path):
     line = {
         "problem_id": "p", "question": "q", "target": "2", "kind": "math", "level": 1,
-        "samples": [{"text": r"\boxed{2}", "correct": True, "scores": {"r": 1.5}, "system": "a"}, {"text": "b", "answer": "3"}],
+        "samples": [{"text": r"\boxed{2}", "correct": True, "scores": {"r": 1.5}, "system": "a"}, {"text": "b"}],
     }  # fmt: skip
     (tmp_path / "in.jsonl").write_text(json.dumps(line) + "\n")
     run = new_run(tmp_path / "run")
@@ -103,8 +103,10 @@ def test_real_pools_come_back(tmp_path: Path, name: str):
     file = DATA / f"{name}.jsonl.gz"
     if not file.exists():
         pytest.skip(f"{file} is not here")
+    with gzip.open(file, "rb") as lines:
+        (tmp_path / "some.jsonl").write_bytes(b"".join(next(lines) for _ in range(10)))
     run, back = new_run(tmp_path / "run"), new_run(tmp_path / "back")
-    import_pools(run, [file])
+    import_pools(run, [tmp_path / "some.jsonl"])
     export_run(run, tmp_path / "out.jsonl.gz")
     import_pools(back, [tmp_path / "out.jsonl.gz"])
     assert contents(back) == contents(run)

@@ -67,7 +67,7 @@ def test_a_gzip_cut_short_gives_what_stood_before_and_one_fault(tmp_path: Path):
 
 
 def test_a_file_that_is_not_there(tmp_path: Path):
-    with pytest.raises(DataError, match="no.jsonl"):
+    with pytest.raises(DataError, match=r"no\.jsonl"):
         list(read_lines(tmp_path / "no.jsonl"))
 
 

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from bestofn.errors import ConfigError, DataError
@@ -129,6 +128,7 @@ def test_a_kind_that_does_not_exist(run: Run, tmp_path: Path):
         (problem("x", samples=[{"text": "a", "logprobs": [None]}]), "samples[0].logprobs"),
         (problem("x", target=[2]), "target"),
         (problem("x", target="2", gold="3"), "gold"),
+        (problem("x", samples=[{"text": "a", "scores": {"a name/with a slash": 1}}]), "scores"),
         (problem("x", kind="physics"), "kind"),
         (problem("x", tests="assert"), "tests"),
         (problem("good 1"), "problem_id"),
@@ -180,7 +180,7 @@ def test_an_id_that_stands_in_two_files(run: Run, tmp_path: Path):
 
 
 def test_a_file_that_is_not_there(run: Run, tmp_path: Path):
-    with pytest.raises(DataError, match="no.jsonl"):
+    with pytest.raises(DataError, match=r"no\.jsonl"):
         import_pools(run, [tmp_path / "no.jsonl"])
 
 
@@ -284,50 +284,60 @@ def test_an_import_that_dies_anywhere_is_finished_by_the_next(
     assert contents(again) == contents(whole)
 
 
-REAL = [
-    # file, problems, samples, verdicts that are right (pass@1 of the README x samples), scores, kind
-    ("math_qwen_rm8", 100, 800, 728, 800, "math"),  # 0.9100 * 800
-    ("gsm8k_gpt3_4sys", 1319, 5276, 2001, 0, "math"),  # 0.3793 * 5276 = 2001.2
-    ("game24_gpt4_cot", 100, 10_000, 403, 0, "math"),  # 0.0403 * 10000
-    ("humaneval_codegen16b", 164, 16_400, 3629, 0, "code"),  # 0.2213 * 16400 = 3629.3
-]
+REAL = {
+    # problems, samples, right ones (pass@1 of the data's README x samples), scores, kind
+    "game24_gpt4_cot": (100, 10_000, 403, 0, "math"),  # 0.0403 * 10000
+    "gsm8k_gpt3_4sys": (1319, 5276, 2001, 0, "math"),  # 0.3793 * 5276 = 2001.2
+    "humaneval_codegen16b": (164, 16_400, 3629, 0, "code"),  # 0.2213 * 16400 = 3629.3
+    "math_qwen_rm8": (100, 800, 728, 800, "math"),  # 0.9100 * 800
+}
 
 
-@pytest.mark.parametrize(("name", "problems", "samples", "right", "scores", "kind"), REAL)
-def test_real_pools(run: Run, name: str, problems: int, samples: int, right: int, scores: int, kind: str):
-    file = DATA / f"{name}.jsonl.gz"
-    if not file.exists():
-        pytest.skip(f"{file} is not here")
-    report = import_pools(run, [file])
-    assert report.is_clean
-    assert (report.problems, report.trajectories, report.verdicts, report.scores) == (
-        problems,
-        samples,
-        samples,
-        scores,
-    )
-    assert {stored.kind for stored in run.problems()} == {kind}
-    assert sum(verdict.correct is True for verdict in run.verdicts()) == right
-    with gzip.open(file, "rt") as lines:
-        first = json.loads(next(lines))
-    pool = next(run.pools())
-    assert [t.completion.text for t in pool.trajectories] == [s["text"] for s in first["samples"]]
-    assert [t.answer for t in pool.trajectories] == [s.get("answer") for s in first["samples"]]
-    assert [t.meta.get("system") for t in pool.trajectories] == [s.get("system") for s in first["samples"]]
-    stored = next(iter(run.problems()))
-    assert stored.meta.get("gen_tests") == first.get("gen_tests")
-    assert stored.tests == ((first["test"],) if kind == "code" else ())
-    if scores:
-        values = run.connect().execute("SELECT value FROM scores ORDER BY trajectory_id LIMIT 1").fetchone()
-        assert values is not None
-        assert np.isfinite(values[0])
-
-
-def test_all_real_pools_in_one_run(run: Run):
-    files = sorted(DATA.glob("*.jsonl.gz"))
-    if len(files) != 4:
+@pytest.fixture(scope="module")
+def real(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    files = [DATA / f"{name}.jsonl.gz" for name in REAL]
+    if not all(file.exists() for file in files):
         pytest.skip(f"the four pools are not in {DATA}")
+    run = Run.create(tmp_path_factory.mktemp("real") / "run", {"identity": {}, "info": {}})
     report = import_pools(run, files)
     assert report.is_clean
-    assert (report.problems, report.trajectories) == (1683, 32_476)  # 100+1319+100+164; 800+5276+10000+16400
-    assert [stored.id.split("/")[0] for stored in run.problems()][::1682] == ["game24_gpt4_cot", "math_qwen_rm8"]
+    # 100 + 1319 + 164 + 100 problems; 10000 + 5276 + 16400 + 800 samples, each with a verdict; 800 scores.
+    assert (report.problems, report.trajectories) == (1683, 32_476)
+    assert (report.verdicts, report.scores) == (32_476, 800)
+    return run
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_real_pools_are_counted_right(real: Run, name: str):
+    query = """
+        SELECT count(DISTINCT p.id), count(*), count(*) FILTER (v.correct), count(s.value), min(p.kind), max(p.kind)
+        FROM trajectories t JOIN problems p ON p.id = t.problem_id JOIN verdicts v ON v.trajectory_id = t.id
+        LEFT JOIN scores s ON s.trajectory_id = t.id WHERE starts_with(t.problem_id, ?)
+    """
+    problems, samples, right, scores, kind = REAL[name]
+    with real.connect() as connection:
+        found = connection.execute(query, [name]).fetchone()
+    assert found == (problems, samples, right, scores, kind, kind)
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_real_pools_keep_what_they_state(real: Run, name: str):
+    with gzip.open(DATA / f"{name}.jsonl.gz", "rt") as lines:
+        first = json.loads(next(lines))
+    stored = real.problem(first["problem_id"])
+    assert (stored.prompt, stored.target) == (first["question"], first["target"])
+    assert stored.meta.get("gen_tests") == first.get("gen_tests")
+    assert stored.tests == ((first["test"],) if "test" in first else ())
+    (pool,) = real.pools(ids=[stored.id])
+    kept = [(t.completion.text, t.answer, t.meta.get("system")) for t in pool.trajectories]
+    assert kept == [(s["text"], s.get("answer"), s.get("system")) for s in first["samples"]]
+
+
+def test_real_scores_are_the_stated_ones(real: Run):
+    with gzip.open(DATA / "math_qwen_rm8.jsonl.gz", "rt") as lines:
+        stated = {
+            f"{line['problem_id']}#{index}": sample["scores"]["reward_model"]
+            for line in map(json.loads, lines)
+            for index, sample in enumerate(line["samples"])
+        }
+    assert {score.trajectory_id: score.value for score in real.scores("reward_model")} == stated

@@ -77,7 +77,7 @@ def compare(
 
 def default_ns(n_max: int) -> list[int]:
     """The powers of two up to the largest pool, and its size."""
-    return sorted({2**power for power in range(n_max.bit_length()) if 2**power <= n_max} | {n_max})
+    return sorted({2**power for power in range(n_max.bit_length()) if 2**power <= n_max} | ({n_max} - {0}))
 
 
 class _Tally:

@@ -91,27 +91,16 @@ _SURVEY = f"""
     )
 """
 
-_UNSCORED = f"""
-    SELECT count(*) FROM (
-        SELECT count(*) FILTER (s.value IS NOT NULL AND NOT isnan(s.value)) AS scored
-        {_JOINED}
-        LEFT JOIN (SELECT trajectory_id, value FROM scores WHERE scorer = ?) s ON s.trajectory_id = t.id
-        WHERE NOT {_FAILED} AND v.correct IS NOT NULL
-        GROUP BY t.problem_id
-    ) WHERE scored = 0
-"""
-
 
 def survey(connection: duckdb.DuckDBPyConnection) -> Survey:
     """Counts what the run behind `connection` holds."""
     counts = _rows(connection, _SURVEY)[0]
     names = [str(row[0]) for row in _rows(connection, "SELECT DISTINCT scorer FROM scores ORDER BY scorer")]
-    unscored = {name: int(_rows(connection, _UNSCORED, [name])[0][0]) for name in names}
-    return Survey(*(int(count) for count in counts), unscored=unscored)
+    return Survey(*(int(count) for count in counts), unscored=_count_unscored(connection, names))
 
 
 def require_verdicts(held: Survey, run: str) -> None:
-    """Raises UnavailableError where the run has no trajectories or some were never verified."""
+    """Raises UnavailableError where the run has no trajectories, some were never verified, or none could be judged."""
     if held.trajectories == 0:
         raise UnavailableError(f"run {run} has no trajectories. Sample or import some first.")
     if held.unverified:
@@ -119,6 +108,8 @@ def require_verdicts(held: Survey, run: str) -> None:
             f"{held.unverified} of {held.trajectories} trajectories of run {run} have no verdict. "
             f"Run `bestofn verify {run}` first."
         )
+    if held.n_max == 0:
+        raise UnavailableError(f"none of the {held.trajectories} trajectories of run {run} could be judged")
 
 
 def read_outcomes(
@@ -129,18 +120,43 @@ def read_outcomes(
     The connection is busy until the stream is read. `scorers` names the scores to read along. `with_characters` reads
     the length of every text, which costs a pass over the text column.
     """
-    pivot = "".join(f", any_value(value) FILTER (scorer = ?) AS s{place}" for place in range(len(scorers)))
     columns = "".join(f", s.s{place}" for place in range(len(scorers)))
     characters = "length(t.text)" if with_characters else "0"
     query = f"""
         SELECT t.problem_id, t."index", {_FAILED}, v.correct, v.answer, t.sampled_tokens, {characters} {columns}
-        {_JOINED}
-        LEFT JOIN (SELECT trajectory_id {pivot} FROM scores GROUP BY trajectory_id) s ON s.trajectory_id = t.id
+        {_JOINED} {_scores_beside(len(scorers))}
         ORDER BY p.position, t.problem_id, t."index"
     """
     result = connection.execute(query, list(scorers))
     for problem_id, rows in groupby(_fetch(result), key=lambda row: str(row[0])):
         yield _outcomes(problem_id, list(rows), scorers)
+
+
+def _scores_beside(scorers: int) -> str:
+    """Joins the scores of each trajectory as columns s0, s1, ...; takes one parameter a scorer, its name."""
+    pivot = "".join(f", any_value(value) FILTER (scorer = ?) AS s{place}" for place in range(scorers))
+    return f"LEFT JOIN (SELECT trajectory_id {pivot} FROM scores GROUP BY trajectory_id) s ON s.trajectory_id = t.id"
+
+
+def _count_unscored(connection: duckdb.DuckDBPyConnection, scorers: Sequence[str]) -> dict[str, int]:
+    """For each scorer the problems that have a judged attempt that did not fail, and no score of one."""
+    if not scorers:
+        return {}
+    places = range(len(scorers))
+    scored = ", ".join(
+        f"count(*) FILTER (s.s{place} IS NOT NULL AND NOT isnan(s.s{place})) AS n{place}" for place in places
+    )
+    query = f"""
+        SELECT {", ".join(f"count(*) FILTER (n{place} = 0)" for place in places)}
+        FROM (
+            SELECT {scored}
+            {_JOINED} {_scores_beside(len(scorers))}
+            WHERE NOT {_FAILED} AND v.correct IS NOT NULL
+            GROUP BY t.problem_id
+        )
+    """
+    counts = _rows(connection, query, scorers)[0]
+    return {name: int(count) for name, count in zip(scorers, counts, strict=True)}
 
 
 def _outcomes(problem_id: str, rows: list[tuple[Any, ...]], scorers: Sequence[str]) -> Outcomes:

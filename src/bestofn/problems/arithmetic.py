@@ -2,7 +2,7 @@
 
 A problem is a start value and a chain of additions, subtractions and multiplications, told as a short story about one
 of eight subjects. The split is a stable hash of the numbers alone (not of the story), so that the same chain told
-about another subject falls into the same part. Values stay between 2 and 999 all along the chain.
+about another subject falls into the same part. Values stay between 2 and 199 all along the chain.
 
 This module does not know how solutions are written (`training/corpus.py`) nor any model.
 """
@@ -18,8 +18,9 @@ from bestofn.records import Problem
 
 Split: TypeAlias = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
-LARGEST_VALUE = 999
+LARGEST_VALUE = 199
 SMALLEST_VALUE = 2
+LARGEST_OPERAND = 99
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +120,8 @@ def _draw_operation(rng: random.Random, value: int) -> Operation:
     if kind == "*":
         return Operation("*", rng.randint(2, min(9, LARGEST_VALUE // value)))
     if kind == "-":
-        return Operation("-", rng.randint(11, min(value - SMALLEST_VALUE, 399)))
-    return Operation("+", rng.randint(11, min(LARGEST_VALUE - value, 399)))
+        return Operation("-", rng.randint(11, min(value - SMALLEST_VALUE, LARGEST_OPERAND)))
+    return Operation("+", rng.randint(11, min(LARGEST_VALUE - value, LARGEST_OPERAND)))
 
 
 def draw_chains(split: Split, seed: int, steps: tuple[int, int] = (3, 6)) -> Iterator[Chain]:

@@ -1,14 +1,14 @@
 """Published problem sets: the table `benchmarks.toml`, and loading one from a local copy or from the hub.
 
 The prompt of a problem is the question put into a template (the placeholder `{question}` is replaced, nothing else is
-interpreted, so `\\boxed{}` stands as it is); `meta["question"]` keeps the bare question. A user's own set is a TOML file
-of a few lines, see `docs/formats.md`. This module does not sample and does not verify.
+interpreted, so `\\boxed{}` stands as it is); `meta["question"]` keeps the bare question. A user's own set is a TOML
+file of a few lines, see `docs/formats.md`. This module does not sample and does not verify.
 """
 
 import hashlib
 import json
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -145,17 +145,7 @@ _TEXTS = ("title", "hub", "config", "split", "licence", "source", "answer_after"
 
 
 def _read_entry(name: str, entry: dict[str, Any], place: str) -> Benchmark:
-    faults: list[str] = []
-    allowed = {*_COLUMNS, *_TEXTS, "kind", "template", "problems", "unconfirmed", "file"}
-    for key, value in entry.items():
-        if key not in allowed:
-            faults.append(f"{place}: {key}: unknown; allowed: {', '.join(sorted(allowed))}")
-        elif key in _TEXTS and not isinstance(value, str):
-            faults.append(f"{place}: {key}: {describe(value)} came; allowed: a string")
-        elif key == "problems" and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
-            faults.append(f"{place}: problems: {describe(value)} came; allowed: a whole number, 0 for any")
-        elif key == "kind" and value not in KINDS:
-            faults.append(f"{place}: kind: {describe(value)} came; allowed: {', '.join(KINDS)}")
+    faults = _find_type_faults(entry, place)
     columns = {key: _read_names(entry.get(key)) for key in (*_COLUMNS, "unconfirmed")}
     faults += [
         f"{place}: {key}: {describe(entry.get(key))} came; allowed: a column name or a list of them"
@@ -169,8 +159,39 @@ def _read_entry(name: str, entry: dict[str, Any], place: str) -> Benchmark:
         faults += error.faults
     if faults:
         raise ConfigError(faults)
-    plain = {key: entry[key] for key in (*_TEXTS, "kind", "problems", "file") if key in entry}
-    return Benchmark(**({"name": name, "title": name} | plain | columns | {"template": text}))
+    return Benchmark(
+        name=name,
+        title=entry.get("title", name),
+        question=columns["question"],
+        answer=columns["answer"],
+        id=columns["id"],
+        answer_after=entry.get("answer_after", ""),
+        kind=entry.get("kind", "math"),
+        template=text,
+        hub=entry.get("hub", ""),
+        config=entry.get("config", ""),
+        split=entry.get("split", ""),
+        problems=entry.get("problems", 0),
+        licence=entry.get("licence", ""),
+        source=entry.get("source", ""),
+        unconfirmed=columns["unconfirmed"],
+        file=entry.get("file"),
+    )
+
+
+def _find_type_faults(entry: dict[str, Any], place: str) -> list[str]:
+    faults: list[str] = []
+    allowed = {*_COLUMNS, *_TEXTS, "kind", "template", "problems", "unconfirmed", "file"}
+    for key, value in entry.items():
+        if key not in allowed:
+            faults.append(f"{place}: {key}: unknown; allowed: {', '.join(sorted(allowed))}")
+        elif key in _TEXTS and not isinstance(value, str):
+            faults.append(f"{place}: {key}: {describe(value)} came; allowed: a string")
+        elif key == "problems" and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
+            faults.append(f"{place}: problems: {describe(value)} came; allowed: a whole number, 0 for any")
+        elif key == "kind" and value not in KINDS:
+            faults.append(f"{place}: kind: {describe(value)} came; allowed: {', '.join(KINDS)}")
+    return faults
 
 
 def _read_names(value: Any) -> tuple[str, ...]:
@@ -189,7 +210,8 @@ def _read_hub(benchmark: Benchmark, revision: str | None) -> Iterator[LineOrFaul
     load: Any = datasets.load_dataset  # pyright: ignore[reportUnknownMemberType]
     try:
         rows = load(benchmark.hub, benchmark.config or None, split=benchmark.split, revision=revision)
-    except Exception as error:  # noqa: BLE001 - the hub client raises whatever its HTTP library does; it is named here
+    except Exception as error:
+        # The hub client raises whatever its HTTP library does; the message names it.
         raise EngineError(
             f"{benchmark.hub}: cannot be loaded ({type(error).__name__}: {error}). Without a network give a local copy "
             "with --file."
@@ -222,8 +244,8 @@ def _read_problems(rows: Iterator[LineOrFault], benchmark: Benchmark, template: 
 
 
 def _read_problem(fields: Fields, benchmark: Benchmark, template: str, position: int) -> Problem:
-    question = _take_first(fields, benchmark.question) or ""
-    stated = _take_first(fields, benchmark.answer)
+    question = _take_first(fields, benchmark.question, fields.take_text) or ""
+    stated = _take_first(fields, benchmark.answer, fields.take_term)
     target = stated
     if stated is not None and benchmark.answer_after and benchmark.answer_after in stated:
         target = stated.rpartition(benchmark.answer_after)[2].strip()
@@ -235,10 +257,10 @@ def _read_problem(fields: Fields, benchmark: Benchmark, template: str, position:
     return Problem(id, apply_template(template, question), target, benchmark.kind, (), meta)
 
 
-def _take_first(fields: Fields, names: Sequence[str]) -> str | None:
+def _take_first(fields: Fields, names: Sequence[str], take: Callable[[str, bool], str | None]) -> str | None:
     """The first of these columns that the row has; none of them is a fault."""
     for name in names:
         if fields.has(name):
-            return fields.take_term(name, required=True)
+            return take(name, True)
     fields.add_fault(" or ".join(names), f"columns {', '.join(fields.values)}", "a column of this name")
     return None

@@ -89,9 +89,17 @@ def _write_lines(run: Run, stream: BinaryIO, tokens: bool) -> int:
     for batch in _batches(run):
         found = _find(run, [trajectory.id for _, pool in batch for trajectory in pool.trajectories])
         for problem, pool in batch:
-            stream.write(json.dumps(_line(problem, pool, found, tokens), ensure_ascii=False).encode() + b"\n")
+            stream.write(_encode(_line(problem, pool, found, tokens)) + b"\n")
             count += 1
     return count
+
+
+def _encode(line: dict[str, Any]) -> bytes:
+    try:
+        return json.dumps(line, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        # Half of a surrogate pair in somebody's meta: only an escape can hold it.
+        return json.dumps(line).encode()
 
 
 def _batches(run: Run) -> Iterator[list[tuple[Problem, Pool]]]:

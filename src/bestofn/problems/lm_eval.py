@@ -122,8 +122,8 @@ def _read_document(line: Line, state: _FileState, kind: Kind, metric: str, end_b
     # What is left are metrics: of the one text where there is one, of the whole document where there are several.
     metrics = fields.rest() | left
     id = f"{state.task}/{doc_id}"
-    own = {name: value for name, value in (meta | hashes | (metrics if len(texts) > 1 else {})).items()}
-    problem = Problem(id, prompt, target, kind, (), {name: value for name, value in own.items() if value is not None})
+    meta |= hashes if len(texts) == 1 else hashes | metrics
+    problem = Problem(id, prompt, target, kind, (), {name: value for name, value in meta.items() if value is not None})
     attempts: list[Attempt] = []
     for index, (text, answer) in enumerate(zip(texts, answers, strict=True)):
         trajectory = Trajectory(

@@ -155,7 +155,7 @@ def _read_row(folder: Path, row: list[tuple[_Source, Line]], kind: Kind, end_byt
         fields = Fields(line)
         stated = _take_problem(fields, folder, kind)
         if problem is not None and (stated.id, stated.prompt) != (problem.id, problem.prompt):
-            came = f"problem {stated.id!r} or its text, where {place.file if place else ''} has {problem.id!r} on this line"
+            came = f"{stated.id!r}: {stated.prompt:.40}, where {place.file if place else ''} has {problem.id!r} here"
             fields.add_fault("problem", came, "the same problem on the same line of every file")
         attempt = _take_attempt(fields, problem or stated, source)
         if fields.faults:

@@ -64,15 +64,17 @@ def read_manifest(path: Path) -> dict[str, Any]:
     return {"identity": manifest["identity"], "info": manifest["info"]}
 
 
-def _differences(name: str, old: Any, new: Any) -> Iterator[str]:
+def _differences(name: str, old: object, new: object) -> Iterator[str]:
     if isinstance(old, dict) and isinstance(new, dict):
-        ours, theirs = cast("dict[str, Any]", old), cast("dict[str, Any]", new)
-        for key in sorted({*ours, *theirs}):
-            yield from _differences(f"{name}.{key}" if name else key, ours.get(key, _ABSENT), theirs.get(key, _ABSENT))
-    elif old != new or type(old) is not type(new):
-        yield f"{name}: the run has {_show(old)}, this command {_show(new)}"
+        held, given = cast("dict[str, object]", old), cast("dict[str, object]", new)
+        for key in sorted({*held, *given}):
+            yield from _differences(f"{name}.{key}" if name else key, held.get(key, _ABSENT), given.get(key, _ABSENT))
+        return
+    first, second = cast("object", old), new
+    if first != second or isinstance(first, bool) != isinstance(second, bool):
+        yield f"{name}: the run has {_show(first)}, this command {_show(second)}"
 
 
-def _show(value: Any) -> str:
+def _show(value: object) -> str:
     text = "nothing" if value is _ABSENT else json.dumps(value)
     return text if len(text) <= 200 else f"{text[:200]}... ({len(text)} characters)"

@@ -9,17 +9,17 @@ This module does not know what the columns mean, nor which folders a run has.
 """
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from bestofn.storage.parts import damage, reading, relist
+from bestofn.storage.parts import check_seal, damage, reading, relist
 from bestofn.storage.tables import Table
 
 SUFFIX = ".parquet"
@@ -53,7 +53,7 @@ def write_tables(table: Table, tables: Iterable[pa.Table]) -> Callable[[BinaryIO
             table.schema,
             compression="zstd",
             write_page_checksum=True,
-            use_dictionary=[leaf[name] for name in table.repeating],
+            use_dictionary=cast("Any", [leaf[name] for name in table.repeating]),
             column_encoding={leaf[name]: "BYTE_STREAM_SPLIT" for name in floats},
         ) as writer:
             for rows in tables:
@@ -63,7 +63,7 @@ def write_tables(table: Table, tables: Iterable[pa.Table]) -> Callable[[BinaryIO
 
 
 def check_footer(path: Path) -> None:
-    """Raises DamagedRunError where a file is not a whole Parquet file. Reads twelve bytes; `open_part` parses."""
+    """Raises DamagedRunError where a file is not a whole Parquet file. Reads its two ends; `open_part` parses."""
     with reading(path, _FAULTS):
         size = os.stat(path).st_size
         with open(path, "rb") as file:
@@ -76,10 +76,12 @@ def check_footer(path: Path) -> None:
         raise damage(path, "it is not a Parquet file")
     if size < 12 or tail[4:] != _MAGIC or int.from_bytes(tail[:4], "little") > size - 12:
         raise damage(path, f"it is cut short or overwritten at its end: after {size:,} bytes stands no Parquet footer")
+    with reading(path, _FAULTS):
+        check_seal(path)
 
 
 @contextmanager
-def open_part(path: Path, table: Table) -> Iterator[pq.ParquetFile]:
+def open_part(path: Path, table: Table) -> Generator[pq.ParquetFile]:
     """A part, its columns checked. Raises DamagedRunError; FileNotFoundError where it is gone."""
     check_footer(path)
     with reading(path, _FAULTS):
@@ -87,8 +89,15 @@ def open_part(path: Path, table: Table) -> Iterator[pq.ParquetFile]:
     with part:
         with reading(path, _FAULTS):
             names, fits = part.schema_arrow.names, part.schema_arrow.equals(table.schema)
+            meta = part.metadata
+            groups = [meta.row_group(number) for number in range(meta.num_row_groups)]
+            # The footer has no checksum; its counts of rows are there more than once.
+            counts = [group.num_rows for group in groups]
+            agrees = counts == [group.column(0).num_values for group in groups] and sum(counts) == meta.num_rows
         if not fits:
             raise damage(path, f"its columns are not those of {table.name}; they are {', '.join(names)}")
+        if not agrees:
+            raise damage(path, "it is damaged (the row counts in its footer contradict each other)")
         yield part
 
 
@@ -100,6 +109,18 @@ def read_group(part: pq.ParquetFile, group: int, columns: Sequence[str] | None, 
         if rows.num_rows != part.metadata.row_group(group).num_rows:
             raise damage(path, f"row group {group} holds another number of rows than its footer says")
     return rows
+
+
+def read_group_at(path: Path, table: Table, row: int) -> tuple[int, pa.Table]:
+    """The row group of a part that holds a row, and the number of its first row."""
+    with open_part(path, table) as part:
+        start = 0
+        for group in range(part.metadata.num_row_groups):
+            count = part.metadata.row_group(group).num_rows
+            if row < start + count:
+                return start, read_group(part, group, None, path)
+            start += count
+    raise IndexError(f"{path} has {start} rows, not more than {row}")
 
 
 def scan(path: Path, table: Table, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:

@@ -1,8 +1,12 @@
 """Parts: files of a run that exist whole or not at all.
 
 A part is written to a hidden temporary name in its own folder, fsynced and renamed, so that many processes and many
-machines write one folder with no lock and `kill -9` leaves nothing half done under a part's name. Names sort by the
-time of publishing; where two parts hold the same id, the first by name counts, everywhere.
+machines write one folder with no lock and `kill -9` leaves nothing half done under a part's name. A name sorts by the
+time of publishing and ends in a checksum of the part's end; where two parts hold the same id, the first by name counts,
+everywhere.
+
+    part-<nanoseconds>-<random>-<checksum>                             as written
+    part-<nanoseconds>-<random>-<checksum>-<nanoseconds>-<checksum>    merged: stands in for the one it is named after
 
 This module does not know what is in a part, nor which folders a run has.
 """
@@ -13,7 +17,8 @@ import re
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+import zlib
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, TypeVar
@@ -24,7 +29,8 @@ T = TypeVar("T")
 Write = Callable[[BinaryIO], None]
 
 _PART = re.compile(r"part-.+")
-_MERGED = re.compile(r"-\d{20}$")
+_SEALED = re.compile(r"(part-\d{20}-[0-9a-f]{8}-)([0-9a-f]{8})(?:-\d{20}-([0-9a-f]{8}))?(?=\.)")
+_SEALED_BYTES = 64 << 10
 _NO_LINKS = {errno.EPERM, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK}
 _MAX_LISTINGS = 8
 
@@ -51,7 +57,7 @@ def write_part(folder: Path, suffix: str, write: Write, first: Path | None = Non
     """
     make_folder(folder)
     with _temporary(folder, write) as temporary:
-        path = folder / (_name_after(first, suffix) if first else f"part-{_stamp()}-{uuid.uuid4().hex[:12]}{suffix}")
+        path = folder / f"{_stem(first, suffix)}-{_read_seal(temporary)}{suffix}"
         os.rename(temporary, path)
     return path
 
@@ -92,6 +98,13 @@ def remove_parts(paths: list[Path]) -> None:
         _sync_folder(folder)
 
 
+def check_seal(path: Path) -> None:
+    """Raises DamagedRunError where the end of a part does not fit the checksum in its name. Other names carry none."""
+    sealed = _SEALED.match(path.name)
+    if sealed and _read_seal(path) != (sealed[3] or sealed[2]):
+        raise damage(path, "its end does not fit the checksum in its name")
+
+
 def damage(path: Path, what: str) -> DamagedRunError:
     return DamagedRunError(
         f"{path}: {what}. It is never read as whole. Move this file out of the run folder, then run the same command "
@@ -100,7 +113,7 @@ def damage(path: Path, what: str) -> DamagedRunError:
 
 
 @contextmanager
-def reading(path: Path, faults: tuple[type[Exception], ...]) -> Iterator[None]:
+def reading(path: Path, faults: tuple[type[Exception], ...]) -> Generator[None]:
     """Names the part in whatever its reader raises: `faults`, and OSErrors without a number, mean damage.
 
     A part that is gone stays a FileNotFoundError (a compaction replaced it: list again, see `retry_listing`); what
@@ -140,13 +153,23 @@ def relist(list_paths: Callable[[], Sequence[Path]], read: Callable[[Path], Iter
                 ) from error
 
 
-def _stamp() -> str:
-    return f"{time.time_ns():020d}"
+def _stem(first: Path | None, suffix: str) -> str:
+    if first is None:
+        return f"part-{time.time_ns():020d}-{uuid.uuid4().hex[:8]}"
+    # The name of an unmerged part, prolonged: "-" sorts before ".", hence before that part and after what precedes it.
+    sealed = _SEALED.match(first.name)
+    return (
+        f"{sealed[1]}{sealed[2]}-{time.time_ns():020d}"
+        if sealed
+        else f"{first.name.removesuffix(suffix)}-{time.time_ns():020d}"
+    )
 
 
-def _name_after(first: Path, suffix: str) -> str:
-    # "-" sorts before "." and hence before the name it extends.
-    return f"{_MERGED.sub('', first.name.removesuffix(suffix))}-{_stamp()}{suffix}"
+def _read_seal(path: Path) -> str:
+    """CRC-32 of the last 64 KiB. Parquet keeps a footer without a checksum there."""
+    with open(path, "rb") as file:
+        file.seek(max(0, os.fstat(file.fileno()).st_size - _SEALED_BYTES))
+        return f"{zlib.crc32(file.read()):08x}"
 
 
 def _one_line(error: Exception) -> str:
@@ -154,7 +177,7 @@ def _one_line(error: Exception) -> str:
 
 
 @contextmanager
-def _temporary(folder: Path, write: Write) -> Iterator[Path]:
+def _temporary(folder: Path, write: Write) -> Generator[Path]:
     temporary = folder / f".{os.getpid()}-{uuid.uuid4().hex}.tmp"
     try:
         with _naming_refusal(folder):
@@ -172,7 +195,7 @@ def _temporary(folder: Path, write: Write) -> Iterator[Path]:
 
 
 @contextmanager
-def _naming_refusal(path: Path) -> Iterator[None]:
+def _naming_refusal(path: Path) -> Generator[None]:
     try:
         yield
     except StorageError:

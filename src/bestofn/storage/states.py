@@ -25,7 +25,7 @@ from bestofn.storage.parts import damage, reading
 
 SUFFIX = ".safetensors"
 FORMAT = "bestofn.states/1"
-_OWN_KEYS = frozenset({"format", "layers", "checks"})
+_OWN_KEYS = frozenset({"format", "layers", "checks", "checksum"})
 _MAX_HEADER_BYTES = 100_000_000
 _FAULTS = (ValueError, KeyError, TypeError, IndexError, OverflowError)
 
@@ -71,6 +71,8 @@ class StatesPart:
         meta = cast("dict[str, str]", header.pop("__metadata__"))
         if meta["format"] != FORMAT:
             raise damage(self.path, f"its format is {meta['format']!r}, not {FORMAT!r}")
+        if meta.pop("checksum") != _checksum({"__metadata__": meta, **header}):
+            raise damage(self.path, "its header does not match its checksum")
         end = start + max((tensor["data_offsets"][1] for tensor in header.values()), default=0)
         if end != size:
             raise damage(self.path, f"it is cut short or overwritten: {size:,} bytes where its header says {end:,}")
@@ -162,8 +164,14 @@ def _header(blocks: Sequence[Block], layers: Sequence[int], about: Mapping[str, 
             tensor = {"dtype": dtype, "shape": list(shape), "data_offsets": [start, end]}
             header[f"{block.trajectory_id}/{name}"] = tensor
             start = end
+    header["__metadata__"]["checksum"] = _checksum(header)
     text = json.dumps(header).encode()
     return text + b" " * (-len(text) % 8)
+
+
+def _checksum(header: Mapping[str, Any]) -> str:
+    """Of a header without this checksum; the order of its keys is part of it."""
+    return f"{zlib.crc32(json.dumps(header).encode()):08x}"
 
 
 def _lengths(shape: tuple[int, int, int]) -> tuple[int, int]:

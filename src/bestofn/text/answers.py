@@ -8,6 +8,7 @@ import re
 
 from bestofn.records import Kind, Trajectory
 from bestofn.text.forms import closing_brace
+from bestofn.text.numbers import read_number
 
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*\{")
 _CONNECTOR = re.compile(r"(?<![A-Za-z])(?:and|or)(?![A-Za-z])|,|;")
@@ -22,7 +23,7 @@ _MATH = re.compile(r"\$\$(.+?)\$\$|\$([^$\n]+)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]", r
 _BOLD = re.compile(r"\*\*(.+?)\*\*")
 _SENTENCE = re.compile(r"\.(?=[\s\"]|$)|\n")
 _LETTER = re.compile(r"\(?\s*(?:\\text\s*\{)?\s*\(?([A-Za-z])\)?\s*\}?\s*(?:[).:,]\s*.*|$)", re.DOTALL)
-_LETTER_MARKER = re.compile(r"(?:answer|option|choice)(?:\s+is)?\s*:?\s*\**\s*\$?\(?([A-Z])\b(?![’'])")
+_LETTER_MARKER = re.compile(r"(?:answer|option|choice)(?:\s+is)?\s*:?\s*\**\s*\$?\(?([A-Z])\b(?!')")
 _LETTER_LINE = re.compile(r"^[ \t]*\**\(?([A-Z])[).]?\**[ \t]*$", re.MULTILINE)
 _LONGEST_ANSWER = 500
 
@@ -37,7 +38,8 @@ def extract_answer(text: str, kind: Kind = "math") -> str | None:
          box is later and goes before it.
       2. the last line that begins with `####` or `A:` (the form of GSM8K),
       3. what follows the last "answer is", "answer:" or a heading "Final Answer": the first formula or bold text of
-         that sentence, else the sentence; plain words after "answer is" count only where they are the last of a text.
+         that sentence, else the sentence; plain words after "answer is" count only where they are the last of a text,
+      4. the whole text, where it is nothing but a number.
     Without `</think>` after a `<think>` the thinking was cut off, and only a box counts. A text that stops without one
     of these has no answer: no number is picked out of the working.
 
@@ -57,7 +59,8 @@ def extract_answer(text: str, kind: Kind = "math") -> str | None:
     lines = _GSM8K.findall(area)
     if lines:
         return lines[-1][:_LONGEST_ANSWER]
-    return _stated(area)
+    whole = area.strip()
+    return _stated(area) or (whole if read_number(whole) is not None else None)
 
 
 def answer_of(trajectory: Trajectory, kind: Kind = "math") -> str | None:
@@ -105,17 +108,12 @@ def _last_box(text: str) -> str | None:
 
 
 def _is_joined(between: str) -> bool:
-    """Whether two boxes are parts of one answer. Models box each root of an equation on its own; two boxes in two
-    sentences or lines are a statement and its repetition, or its correction, and the last one counts."""
-    if len(between) > _LONGEST_CONNECTOR or re.search(r"\.\s|\n\s*\n|=>|\\Rightarrow|=\s*$", between):
-        return bool(re.fullmatch(r"[^.\n=]{0,40}", between)) if "=" not in between else _joins_equations(between)
-    letters = re.sub(r"\\[A-Za-z]+", " ", between)
-    return bool(_CONNECTOR.search(letters)) or not re.search(r"[A-Za-z=]", letters)
-
-
-def _joins_equations(between: str) -> bool:
-    """`y_1 = \\boxed{..} and y_2 = \\boxed{..}`"""
-    return "\n" not in between and len(between) <= _LONGEST_CONNECTOR and bool(_CONNECTOR.search(between))
+    """Whether two boxes are parts of one answer. Models box each root of an equation on its own, in one line; two
+    boxes in two sentences or lines are a statement and its repetition or correction, and the last one counts."""
+    if len(between) > _LONGEST_CONNECTOR or re.search(r"\.\s|\n|=>|\\Rightarrow", between):
+        return False
+    plain = re.sub(r"\\[A-Za-z]+", " ", between)
+    return bool(_CONNECTOR.search(plain)) or not re.search(r"[A-Za-z=]", plain)
 
 
 def _stated_after_box(area: str) -> str | None:

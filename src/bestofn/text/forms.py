@@ -1,30 +1,38 @@
 """The normal form of an answer: one spelling for what is plainly the same, without any algebra.
 
 `normal_form` drops wrappers (dollars, `\\boxed`, `**bold**`, `\\text`), spacing commands, trailing dots and the commas
-of thousands. `read_number` reads plain integers, decimals, fractions and percentages exactly. All of it is string
-work: nothing here evaluates an expression, and a text beyond `LONGEST_FORM` is left as it is.
+of thousands. It is string work: nothing here evaluates an expression, and a text beyond `LONGEST_FORM` is left alone.
 
 This module does not know math-verify, problems or trajectories.
 """
 
 import re
-from dataclasses import dataclass
-from decimal import ROUND_HALF_EVEN, Decimal, localcontext
-from fractions import Fraction
+from functools import lru_cache
+
+from bestofn.text.numbers import NAMED, read_number
 
 LONGEST_FORM = 2_000
 """Characters of an answer beyond which it is compared as text only (a real final answer has a few dozen)."""
 
-_LONGEST_NUMBER = 200
 _WRAPPERS = (("$$", "$$"), ("$", "$"), ("\\(", "\\)"), ("\\[", "\\]"), ("**", "**"), ("__", "__"), ("`", "`"))
-_WRAPPING_COMMAND = re.compile(r"_\{\w+\}|\\(?:boxed|fbox|text(?:bf|it|rm|normal)?|math(?:rm|bf)|mbox|emph)\s*\{")
+_WRAPPING_COMMAND = re.compile(r"\\(?:boxed|fbox|text(?:bf|it|rm|normal)?|math(?:rm|bf)|mbox|emph)\s*\{")
 _SYMBOLS = str.maketrans(
     {
-        **dict.fromkeys("−–‒", "-"),
-        **dict.fromkeys("×·", "*"),
-        **dict.fromkeys("\u00a0\u202f\u2009", " "),
-        **{"÷": "/", "²": "^2", "³": "^3", "°": r"^\circ", "’": "'", "π": r"\pi ", "∞": r"\infty ", "∪": r"\cup "},
-        **{"≤": r"\le ", "≥": r"\ge ", "≠": r"\ne ", "≈": r"\approx "},
+        **dict.fromkeys("\u2212\u2013\u2012", "-"),  # minus sign and dashes
+        **dict.fromkeys("\u00d7\u00b7", "*"),  # multiplication sign, middle dot
+        **dict.fromkeys("\u00a0\u202f\u2009", " "),  # spaces that do not break
+        "\u00f7": "/",
+        "\u2019": "'",
+        "\u00b2": "^2",
+        "\u00b3": "^3",
+        "\u00b0": r"^\circ",
+        "\u03c0": r"\pi ",
+        "\u221e": r"\infty ",
+        "\u222a": r"\cup ",
+        "\u2264": r"\le ",
+        "\u2265": r"\ge ",
+        "\u2260": r"\ne ",
+        "\u2248": r"\approx ",
     }
 )
 _REPLACED = (
@@ -43,105 +51,41 @@ _REPLACED = (
 )
 _SPECIAL_TOKEN = re.compile(r"(?<=\S)\s*<\|\w+\|>.*", re.DOTALL)
 _ESCAPED_TWICE = re.compile(r"\\\\(?=[A-Za-z])")
-_SQUARED_UNIT = re.compile(r"(?<=\d) ?([kcm]?m|ft|in)[²³]")
+_SQUARED_MATH_NAME = re.compile(
+    r"(?:arc)?(?:sin|cos|tan|cot|sec|csc)h?|log|exp|sqrt|max|min|gcd|lcm|mod|det|inf|and|frac", re.IGNORECASE
+)
+_COMMAND = re.compile(r"_\{\w+\}|\\(?:begin|end)\{[a-z*]+\}(?:\{[clr|]+\})?|\\[A-Za-z]+")
+_OPERATOR_COMMAND = re.compile(r"\\(?:frac|times|cdot|div|sqrt)(?![A-Za-z])")
+_SQUARED_UNIT = re.compile(r"(?<=\d) ?([kcm]?m|ft|in)[\u00b2\u00b3]")
 _FORMULA = re.compile(r"\$\$(.+?)\$\$|\$([^$\n]+)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.DOTALL)
 _JOINT = re.compile(r"[\s,;]*(?:(?:and|or)\s*)?")
 _MONEY = re.compile(r"[$€£¥] ?([\d.,]*\d)|(\d[\d.,]*) ?[$€£¥]")
 _TIGHT = re.compile(r" ?([-+*/^=<>(){}\[\];:|&]) ?| ?(,)(?! \d{3}(?!\d)) ?")
 _LIST_WORD = re.compile(
-    r",? ?(?:\\(?:text|mbox|textrm|mathrm) ?\{ ?(?:and|or) ?\}|(?<![A-Za-z\\])(?:and|or)(?![A-Za-z])|(?<=\d)or(?=[A-Za-z]\()) ?"
+    r",? ?(?:\\(?:text|mbox|textrm|mathrm) ?\{ ?(?:and|or) ?\}"
+    r"|(?<![A-Za-z\\])(?:and|or)(?![A-Za-z])|(?<=\d)or(?=[A-Za-z]\()) ?"
 )
-_FRACTION_COMMAND = re.compile(r"_\{\w+\}|(-?)\\frac ?(?:\{(-?\d+)\}\{(-?\d+)\}|(\d) ?(\d))")
-_FRACTION = re.compile(r"([+-]?\d+)/(-?\d+)")
-_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(?:(?:,\d{3})+|(?: \d{3})+)(?:\.\d+)?")
-_DECIMAL_COMMA = re.compile(r"[+-]?(?:0|\d{4,}),\d+")
-_DECIMAL = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)")
-_UNIT = re.compile(
-    r" ?(?:\^ ?\{?\\circ\}?|[€£¥]|(?:\\(?:text|mbox|textrm|mathrm|textnormal|textbf) ?\{)?"
-    r" ?([A-Za-z]+(?:[ /][A-Za-z]+){0,2}) ?\}?(?:\^\{?[23]\}?)?)\.?"
+_MATH_NAME = re.compile(
+    r"(?:arc)?(?:sin|cos|tan|cot|sec|csc)h?|log|exp|sqrt|max|min|gcd|lcm|mod|det|inf|and|frac", re.IGNORECASE
 )
-_PERCENT = re.compile(r" ?(?:%|(?:\\text ?\{ ?)?(?:percent(?:age)?|pct)\.?(?: ?\})?)", re.IGNORECASE)
-_NUMBER_START = re.compile(r"-?\\frac ?(?:\{-?\d+\}\{-?\d+\}|\d ?\d)|[+-]?[\d.][\d,. ]*(?:/-?\d+)?")
-_NOT_UNITS = frozenset("no not or and more less is are be cannot can than at if none least most i e x y z".split())
-_ASSIGNED = re.compile(r"\\?[A-Za-z]{1,7}(?:_(?:\w|\{\w+\}))?(?:\([A-Za-z0-9]\))?(?:=|\\approx ?)(?=[^=])")
-_MATH_NAMES = frozenset(
-    "sin cos tan cot sec csc log exp sqrt max min gcd lcm mod det arcsin arccos arctan sinh cosh tanh inf and frac".split()
-)
-_COMMAND = re.compile(r"_\{\w+\}|\\(?:begin|end)\{[a-z*]+\}(?:\{[clr|]+\})?|\\[A-Za-z]+")
 _LETTERS = re.compile(r"[A-Za-z]{3,}")
+_DENIAL = re.compile(r"\b(?:no|none|cannot|impossible|nothing)\b", re.IGNORECASE)
 _SENTENCE_END = re.compile(r".*(?:\bis|\bare|\bequals|'s) ?:? ?(?P<value>[^A-Za-z ].{0,60})$")
 
 
-@dataclass(frozen=True, slots=True)
-class Number:
-    """A real number as an answer states it.
-
-    `exact` is its value where that is rational (of a percentage the number before the % sign), None for an irrational
-    constant; `approximate` has 40 digits and is always there. `is_decimal`: written with a decimal point, so that it
-    may stand for a rounded value.
-    """
-
-    exact: Fraction | None
-    approximate: Decimal
-    is_decimal: bool = False
-    is_percent: bool = False
-
-    @classmethod
-    def of(cls, exact: Fraction, is_decimal: bool = False, is_percent: bool = False) -> "Number":
-        with localcontext() as context:
-            context.prec = 40
-            approximate = Decimal(exact.numerator) / Decimal(exact.denominator)
-        return cls(exact, approximate, is_decimal, is_percent)
-
-    def divided(self, divisor: int) -> "Number":
-        """The value of a percentage: this number over `divisor`, without the % sign."""
-        if self.exact is not None:
-            return Number.of(self.exact / divisor, self.is_decimal)
-        return Number(None, self.approximate / divisor, self.is_decimal)
-
-    @property
-    def rounded(self) -> str:
-        """6 decimals, half to even, as math-verify rounds floats before it compares them."""
-        with localcontext() as context:
-            context.prec = max(60, self.approximate.adjusted() + 20)
-            value = self.approximate.quantize(Decimal("0.000001"), rounding=ROUND_HALF_EVEN)
-        return "0.000000" if value.is_zero() else str(value)
-
-
-def same_number(a: Number, b: Number) -> bool:
-    """Whether two numbers are one answer; symmetric.
-
-    Exact values are compared exactly (irrational constants to 25 significant digits). Where one is written as a
-    decimal both are rounded to 6 decimals, so 0.333333 is 1/3 and 0.33 is not. A percentage `p%` is equal to the
-    number p (the question asked for percent) and to p/100. The last two rules are not transitive: 28 is 28%, 28% is
-    0.28, and 28 is not 0.28; `Equivalence.cluster` says how it decides then.
-    """
-    if a.is_percent != b.is_percent:
-        percent, plain = (a, b) if a.is_percent else (b, a)
-        return _same_value(percent, plain) or _same_value(percent.divided(100), plain)
-    return _same_value(a, b)
-
-
-def _same_value(a: Number, b: Number) -> bool:
-    if a.is_decimal or b.is_decimal:
-        return a.rounded == b.rounded
-    if a.exact is not None and b.exact is not None:
-        return a.exact == b.exact
-    with localcontext() as context:
-        context.prec = 25
-        return +a.approximate == +b.approximate
-
-
+@lru_cache(maxsize=100_000)
 def normal_form(answer: str) -> str:
     """One spelling of an answer; "" where nothing is left. Equal normal forms are equal answers, whatever they mean.
 
     Words are lower-cased (a single letter keeps its case), `and`/`or` between listed answers become commas, several
     formulas side by side become one list, a sentence that ends in "is <value>" becomes the value, and so does one
-    whose only number is an amount of money. An answer longer than LONGEST_FORM is only stripped.
+    whose only number is an amount of money, unless it denies something. An answer longer than LONGEST_FORM is only
+    stripped.
     """
-    form = _SPECIAL_TOKEN.sub("", answer).strip()
-    if len(form) > LONGEST_FORM:
+    form = answer.strip()
+    if len(form) > LONGEST_FORM or form.isdecimal():
         return form
+    form = _SPECIAL_TOKEN.sub("", form)
     form = _SQUARED_UNIT.sub(r" \1", form).translate(_SYMBOLS)
     for pattern, replacement in _REPLACED:
         form = pattern.sub(replacement, form)
@@ -165,7 +109,7 @@ def _tighten(form: str) -> str:
 def _drop_repeated_name(form: str) -> str:
     """`x=1,x=-2` as `1,-2`: every part names the same unknown."""
     parts = form.split(",")
-    names = [_ASSIGNED.match(part) for part in parts]
+    names = [NAMED.match(part) for part in parts]
     if len(parts) < 2 or len({name and name[0] for name in names}) != 1 or names[0] is None:
         return form
     return ",".join(part[len(names[0][0]) :] for part in parts)
@@ -181,6 +125,8 @@ def _join_formulas(form: str) -> str:
 
 def _read_sentence(form: str) -> str:
     sentence = _SENTENCE_END.match(form)
+    if _DENIAL.search(form):
+        return form
     if sentence is not None:
         return _unwrap(sentence["value"])
     money = _MONEY.search(form) if not has_delimiters(form) else None
@@ -197,12 +143,8 @@ def _unwrap(form: str) -> str:
             inner = inner[:-1].rstrip()
         for start, end in _WRAPPERS:
             middle = inner[len(start) : len(inner) - len(end)]
-            if (
-                len(inner) > len(start + end)
-                and inner.startswith(start)
-                and inner.endswith(end)
-                and start not in middle
-            ):
+            encloses = inner.startswith(start) and inner.endswith(end) and start not in middle
+            if encloses and len(inner) > len(start + end):
                 inner = middle
         command = _WRAPPING_COMMAND.match(inner)
         closed = closing_brace(inner, command.end()) if command is not None else 0
@@ -242,17 +184,17 @@ def has_delimiters(form: str) -> bool:
 def _words(form: str) -> list[str]:
     """The plain words of a form; runs of capitals such as `ABCD` are points of a figure, not words."""
     runs = _LETTERS.findall(_COMMAND.sub(" ", form))
-    return [run for run in runs if run.lower() not in _MATH_NAMES and (not run.isupper() or form.isalpha())]
+    return [run for run in runs if not _MATH_NAME.fullmatch(run) and (not run.isupper() or form.isalpha())]
 
 
 def _is_sentence(form: str) -> bool:
-    return " " in form and bool(_words(form)) and not _reads_as_number(form)
+    return " " in form and bool(_words(form)) and read_number(form) is None
 
 
 def is_text(form: str) -> bool:
     """Whether an answer is words, which are compared as they are spelled: `Evelyn`, `no solution`, `there is no way to
     make 24`. Mathematics between dollars makes it mathematics."""
-    if has_delimiters(form) or _reads_as_number(form):
+    if has_delimiters(form) or read_number(form) is not None:
         return False
     return bool(_words(form)) or (form.isalpha() and len(form) == 2)
 
@@ -266,66 +208,3 @@ def is_claim(form: str) -> bool:
     return any(c.isdigit() for c in left) and not re.search(
         r"[A-Za-z]", re.sub(r"\\(?:frac|times|cdot|div|sqrt)", "", left)
     )
-
-
-def _reads_as_number(form: str) -> bool:
-    return read_number(form) is not None
-
-
-def read_number(form: str) -> Number | None:
-    """The number that a normal form plainly is, with a unit or a leading `x =` dropped; None where it is anything else.
-
-    Units are up to three words after the number; `$`, `%` and degrees are known. Numbers of more than 200 characters
-    are not read. A decimal comma is read only where it cannot be a list (`0,5`, `1000,99`).
-    """
-    if len(form) > _LONGEST_NUMBER:
-        return None
-    assigned = _ASSIGNED.match(form)
-    body = form[assigned.end() :].strip() if assigned else form.strip()
-    sign = "-" if body.startswith("-$") else ""
-    body = sign + body[len(sign) :].lstrip("$€£¥")
-    left, equals, right = body.rpartition("=")
-    if equals and all(_read_bare(part, is_percent=False) for part in left.split("=")):
-        body = right  # a chain of plain numbers, `1/2 = 0.5`: the last one is the answer
-    number = _read_bare(body, is_percent=False)
-    if number is not None:
-        return number
-    start = _NUMBER_START.match(body)
-    if start is None:
-        return None
-    rest = body[len(start[0].rstrip(" ,.")) :]
-    if _PERCENT.fullmatch(rest):
-        return _read_bare(start[0].rstrip(" ,."), is_percent=True)
-    unit = _UNIT.fullmatch(rest)
-    if unit is None or (unit[1] and (_NOT_UNITS & set(unit[1].lower().split()) or not _is_unit(rest, unit[1]))):
-        return None
-    return _read_bare(start[0].rstrip(" ,."), is_percent=False)
-
-
-def _is_unit(rest: str, words: str) -> bool:
-    """A single letter is a unit only after a space or in `\\text`: `5m` stays algebra."""
-    return len(words) > 1 or rest.startswith((" ", "\\"))
-
-
-def _read_bare(body: str, is_percent: bool) -> Number | None:
-    command = _FRACTION_COMMAND.fullmatch(body)
-    if command is not None:
-        sign, top, bottom, digit_top, digit_bottom = command.groups()
-        return _fraction(sign, top or digit_top, bottom or digit_bottom, is_percent)
-    plain = _FRACTION.fullmatch(body)
-    if plain is not None:
-        return _fraction("", plain[1], plain[2], is_percent)
-    if _THOUSANDS.fullmatch(body):
-        body = body.replace(",", "").replace(" ", "")
-    elif _DECIMAL_COMMA.fullmatch(body):
-        body = body.replace(",", ".")
-    if not _DECIMAL.fullmatch(body):
-        return None
-    return Number.of(Fraction(body.rstrip(".")), "." in body.rstrip("."), is_percent)
-
-
-def _fraction(sign: str, top: str, bottom: str, is_percent: bool) -> Number | None:
-    if int(bottom) == 0:
-        return None
-    value = Fraction(int(top), int(bottom))
-    return Number.of(-value if sign else value, is_percent=is_percent)

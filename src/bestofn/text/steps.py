@@ -65,10 +65,12 @@ def _advance(state: int, kind: int) -> tuple[int, int]:
     if not (kind & _BLANK or (state & _NEWLINE and kind & _LEADS)):
         content = _HAS_CONTENT if state & _HAS_CONTENT or kind & _CONTENT else 0
         return fresh | newline | content | _BEGUN, NOTHING
-    # Content behind the blank line in the same token belongs to the next span, which so far has no token of its own.
     behind = kind & _AFTER if kind & _BLANK else kind & _CONTENT
-    closed = ENDS_HERE if state & _HAS_CONTENT or kind & _BEFORE else RESTARTS
-    return fresh | newline | (_HAS_CONTENT if behind else 0), closed
+    if not (state & _HAS_CONTENT or kind & _BEFORE):
+        # Nothing but white space before the blank line: a token with content behind it opens the span.
+        return fresh | newline | (_HAS_CONTENT | _BEGUN if behind else 0), NOTHING if behind else RESTARTS
+    # Content behind the blank line in the same token counts for the next span, which so far has no token of its own.
+    return fresh | newline | (_HAS_CONTENT if behind else 0), ENDS_HERE
 
 
 class StepRule:

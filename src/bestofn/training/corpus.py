@@ -107,7 +107,9 @@ def _tell_detour(value: int, operation: Operation) -> str | None:
     if operation.symbol == "*" or not tens or not ones:
         return None
     middle = Operation(operation.symbol, tens).apply(value)
-    return f"{value} {operation.symbol} {tens} = {middle}, {middle} {operation.symbol} {ones} = {operation.apply(value)}."
+    return (
+        f"{value} {operation.symbol} {tens} = {middle}, {middle} {operation.symbol} {ones} = {operation.apply(value)}."
+    )
 
 
 def _tell_check(value: int, operation: Operation, result: int) -> str | None:
@@ -133,4 +135,6 @@ def write_solution(rng: random.Random, chain: Chain) -> str:
             steps.append(check)
         value = result
     closing = rng.choice(("", "", "The answer is ", "So we get "))
-    return "<think>\n" + "\n\n".join(steps) + "\n</think>\n\n" + f"{closing}\\boxed{{{value}}}" + ("." if closing else "")
+    return (
+        "<think>\n" + "\n\n".join(steps) + "\n</think>\n\n" + f"{closing}\\boxed{{{value}}}" + ("." if closing else "")
+    )

@@ -21,13 +21,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
+from itertools import pairwise
 from types import TracebackType
 from typing import Any, Protocol
 
-from bestofn.text.forms import LONGEST_FORM, Number, is_claim, is_text, normal_form, read_number, same_number
+from bestofn.text.forms import LONGEST_FORM, is_claim, is_text, normal_form
+from bestofn.text.numbers import Number, read_number, same_number
 from bestofn.verifiers.workers import Reply, WorkerPool
 
 _CACHED = 200_000
+_PATIENCE = 4.0
+"""Wall-clock limit of a check as a multiple of its limit in processor time: reached only on a very busy machine."""
 _COMMA = re.compile(r"-?\d{1,100},\d{1,100}")
 _UNLISTED = re.compile(r"[<>]|\\(?:le|ge|lt|gt|ne|cup|cap|in|setminus|begin)(?![A-Za-z])")
 
@@ -57,19 +61,20 @@ class Reading:
 class Equivalence:
     """The relation, with its cache and its worker processes (started when an answer first needs math-verify).
 
-    `limit_seconds` is the wall-clock limit of one parse or comparison, `memory_bytes` the address space of a worker.
+    `limit_seconds` is the processor time of one parse or comparison (four times that in wall-clock time, then the
+    worker is killed whatever it does), `memory_bytes` the address space of a worker.
     Safe to call from several threads. Close it, or use it as a context manager.
     """
 
     def __init__(self, workers: int = 1, limit_seconds: float = 5.0, memory_bytes: int = 2 << 30):
-        settings = {"memory_bytes": memory_bytes, "soft_seconds": limit_seconds * 0.8}
-        self._pool = WorkerPool("bestofn.verifiers.math_worker", settings, workers, limit_seconds)
+        settings = {"memory_bytes": memory_bytes, "limit_seconds": limit_seconds}
+        self._pool = WorkerPool("bestofn.verifiers.math_worker", settings, workers, _PATIENCE * limit_seconds)
         self._readings: OrderedDict[str, Reading] = OrderedDict()
         self._pairs: OrderedDict[tuple[str, str], Reply] = OrderedDict()
         self._lock = threading.Lock()
 
     def same(self, a: str, b: str) -> bool:
-        """Whether two answers are the same. What could not be judged (a time-out, say) is not the same; `judge` tells."""
+        """Whether two answers are the same; not where that could not be judged (a time-out, say): `judge` tells."""
         return self.judge(a, b)[0] is True
 
     def judge(self, a: str, b: str) -> tuple[bool | None, str]:
@@ -104,11 +109,11 @@ class Equivalence:
         for form in forms:
             with self._lock:
                 reading = self._readings.get(form)
-            reading = reading or _read_plainly(form)
-            if reading is None:
-                unread.append(form)
-            else:
-                found[form] = reading
+                reading = reading or _read_plainly(form)
+                if reading is None:
+                    unread.append(form)
+                else:
+                    found[form] = self._readings[form] = reading
         replies = self._pool.ask([("read", form) for form in unread]) if unread else []
         with self._lock:
             for form, reply in zip(unread, replies, strict=True):
@@ -251,7 +256,7 @@ def _count_top(body: str) -> int:
         elif depth == 0 and character in separators:
             separators[character].append(position)
     places = [*(separators[";"] if len(separators[";"]) > 1 else separators[","]), len(body)]
-    parts = {body[start + 1 : end].strip() for start, end in zip(places, places[1:], strict=False)} - {""}
+    parts = {body[start + 1 : end].strip() for start, end in pairwise(places)} - {""}
     return sum(2 if "\\pm" in part else 1 for part in parts)
 
 

@@ -13,6 +13,7 @@ import atexit
 import json
 import os
 import select
+import signal
 import subprocess
 import sys
 import threading
@@ -20,6 +21,7 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -65,11 +67,9 @@ class _Process:
 
     def send(self, requests: Sequence[Request]) -> None:
         assert self.process.stdin is not None
-        try:
+        with suppress(BrokenPipeError):  # a dead worker: `receive` sees the end of its output and that is recorded
             self.process.stdin.write(json.dumps(list(requests)).encode() + b"\n")
             self.process.stdin.flush()
-        except BrokenPipeError:
-            pass  # the worker is dead: `receive` sees the end of its output and the caller records it
 
     def receive(self, seconds: float) -> dict[str, Any] | None:
         """The next reply; None at the end of the worker's output, TimeoutError where none comes in time."""
@@ -92,10 +92,8 @@ class _Process:
         code = self.process.wait()
         for pipe in (self.process.stdin, self.process.stdout):
             if pipe is not None:
-                try:
+                with suppress(BrokenPipeError):  # requests that a dead worker never took
                     pipe.close()
-                except BrokenPipeError:
-                    pass  # unsent requests of a dead worker
         return code
 
 
@@ -109,7 +107,7 @@ class WorkerPool:
         self.module, self.settings, self.limit_seconds = module, dict(settings), limit_seconds
         self._slots: list[_Process | None] = [None] * workers
         self._locks = [threading.Lock() for _ in range(workers)]
-        self._closed = False
+        self._closed, self._owner = False, os.getpid()
         _open_pools.add(self)
 
     def ask(self, requests: Sequence[Request]) -> list[Reply]:
@@ -165,7 +163,7 @@ class WorkerPool:
                     break
                 if message is None:
                     code = self._discard(slot)
-                    replies[waiting.popleft()] = Reply(None, f"the worker process ended ({_describe(code)})")
+                    replies[waiting.popleft()] = Reply(None, _describe(code))
                     break
                 replies[waiting.popleft()] = Reply(message.get("value"), message.get("note", ""))
 
@@ -179,9 +177,15 @@ class WorkerPool:
 
     def close(self) -> None:
         """Ends the processes; a request under way in another thread fails with a note."""
+        if os.getpid() != self._owner:
+            return  # a forked child must not end the workers of its parent
         self._closed = True
-        for slot in range(len(self._slots)):
-            self._discard(slot)
+        for slot, lock in enumerate(self._locks):
+            worker = self._slots[slot]
+            if worker is not None:
+                worker.process.kill()  # a thread that waits for it sees the end of its output and lets the lock go
+            with lock:
+                self._discard(slot)
 
     def __enter__(self) -> "WorkerPool":
         return self
@@ -193,7 +197,9 @@ class WorkerPool:
 
 
 def _describe(code: int) -> str:
-    return f"signal {-code}" if code < 0 else f"exit status {code}"
+    if code == -signal.SIGPROF:
+        return "timed out: the processor time of the request was used up"
+    return f"the worker process ended ({f'signal {-code}' if code < 0 else f'exit status {code}'})"
 
 
 _open_pools: "weakref.WeakSet[WorkerPool]" = weakref.WeakSet()

@@ -1,0 +1,136 @@
+"""The one table from a config's `type` (or a name on the command line) to a class, imported when it is asked for.
+
+To add a method: write the class in the room of its protocol, name it here. Nothing else has to know it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module, resources
+from pathlib import Path
+from typing import Any, cast
+
+from bestofn import __version__
+from bestofn.config import PolicyConfig, ProblemsConfig, SampleConfig, load_config
+from bestofn.errors import ConfigError
+from bestofn.protocols import Sampler, Selector
+from bestofn.records import Problem
+from bestofn.storage.run import Run
+from bestofn.verifiers.equivalence import Equivalence
+
+SAMPLERS = {
+    "transformers": "bestofn.samplers.transformers:TransformersSampler",
+    "scripted": "bestofn.samplers.scripted:ScriptedSampler",
+}
+ENCODER = "bestofn.samplers.encoder:TransformersEncoder"
+SELECTORS = {
+    "first": "bestofn.selectors.scored:FirstSelector",
+    "random": "bestofn.selectors.scored:RandomSelector",
+    "longest": "bestofn.selectors.scored:LengthSelector",
+    "shortest": "bestofn.selectors.scored:LengthSelector",
+    "majority": "bestofn.selectors.voting:MajoritySelector",
+}
+SCORE = "score:"
+STEP_RULE = "blank-line"
+"""The rule of `text/steps.py`, named in the header of captured states."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """A loaded sampler with what the manifest keeps of it: `identity` fixes the result, `info` is only told."""
+
+    sampler: Sampler
+    identity: Mapping[str, Any]
+    info: Mapping[str, Any]
+
+    @property
+    def about_states(self) -> dict[str, str]:
+        """For the header of captured states: whose they are and where a step ends."""
+        return describe_states(self.identity)
+
+
+IDENTITY_FIELDS = ("content_hash", "tokenizer_hash", "chat_template_hash", "template", "dtype", "commit")
+
+
+def find(place: str) -> Any:
+    """The object at `module:name`."""
+    module, _, name = place.partition(":")
+    return getattr(import_module(module), name)
+
+
+def build_policy(config: PolicyConfig) -> Policy:
+    """Loads the policy. Raises ConfigError where it cannot be found."""
+    if config.type == "scripted":
+        if not config.script:
+            raise ConfigError("policy.script: a scripted policy needs at least one text to reply with")
+        identity = {"type": "scripted", "script": list(config.script)}
+        return Policy(find(SAMPLERS["scripted"])(config.script), identity, {})
+    sampler = find(SAMPLERS["transformers"])(
+        config.model, config.revision, config.dtype, config.device, config.batch_rows, config.template
+    )
+    info = sampler.policy_info()
+    identity = {"type": config.type, "model": config.model} | {name: info[name] for name in IDENTITY_FIELDS}
+    return Policy(sampler, identity, info)
+
+
+def build_encoder(config: PolicyConfig, layers: tuple[int, ...]) -> Any:
+    return find(ENCODER)(config.model, layers, config.revision, config.dtype, config.device, config.template)
+
+
+def describe_states(info: Mapping[str, Any]) -> dict[str, str]:
+    known = {name: str(info[name]) for name in ("model", "content_hash", "dtype") if info.get(name) is not None}
+    return known | {"step_rule": STEP_RULE, "last_layer_after_norm": "true"}
+
+
+def build_selector(name: str, run: Run, equivalence: Equivalence, seed: int = 0) -> Selector:
+    """A selector by its name; `score:NAME` reads the scores stored in `run`. Raises ConfigError for unknown names."""
+    if name.startswith(SCORE):
+        scorer = name.removeprefix(SCORE)
+        scores = {score.trajectory_id: score for score in run.scores(scorer)}
+        return find("bestofn.selectors.scored:ScoreSelector")(scorer, scores, str(run.path))
+    if name == "oracle":
+        raise ConfigError("selector 'oracle' sees the verdicts: it is a bound in `bestofn compare`, never a selection")
+    if name not in SELECTORS:
+        raise ConfigError(f"selector {name!r} is none of {', '.join(SELECTORS)}, {SCORE}NAME")
+    made = find(SELECTORS[name])
+    if name == "majority":
+        return made(equivalence)
+    if name in ("longest", "shortest"):
+        return made(name == "longest")
+    return made(seed) if name == "random" else made()
+
+
+def load_problems(config: ProblemsConfig) -> list[Problem]:
+    """The problems of the generator, of a benchmark or of a local copy. Raises ConfigError, DataError, EngineError."""
+    if config.source == "arithmetic":
+        generate = find("bestofn.problems.arithmetic:generate_problems")
+        return generate(config.split, config.count or 200, config.seed, config.steps)
+    problems = find("bestofn.problems.benchmarks:load_benchmark")(config.source, config.file, config.revision)
+    return problems[: config.count] if config.count else problems
+
+
+def load_sample_config(source: str) -> SampleConfig:
+    """A TOML file, or the name of a preset of this package."""
+    presets = Path(str(resources.files("bestofn") / "presets"))
+    path = Path(source)
+    if not path.suffix and (presets / f"{source}.toml").is_file():
+        path = presets / f"{source}.toml"
+    if not path.is_file():
+        known = ", ".join(sorted(preset.stem for preset in presets.glob("*.toml")))
+        raise ConfigError(f"config: {source!r} is neither a TOML file nor one of the presets ({known})")
+    return load_config(SampleConfig, path)
+
+
+def describe_sampling(config: SampleConfig, policy: Policy, problems: list[Problem]) -> dict[str, Any]:
+    """The manifest of a run that `bestofn sample` makes. `n`, batch size and device may change later."""
+    hash_problems = find("bestofn.problems.benchmarks:content_hash")
+    settings = config.model_dump(mode="json")
+    sampling = settings["sampling"]
+    return {
+        "identity": {
+            "problems": {"source": config.problems.source, "count": len(problems), "hash": hash_problems(problems)},
+            "policy": dict(policy.identity),
+            "sampling": sampling,
+            "seed": config.seed,
+        },
+        "info": {"bestofn": __version__, "config": settings, "policy": cast("dict[str, Any]", dict(policy.info))},
+    }

@@ -1,0 +1,189 @@
+"""The stages of a run: sample, encode, verify, select, compact. Each can be killed and run again."""
+
+import asyncio
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from bestofn.cli.terminal import JsonOut, RunPath, console, progress, table, write_json
+from bestofn.config import SampleConfig, parse_config
+
+Config = Annotated[str, typer.Option("--config", "-c", help="A TOML file, or the name of a preset of the package.")]
+
+
+def sample(
+    run: RunPath,
+    config: Config = "arithmetic",
+    n: Annotated[int | None, typer.Option("--n", min=1, help="Trajectories a problem.")] = None,
+    problems: Annotated[str | None, typer.Option(help="'arithmetic', a benchmark, or a benchmark's .toml.")] = None,
+    file: Annotated[Path | None, typer.Option(help="A local copy of the benchmark.")] = None,
+    count: Annotated[int | None, typer.Option(min=1, help="Only the first so many problems.")] = None,
+    split: Annotated[str | None, typer.Option(help="train, validation or test.")] = None,
+    model: Annotated[str | None, typer.Option(help="bundled:NAME, a folder, or a hub id.")] = None,
+    temperature: Annotated[float | None, typer.Option(min=0.0)] = None,
+    max_tokens: Annotated[int | None, typer.Option(min=1)] = None,
+    seed: Annotated[int | None, typer.Option(help="The seed of the run.")] = None,
+    capture: Annotated[bool | None, typer.Option("--capture/--no-capture", help="Keep hidden states.")] = None,
+    shard: Annotated[str, typer.Option(metavar="I/K", help="Part I of K, to share a run between processes.")] = "0/1",
+    json_out: JsonOut = None,
+) -> None:
+    """Draw N trajectories a problem, with hidden states at step ends."""
+    from bestofn.assembly import load_sample_config
+
+    base = load_sample_config(config)
+    given: dict[str, dict[str, Any]] = {
+        "problems": {"source": problems, "file": file, "count": count, "split": split},
+        "policy": {"model": model},
+        "sampling": {"temperature": temperature, "max_tokens": max_tokens},
+        "": {"n": n, "seed": seed},
+    }
+    if capture is not None:
+        given["sampling"]["capture"] = (base.sampling.capture or (-1,)) if capture else ()
+    settings = _override(base, given)
+    report = sample_into(run, settings, shard, json_out)
+    write_json(report, json_out)
+
+
+def _override(base: SampleConfig, given: dict[str, dict[str, Any]]) -> SampleConfig:
+    """`base` with the flags that were given on top; checked as a whole."""
+    values = base.model_dump()
+    for section, flags in given.items():
+        place = values[section] if section else values
+        place.update({name: value for name, value in flags.items() if value is not None})
+    if values["sampling"]["capture"] == ():
+        values["sampling"]["capture"] = None
+    return parse_config(SampleConfig, values, "command line")
+
+
+def sample_into(run: Path, settings: SampleConfig, shard: str, json_out: str | None) -> dict[str, Any]:
+    """Load, check, draw what is missing, tell; used by `sample` and `demo`."""
+    from bestofn.assembly import build_policy, describe_sampling, load_problems
+    from bestofn.pipeline import Draw, Shard, missing_draws, sample_run
+    from bestofn.storage.run import Run
+
+    screen = console(json_out)
+    part = Shard.parse(shard)
+    chosen = load_problems(settings.problems)
+    policy = build_policy(settings.policy)
+    opened = Run.create(run, describe_sampling(settings, policy, chosen))
+    opened.write_problems(chosen)
+    draw = Draw(settings.n, settings.sampling, settings.seed, part)
+    missing = sum(len(indices) for _, indices in missing_draws(opened, draw))
+    drawn = [0, 0]
+    start = time.perf_counter()
+    with progress("sample", missing, screen) as show:
+
+        def on_done(count: int, tokens: int) -> None:
+            drawn[0] += count
+            drawn[1] += tokens
+            show(count, tokens)
+
+        asyncio.run(sample_run(opened, policy.sampler, draw, on_done, policy.about_states))
+    seconds = time.perf_counter() - start
+    kept = len(opened.done_trajectories())
+    screen.print(
+        f"{run}: {drawn[0]:,} trajectories drawn in {seconds:.1f} s ({drawn[1]:,} tokens); the run holds {kept:,} "
+        f"of {len(chosen) * settings.n:,}"
+    )
+    return {"run": str(run), "drawn": drawn[0], "tokens": drawn[1], "seconds": seconds, "trajectories": kept}
+
+
+def encode(
+    run: RunPath,
+    model: Annotated[str | None, typer.Option(help="The policy; by default the one that sampled the run.")] = None,
+    layers: Annotated[list[int] | None, typer.Option("--layer", help="Layers to keep; -1 is the last one.")] = None,
+    json_out: JsonOut = None,
+) -> None:
+    """Fill hidden states of trajectories that have none (imported ones, say), in one pass."""
+    from bestofn.assembly import build_encoder, describe_states
+    from bestofn.cli.settings import policy_of
+    from bestofn.pipeline import encode_run, require_trajectories
+    from bestofn.storage.run import Run
+
+    screen, opened = console(json_out), Run.open(run)
+    total = require_trajectories(opened)
+    encoder = build_encoder(policy_of(opened, model), tuple(layers or (-1,)))
+    missing = total - len(opened.done_states())
+    with progress("encode", missing, screen) as on_done:
+        asyncio.run(encode_run(opened, encoder, on_done, describe_states(encoder.checkpoint.info)))
+    held = len(opened.done_states())
+    screen.print(f"{run}: hidden states of {held:,} of {total:,} trajectories")
+    write_json({"run": str(run), "trajectories": total, "with_states": held}, json_out)
+
+
+def verify(run: RunPath, json_out: JsonOut = None) -> None:
+    """Check every answer against its target."""
+    write_json(verify_in(run, json_out), json_out)
+
+
+def verify_in(run: Path, json_out: str | None) -> dict[str, Any]:
+    """Judge what is missing and tell; used by `verify` and `demo`."""
+    from bestofn.pipeline import require_trajectories, verify_run
+    from bestofn.storage.run import Run
+    from bestofn.verifiers.dispatch import KindVerifier
+
+    screen, opened = console(json_out), Run.open(run)
+    total = require_trajectories(opened)
+    with KindVerifier() as verifier, progress("verify", total - len(opened.done_verdicts()), screen) as on_done:
+        asyncio.run(verify_run(opened, verifier, on_done))
+    counts = {"right": 0, "wrong": 0, "unjudged": 0}
+    for verdict in opened.verdicts():
+        counts["unjudged" if verdict.correct is None else "right" if verdict.correct else "wrong"] += 1
+    told = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)
+    screen.print(f"{run}: {told}, of {total:,} trajectories")
+    return {"run": str(run), "trajectories": total, **counts}
+
+
+def select(
+    run: RunPath,
+    selector: Annotated[list[str], typer.Option("--selector", "-s", help="A selector; may be given many times.")],
+    seed: Annotated[int, typer.Option(help="For selectors that draw.")] = 0,
+    json_out: JsonOut = None,
+) -> None:
+    """Let selectors pick one trajectory of every pool, and keep what they picked."""
+    from bestofn.assembly import build_selector
+    from bestofn.pipeline import require_trajectories, select_run
+    from bestofn.storage.run import Run
+    from bestofn.verifiers.equivalence import Equivalence
+
+    screen, opened = console(json_out), Run.open(run)
+    require_trajectories(opened)
+    rows: list[dict[str, Any]] = []
+    equivalence = Equivalence()
+    try:
+        chosen = [(name, build_selector(name, opened, equivalence, seed)) for name in dict.fromkeys(selector)]
+        total = sum(1 for _ in opened.problems())
+        for name, picker in chosen:
+            with progress(name, total - len(opened.done_selections(name)), screen) as on_done:
+                asyncio.run(select_run(opened, picker, name, on_done))
+            made = list(opened.selections(name))
+            abstained = sum(1 for selection in made if selection.index is None)
+            rows.append({"selector": name, "selected": len(made) - abstained, "abstained": abstained})
+    finally:
+        equivalence.close()
+    cells = [[row["selector"], str(row["selected"]), str(row["abstained"])] for row in rows]
+    screen.print(table("", ["selector", "selected", "abstained"], cells))
+    write_json({"run": str(run), "selections": rows}, json_out)
+
+
+def compact(run: RunPath, json_out: JsonOut = None) -> None:
+    """Merge small parts, drop duplicates and what killed processes left behind."""
+    from dataclasses import asdict
+
+    from bestofn.storage.compaction import compact as compact_run
+    from bestofn.storage.run import Run
+
+    done = compact_run(Run.open(run))
+    cells = [
+        [
+            d.folder,
+            f"{d.parts_before} -> {d.parts_after}",
+            f"{d.bytes_before:,} -> {d.bytes_after:,}",
+            str(d.duplicates),
+        ]
+        for d in done
+    ]
+    console(json_out).print(table("", ["folder", "parts", "bytes", "duplicates dropped"], cells))
+    write_json({"run": str(run), "folders": [asdict(d) for d in done]}, json_out)

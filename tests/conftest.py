@@ -1,0 +1,66 @@
+"""Tiny random policies, built in memory in milliseconds, for every test that needs a model."""
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import pytest
+
+END, OPEN, CLOSE, BLANK = 1, 2, 3, 4
+WORDS = ["<pad>", "<eos>", "<think>", "</think>", "\n\n", ".\n\n", "\n", " ", *"abcdefghijklmnop0123456789+-"]
+
+
+@cache
+def _create_tokenizer() -> Any:
+    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    inner = Tokenizer(models.WordLevel({word: index for index, word in enumerate(WORDS)}, unk_token="<pad>"))
+    inner.pre_tokenizer = pre_tokenizers.Split(Regex(r"</?think>|\.\n\n|\n\n|\n|."), "isolated")
+    inner.decoder = decoders.Fuse()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=inner, eos_token="<eos>", pad_token="<pad>")
+    tokenizer.chat_template = "{{ messages[0]['content'] }}\n{% if add_generation_prompt %}<think>{% endif %}"
+    return tokenizer
+
+
+@cache
+def _create_checkpoint(kind: str, template: str, dtype: str, context: int) -> Any:
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    from bestofn.samplers.checkpoint import describe_checkpoint
+
+    sizes: dict[str, Any] = {
+        "vocab_size": len(WORDS) + 2,
+        "hidden_size": 32,
+        "intermediate_size": 48,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "head_dim": 8,
+        "max_position_embeddings": context,
+        "initializer_range": 0.25,
+        "bos_token_id": 0,
+        "eos_token_id": END,
+        "pad_token_id": 0,
+    }
+    if kind == "gpt2":
+        sizes = {"vocab_size": len(WORDS) + 2, "n_embd": 32, "n_layer": 3, "n_head": 4, "n_positions": context}
+        sizes |= {"initializer_range": 0.25, "eos_token_id": END, "bos_token_id": 0, "pad_token_id": 0}
+    if kind == "gemma3_text":
+        # Layers alternate between a window of 8 tokens and full attention.
+        sizes |= {"sliding_window": 8, "layer_types": ["sliding_attention", "full_attention", "sliding_attention"]}
+    torch.manual_seed(3)
+    config = AutoConfig.for_model(kind, **sizes)
+    model = AutoModelForCausalLM.from_config(config, dtype=getattr(torch, dtype)).eval().requires_grad_(False)
+    return describe_checkpoint(model, _create_tokenizer(), template)
+
+
+@pytest.fixture(scope="session")
+def create_checkpoint() -> Callable[..., Any]:
+    """`create_checkpoint(kind="qwen3", template="none", dtype="float32", context=512)`: a Checkpoint, one per kind."""
+
+    def create(kind: str = "qwen3", template: str = "none", dtype: str = "float32", context: int = 512) -> Any:
+        return _create_checkpoint(kind, template, dtype, context)
+
+    return create

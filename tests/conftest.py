@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-END, OPEN, CLOSE, BLANK = 1, 2, 3, 4
-WORDS = ["<pad>", "<eos>", "<think>", "</think>", "\n\n", ".\n\n", "\n", " ", *"abcdefghijklmnop0123456789+-"]
+END = 1
+WORDS = ["<pad>", "<eos>", "<think>", "</think>", "\n\n", ".\n\n", "?\n\n", "!\n\n", "\n", " ", *"abcdefghijklmnop0123456789+-"]
 
 
 @cache
@@ -16,7 +16,7 @@ def _create_tokenizer() -> Any:
     from transformers import PreTrainedTokenizerFast
 
     inner = Tokenizer(models.WordLevel({word: index for index, word in enumerate(WORDS)}, unk_token="<pad>"))
-    inner.pre_tokenizer = pre_tokenizers.Split(Regex(r"</?think>|\.\n\n|\n\n|\n|."), "isolated")
+    inner.pre_tokenizer = pre_tokenizers.Split(Regex(r"</?think>|[.?!]?\n\n|\n|."), "isolated")
     inner.decoder = decoders.Fuse()
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=inner, eos_token="<eos>", pad_token="<pad>")
     tokenizer.chat_template = "{{ messages[0]['content'] }}\n{% if add_generation_prompt %}<think>{% endif %}"
@@ -53,6 +53,8 @@ def _create_checkpoint(kind: str, template: str, dtype: str, context: int) -> An
     torch.manual_seed(3)
     config = AutoConfig.for_model(kind, **sizes)
     model = AutoModelForCausalLM.from_config(config, dtype=getattr(torch, dtype)).eval().requires_grad_(False)
+    # More ways to end, so that lengths vary.
+    model.generation_config.eos_token_id = [END, WORDS.index("o"), WORDS.index("p")]
     return describe_checkpoint(model, _create_tokenizer(), template)
 
 

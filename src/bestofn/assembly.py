@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module, resources
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from bestofn import __version__
 from bestofn.config import PolicyConfig, ProblemsConfig, SampleConfig, load_config
@@ -132,5 +132,5 @@ def describe_sampling(config: SampleConfig, policy: Policy, problems: list[Probl
             "sampling": sampling,
             "seed": config.seed,
         },
-        "info": {"bestofn": __version__, "config": settings, "policy": cast("dict[str, Any]", dict(policy.info))},
+        "info": {"bestofn": __version__, "config": settings, "policy": dict(policy.info)},
     }

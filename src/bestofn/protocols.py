@@ -62,7 +62,10 @@ class Scorer(Protocol):
 @runtime_checkable
 class Selector(Protocol):
     async def select(self, pool: Pool) -> Selection:
-        """The selection of this pool; an empty pool abstains (`index=None`). `index` is a position in `pool.trajectories`."""
+        """The selection of this pool; `index` is a position in `pool.trajectories`.
+
+        An empty pool abstains (`index=None`).
+        """
         ...
 
 

@@ -240,7 +240,7 @@ def test_no_datasets_package(monkeypatch: pytest.MonkeyPatch):
         load_benchmark("aime_2024")
 
 
-def test_no_hub_id(tmp_path: Path):
+def test_an_own_table_that_is_not_there(tmp_path: Path):
     path = tmp_path / "a.toml"
     path.write_text('file = "gone.jsonl"\nquestion = "q"\nanswer = "a"\n')
     with pytest.raises(DataError, match=r"gone\.jsonl"):

@@ -48,12 +48,12 @@ def list_tokens(pools: list[list[Completion]]) -> list[list[list[int]]]:
 @pytest.mark.parametrize("kind", ["qwen3", "llama", "gpt2", "gemma3_text"])
 async def test_batch_equals_a_loop_without_cache(create_checkpoint: Create, kind: str):
     checkpoint = create_checkpoint(kind)
-    params = SamplingParams(temperature=1, top_p=0.95, top_k=0, max_tokens=24)
-    # Six rows for twelve attempts: rows leave and join while others run.
-    pools = await sample(checkpoint, PROMPTS[:3], [1, 2, 3, 4], params, rows=6)
-    expected = [[sample_naively(checkpoint, prompt, seed, params) for seed in (1, 2, 3, 4)] for prompt in PROMPTS[:3]]
+    params = SamplingParams(temperature=1, top_p=0.95, top_k=0, max_tokens=18)
+    # Four rows for nine attempts: rows leave and join while others run.
+    pools = await sample(checkpoint, PROMPTS[:3], [1, 2, 3], params, rows=4)
+    expected = [[sample_naively(checkpoint, prompt, seed, params) for seed in (1, 2, 3)] for prompt in PROMPTS[:3]]
     assert list_tokens(pools) == expected
-    assert len({len(tokens) for pool in expected for tokens in pool}) > 3
+    assert len({len(tokens) for pool in expected for tokens in pool}) > 1
 
 
 async def test_company_order_and_batch_size_change_nothing(create_checkpoint: Create):
@@ -107,18 +107,19 @@ async def test_numbers_are_those_of_a_full_pass(create_checkpoint: Create, kind:
                 expected = output.hidden_states[layer][0, begin + step.end - 1].float()
                 assert np.allclose(captured.values[place, column], expected, atol=1e-4)
         steps += len(captured.steps)
-    assert steps > 10
+    assert steps > 4
 
 
 async def test_chat_template_ends_and_text(create_checkpoint: Create):
     checkpoint = create_checkpoint(template="chat")
-    pool = (await sample(checkpoint, ["a+1"], list(range(24)), PLAIN))[0]
+    params = SamplingParams(temperature=1, top_p=1, top_k=0, max_tokens=6)
+    pool = (await sample(checkpoint, ["a+1"], list(range(24)), params))[0]
     assert checkpoint.decode(pool[0].prompt_tokens.tolist()) == "a+1\n<think>"
     assert {completion.finish for completion in pool} == {"stop", "length"}
     for completion in pool:
         is_ended = completion.tokens[-1] in checkpoint.end_tokens
         assert completion.finish == ("stop" if is_ended else "length")
-        assert is_ended or len(completion.tokens) == 40
+        assert is_ended or len(completion.tokens) == 6
         assert completion.text == checkpoint.decode(completion.tokens[: -1 if is_ended else None].tolist())
 
 

@@ -36,7 +36,11 @@ def test_records_come_back_and_the_first_of_an_id_counts(tmp_path: Path):
 
 
 def test_first_rows_masks_each_part():
-    ids = [pa.chunked_array([["a"], ["b", "a"]]), pa.chunked_array([], type=pa.string()), pa.chunked_array([["b", "c"]])]
+    ids = [
+        pa.chunked_array([["a"], ["b", "a"]]),
+        pa.chunked_array([], type=pa.string()),
+        pa.chunked_array([["b", "c"]]),
+    ]
     assert [mask.tolist() for mask in parquet.first_rows(ids)] == [[True, True, False], [], [False, True]]
     assert parquet.first_rows([]) == []
 

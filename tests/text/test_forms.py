@@ -1,6 +1,6 @@
 import pytest
 
-from bestofn.text.forms import closing_brace, is_claim, is_text, normal_form
+from bestofn.text.forms import is_claim, is_text, match_braces, normal_form
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_words() -> None:
     assert [is_text(normal_form(answer)) for answer in words + others] == [True] * 6 + [False] * 7
 
 
-def test_closing_brace() -> None:
-    assert closing_brace("a{b}c}d", 0) == 5
-    assert closing_brace(r"a\}b}", 0) == 4
-    assert closing_brace("a{b}", 0) == -1
+def test_braces_are_matched() -> None:
+    assert match_braces("a{b{c}d}e}") == {1: 7, 3: 5}
+    assert match_braces(r"{a\}b}") == {0: 5}
+    assert match_braces("a{b{c}") == {3: 5}

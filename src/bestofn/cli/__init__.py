@@ -1,5 +1,10 @@
 """The `bestofn` command. Parses, calls, prints; no logic lives here. Exit codes are those of `errors.py`."""
 
-from bestofn.cli.app import main
+import os
+
+# Read by OpenMP when torch is first imported: threads that wait by spinning slow a busy machine down a hundredfold.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+from bestofn.cli.app import main  # noqa: E402
 
 __all__ = ["main"]

@@ -1,14 +1,12 @@
 """`bestofn demo`: the main job on the bundled model, from problems to a checked, selected answer and a page."""
 
-from dataclasses import replace
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from bestofn.cli.terminal import JsonOut, console, progress, table, write_json
-
-SHOWN_SELECTORS = ("majority", "first", "random", "longest", "shortest")
 
 
 def demo(
@@ -36,7 +34,7 @@ def demo(
         update={"n": n, "seed": seed, "problems": preset.problems.model_copy(update={"count": count})}
     )
     screen.print(f"A frozen policy ({settings.policy.model}) answers {count} problems {n} times, states captured:")
-    sampled = sample_into(out, settings, "0/1", json_out)
+    sample_into(out, settings, "0/1", json_out)
     verified = verify_in(out, json_out)
     run = Run.open(out)
     equivalence = Equivalence()
@@ -50,8 +48,7 @@ def demo(
     report = out / "report"
     write_chart(found, report / "accuracy.png", report / "accuracy.html")
     page = report / "report.html"
-    shown = replace(found, warnings=tuple(found.warnings))
-    write_page(page, "bestofn: the bundled policy on its test problems", shown, _facts(run, sampled, verified))
+    write_page(page, "bestofn: the bundled policy on its test problems", found, _facts(run.manifest, verified))
     screen.print()
     screen.print(table(f"Accuracy in %, {found.problems} problems", found.table_columns(), found.table_rows()))
     screen.print()
@@ -61,15 +58,15 @@ def demo(
     write_json(found.to_json() | {"report": str(page), "run": str(out)}, json_out)
 
 
-def _facts(run: "object", sampled: dict[str, object], verified: dict[str, object]) -> dict[str, str]:
-    manifest = run.manifest  # pyright: ignore[reportAttributeAccessIssue]
-    identity, info = manifest["identity"], manifest["info"]
-    sampling = identity["sampling"]
+def _facts(manifest: Mapping[str, Any], verified: Mapping[str, Any]) -> dict[str, str]:
+    """What the page says about the run, from its manifest."""
+    problems, policy = manifest["identity"]["problems"], manifest["identity"]["policy"]
+    sampling, about = manifest["identity"]["sampling"], manifest["info"]["policy"]
+    seed, version = manifest["identity"]["seed"], manifest["info"]["bestofn"]
     return {
-        "policy": f"{identity['policy']['model']} ({info['policy']['parameters']:,} parameters)",
-        "weights": identity["policy"]["content_hash"][:16],
-        "problems": f"{identity['problems']['source']}, {identity['problems']['count']} (hash {identity['problems']['hash'][:16]})",
-        "sampling": f"temperature {sampling['temperature']}, top-p {sampling['top_p']}, seed {identity['seed']}",
+        "policy": f"{policy['model']} ({about['parameters']:,} parameters, weights {policy['content_hash'][:16]})",
+        "problems": f"{problems['count']} of {problems['source']} (hash {problems['hash'][:16]})",
+        "sampling": f"temperature {sampling['temperature']}, top-p {sampling['top_p']}, seed {seed}",
         "trajectories": f"{verified['trajectories']:,} ({verified['right']:,} right, {verified['wrong']:,} wrong)",
-        "versions": f"bestofn {info['bestofn']}, torch {info['policy']['torch']}, transformers {info['policy']['transformers']}",
+        "versions": f"bestofn {version}, torch {about['torch']}, transformers {about['transformers']}",
     }

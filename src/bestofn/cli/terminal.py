@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -54,7 +54,7 @@ class _Rate(ProgressColumn):
 
 
 @contextmanager
-def progress(label: str, total: int | None, screen: Console) -> Iterator[OnDone]:
+def progress(label: str, total: int | None, screen: Console) -> Generator[OnDone]:
     """A bar with count, rate and time left; yields the function that moves it."""
     columns = (TextColumn("{task.description:<9}"), BarColumn(28), MofNCompleteColumn(), _Rate(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True, highlight=False), disable=screen.quiet) as bar:

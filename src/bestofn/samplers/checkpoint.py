@@ -125,16 +125,17 @@ def load_checkpoint(
     folder = locate_checkpoint(model)
     kwargs: dict[str, Any] = {"revision": revision, "local_files_only": local_files_only}
     try:
-        config = AutoConfig.from_pretrained(folder, **kwargs)
+        _refuse_recurrent(model, AutoConfig.from_pretrained(folder, **kwargs))
         tokenizer = AutoTokenizer.from_pretrained(folder, **kwargs)
         network = AutoModelForCausalLM.from_pretrained(folder, dtype=_choose_dtype(dtype, place), **kwargs)
+    except ConfigError:
+        raise
     except (OSError, ValueError, KeyError) as error:
         raise ConfigError(
             f"model: {model!r} (revision {revision or 'default'}) could not be loaded as a causal language model: "
             f"it is neither a local folder with config.json, weights and tokenizer, nor a hub id that can be reached "
             f"(local_files_only={local_files_only}). {type(error).__name__}: {error}"
         ) from error
-    _refuse_recurrent(model, config)
     if template == "chat" and not getattr(tokenizer, "chat_template", None):
         raise ConfigError(f"template: the tokenizer of {model!r} has no chat template; use template='none'")
     network = network.to(place).eval().requires_grad_(False)

@@ -8,6 +8,8 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from bestofn.errors import ConfigError
 from bestofn.records import Completion, SamplingParams
 from bestofn.samplers.checkpoint import Checkpoint, load_checkpoint

@@ -7,7 +7,7 @@ grading alike. This module does not know targets, math-verify or files.
 import re
 
 from bestofn.records import Kind, Trajectory
-from bestofn.text.forms import closing_brace
+from bestofn.text.forms import match_braces
 from bestofn.text.numbers import read_number
 
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*\{")
@@ -23,9 +23,11 @@ _MATH = re.compile(r"\$\$(.+?)\$\$|\$([^$\n]+)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]", r
 _BOLD = re.compile(r"\*\*(.+?)\*\*")
 _SENTENCE = re.compile(r"\.(?=[\s\"]|$)|\n")
 _LETTER = re.compile(r"\(?\s*(?:\\text\s*\{)?\s*\(?([A-Za-z])\)?\s*\}?\s*(?:[).:,]\s*.*|$)", re.DOTALL)
-_LETTER_MARKER = re.compile(r"(?:answer|option|choice)(?:\s+is)?\s*:?\s*\**\s*\$?\(?([A-Z])\b(?!')")
+_LETTER_MARKER = re.compile(r"(?i:answer|option|choice)\**(?:\s+is)?\s*:?\**\s*\$?\(?([A-Z])\b(?!')")
 _LETTER_LINE = re.compile(r"^[ \t]*\**\(?([A-Z])[).]?\**[ \t]*$", re.MULTILINE)
 _LONGEST_ANSWER = 500
+_LONGEST_TAIL = 2_000
+_MARKERS_TRIED = 20
 
 
 def extract_answer(text: str, kind: Kind = "math") -> str | None:
@@ -89,11 +91,12 @@ def _final_part(text: str) -> tuple[str, bool]:
 
 
 def _last_box(text: str) -> str | None:
+    closed = match_braces(text)
     boxes: list[tuple[int, int, str]] = []
     for match in _BOX.finditer(text):
         if boxes and match.start() < boxes[-1][1]:
             continue  # a box inside a box
-        end = closing_brace(text, match.end())
+        end = closed.get(match.end() - 1, -1)
         if end >= 0 and text[match.end() : end].strip():
             boxes.append((match.start(), end + 1, text[match.end() : end].replace("\\$", "").replace("$", "").strip()))
     if not boxes:
@@ -124,8 +127,9 @@ def _stated_after_box(area: str) -> str | None:
 
 
 def _stated(area: str) -> str | None:
-    for marker in reversed(list(_MARKER.finditer(area))):
-        tail = _SPECIAL_TOKEN.split(area[marker.end() :], maxsplit=1)[0].lstrip(' \n\t"')
+    for marker in list(_MARKER.finditer(area))[: -_MARKERS_TRIED - 1 : -1]:
+        tail = area[marker.end() : marker.end() + _LONGEST_TAIL]
+        tail = _SPECIAL_TOKEN.split(tail, maxsplit=1)[0].lstrip(' \n\t"')
         sentence = _first_sentence(tail)
         bold = _BOLD.search(sentence)
         candidate = _end_of(bold[1] if bold else sentence)

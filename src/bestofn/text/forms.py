@@ -68,6 +68,7 @@ _LIST_WORD = re.compile(
 _MATH_NAME = re.compile(
     r"(?:arc)?(?:sin|cos|tan|cot|sec|csc)h?|log|exp|sqrt|max|min|gcd|lcm|mod|det|inf|and|frac", re.IGNORECASE
 )
+_BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
 _LETTERS = re.compile(r"[A-Za-z]{3,}")
 _DENIAL = re.compile(r"\b(?:no|none|cannot|impossible|nothing)\b", re.IGNORECASE)
 _SENTENCE_END = re.compile(r".*(?:\bis|\bare|\bequals|'s) ?:? ?(?P<value>[^A-Za-z ].{0,60})$")
@@ -147,7 +148,7 @@ def _unwrap(form: str) -> str:
             if encloses and len(inner) > len(start + end):
                 inner = middle
         command = _WRAPPING_COMMAND.match(inner)
-        closed = closing_brace(inner, command.end()) if command is not None else 0
+        closed = match_braces(inner).get(command.end() - 1, -1) if command is not None else 0
         if command is not None and closed in (-1, len(inner) - 1):
             inner = inner[command.end() :] if closed == -1 else inner[command.end() : -1]
         elif inner.startswith("$") and "$" not in inner[1:]:
@@ -159,21 +160,16 @@ def _unwrap(form: str) -> str:
         form = inner
 
 
-def closing_brace(text: str, start: int) -> int:
-    """Where the brace opened just before `start` is closed; -1 where it never is. Escaped braces do not count."""
-    depth, position = 1, start
-    while position < len(text):
-        character = text[position]
-        if character == "\\":
-            position += 1
-        elif character == "{":
-            depth += 1
-        elif character == "}":
-            depth -= 1
-            if depth == 0:
-                return position
-        position += 1
-    return -1
+def match_braces(text: str) -> dict[int, int]:
+    """Where each opening brace is closed, in one pass; braces that never are closed, and escaped ones, are left out."""
+    closed: dict[int, int] = {}
+    opened: list[int] = []
+    for match in _BRACE.finditer(text):
+        if match[0] == "{":
+            opened.append(match.start())
+        elif match[0] == "}" and opened:
+            closed[opened.pop()] = match.start()
+    return closed
 
 
 def has_delimiters(form: str) -> bool:

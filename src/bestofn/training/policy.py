@@ -121,8 +121,8 @@ def make_batch(rows: Sequence[tuple[list[int], list[int]]], pad: int) -> dict[st
 class OrderedTrainer(Trainer):
     """Reads the batches in their order, so that a chunk of the corpus is written once."""
 
-    def _get_train_sampler(self, *_: Any) -> SequentialSampler:
-        return SequentialSampler(self.train_dataset)  # pyright: ignore[reportArgumentType]
+    def _get_train_sampler(self, train_dataset: Any = None) -> SequentialSampler:
+        return SequentialSampler(self.train_dataset if train_dataset is None else train_dataset)  # pyright: ignore[reportArgumentType]
 
 
 class LogFile(TrainerCallback):
@@ -149,8 +149,8 @@ def build_model(shape: ModelShape, tokenizer: PreTrainedTokenizerFast) -> Qwen3F
             max_position_embeddings=shape.context_tokens,
             tie_word_embeddings=True,
             bos_token_id=None,
-            eos_token_id=tokenizer.eos_token_id,
-            pad_token_id=tokenizer.pad_token_id,
+            eos_token_id=tokenizer.convert_tokens_to_ids(MESSAGE_END),
+            pad_token_id=SPECIAL_TOKENS.index(PAD),
         )
     )
 
@@ -180,7 +180,7 @@ def _make_folder(path: Path) -> Path:
 
 def _training_arguments(config: PolicyTrainingConfig, checkpoints: Path) -> TrainingArguments:
     try:
-        import accelerate  # noqa: F401, PLC0415  # pyright: ignore[reportUnusedImport]
+        import accelerate  # noqa: F401  # pyright: ignore[reportUnusedImport]
     except ImportError as error:
         raise MissingExtraError("accelerate", "train") from error
     return TrainingArguments(

@@ -1,0 +1,65 @@
+"""What every Sampler promises, run against each implementation."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+
+from bestofn.protocols import Sampler
+from bestofn.records import Completion, SamplingParams
+
+PARAMS = SamplingParams(temperature=1, top_p=1, top_k=0, max_tokens=12)
+
+
+@pytest.fixture(params=["scripted", "transformers"])
+async def sampler(request: pytest.FixtureRequest, create_checkpoint: Callable[..., Any]) -> AsyncIterator[Sampler]:
+    if request.param == "scripted":
+        from bestofn.samplers.scripted import ScriptedSampler
+
+        yield ScriptedSampler(lambda prompt, seed: f"{prompt} {seed}")
+        return
+    from bestofn.samplers.transformers import TransformersSampler
+
+    async with TransformersSampler.from_checkpoint(create_checkpoint(), 4) as made:
+        yield made
+
+
+def list_texts(completions: list[Completion]) -> list[str]:
+    return [completion.text for completion in completions]
+
+
+async def test_fits_the_protocol(sampler: Sampler):
+    assert isinstance(sampler, Sampler)
+
+
+async def test_one_completion_a_seed_in_their_order(sampler: Sampler):
+    seeds = [5, 1, 9, 7, 3, 8]
+    forward = list_texts(await sampler.sample("abc", seeds, PARAMS))
+    backward = list_texts(await sampler.sample("abc", seeds[::-1], PARAMS))
+    assert len(forward) == 6
+    assert backward == forward[::-1]
+    assert len(set(forward)) > 1
+
+
+async def test_same_seed_same_completion_whatever_the_company(sampler: Sampler):
+    calls = [sampler.sample(prompt, [1, 2, 3], PARAMS) for prompt in ("abc", "b+2", "1")]
+    together = await asyncio.gather(*calls)
+    assert list_texts(await sampler.sample("b+2", [2, 2], PARAMS)) == [together[1][1].text] * 2
+
+
+async def test_no_seeds_no_completions(sampler: Sampler):
+    assert await sampler.sample("abc", [], PARAMS) == []
+
+
+async def test_seeds_of_63_bits(sampler: Sampler):
+    high, low = await sampler.sample("abc", [2**63 - 1, 0], PARAMS)
+    assert high.finish in ("stop", "length")
+    assert high.text != low.text
+
+
+async def test_arrays_fit_the_tokens(sampler: Sampler):
+    for completion in await sampler.sample("abc", [1, 2], PARAMS):
+        assert completion.logprobs is None or len(completion.logprobs) == len(completion.tokens)
+        assert completion.confidences is None
+        assert completion.states is None

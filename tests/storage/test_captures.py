@@ -1,0 +1,79 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bestofn.errors import UnavailableError
+from bestofn.records import HiddenStates, Step
+from bestofn.storage.parts import remove_parts
+from bestofn.storage.run import Run
+
+
+def computed(name: str, value: float, layers: tuple[int, ...] = (1,)) -> HiddenStates:
+    return HiddenStates(name, layers, (Step(0, 3),), np.full((1, len(layers), 4), value, dtype=np.float32))
+
+
+def value_of(run: Run, name: str) -> float:
+    return float(next(run.states([name])).values[0, 0, 0])
+
+
+def test_captured_states_are_kept_beside_the_trajectory(run: Run, trajectory: Callable):
+    given = trajectory("a", 1, captured=3.0)
+    run.append_trajectories([trajectory("a", 0), given], about={"policy": "tiny"})
+    assert run.done_states() == {"a#1"}
+    (states,) = run.states(["a#1"])
+    assert (states.layers, states.steps) == (given.completion.states.layers, given.completion.states.steps)
+    np.testing.assert_array_equal(states.values, given.completion.states.values)
+    assert next(run.pools()).trajectories[1].completion.states is None
+    assert [part.about for part in run.states_folder.parts()] == [{"policy": "tiny"}]
+
+
+def test_states_come_in_the_order_asked_and_a_missing_one_is_named(run: Run):
+    run.append_states([computed("a#0", 1.0), computed("b#0", 2.0, layers=(1, 2)), computed("c#0", 3.0)])
+    assert [s.trajectory_id for s in run.states(["c#0", "a#0", "b#0", "a#0"])] == ["c#0", "a#0", "b#0", "a#0"]
+    assert [s.layers for s in run.states(["b#0"])] == [(1, 2)]
+    with pytest.raises(UnavailableError, match=r"no hidden states of 'd#0'.*bestofn encode"):
+        list(run.states(["a#0", "d#0"]))
+
+
+def test_the_first_states_of_an_id_count(run: Run):
+    run.append_states([computed("a#0", 1.0)])
+    run.append_states([computed("a#0", 2.0)])
+    assert value_of(run, "a#0") == 1.0
+
+
+def test_states_of_a_killed_attempt_are_not_those_of_the_next(run: Run, trajectory: Callable):
+    # A process wrote its states and was killed before its trajectories; the next attempt drew other tokens.
+    run.append_trajectories([trajectory("a", 0, captured=1.0)])
+    remove_parts([*(run.path / "trajectories").iterdir()])
+    assert Run.open(run.path).done_states() == set()
+    run.append_trajectories([trajectory("a", 0, note="again", captured=2.0)])
+    assert run.done_states() == {"a#0"}
+    assert value_of(run, "a#0") == 2.0
+
+
+def test_states_of_the_same_tokens_count_whoever_wrote_them(run: Run, trajectory: Callable):
+    run.append_trajectories([trajectory("a", 0, captured=1.0)])
+    remove_parts([*(run.path / "trajectories").iterdir()])
+    run.append_trajectories([trajectory("a", 0)])
+    assert value_of(run, "a#0") == 1.0
+
+
+def test_of_two_attempts_the_states_are_those_of_the_trajectory_that_counts(run: Run, trajectory: Callable):
+    run.append_trajectories([trajectory("a", 0, note="x")])
+    run.append_trajectories([trajectory("a", 0, captured=2.0)])
+    assert next(run.pools()).trajectories[0].completion.note == "x"
+    assert run.done_states() == set()
+    run.append_states([computed("a#0", 3.0)])
+    assert value_of(run, "a#0") == 3.0
+
+
+def test_new_parts_are_seen_and_old_headers_are_parsed_once(run: Run, monkeypatch: pytest.MonkeyPatch):
+    run.append_states([computed("a#0", 1.0)])
+    (first,) = run.states_folder.parts()
+    run.append_states([computed("b#0", 2.0)])
+    assert run.states_folder.parts()[0] is first
+    assert run.done_states() == {"a#0", "b#0"}
+    monkeypatch.setattr(Path, "stat", None)
+    assert len(run.states_folder.parts()) == 2

@@ -1,0 +1,68 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from bestofn.errors import ConfigError, DamagedRunError, DataError
+from bestofn.storage.manifest import create_manifest, read_manifest
+
+GIVEN = {"identity": {"seed": 1, "sampling": {"temperature": 0.6, "stop": ["a"]}}, "info": {"host": "x"}}
+
+
+def test_the_first_manifest_stays(tmp_path: Path):
+    path = tmp_path / "run.json"
+    assert create_manifest(path, GIVEN) == GIVEN
+    assert create_manifest(path, {**GIVEN, "info": {"host": "y"}}) == GIVEN
+    assert read_manifest(path) == GIVEN
+    assert json.loads(path.read_text())["format"] == 1
+
+
+def test_tuples_are_the_same_as_lists(tmp_path: Path):
+    given = {"identity": {"layers": (1, 2)}}
+    assert create_manifest(tmp_path / "run.json", given) == {"identity": {"layers": [1, 2]}, "info": {}}
+    create_manifest(tmp_path / "run.json", given)
+
+
+def test_every_differing_field_is_listed(tmp_path: Path):
+    path = tmp_path / "run.json"
+    create_manifest(path, GIVEN)
+    other = {"identity": {"seed": 2, "sampling": {"temperature": 0.6, "stop": [], "top_k": 20}}}
+    with pytest.raises(ConfigError) as caught:
+        create_manifest(path, other)
+    assert str(tmp_path) in caught.value.faults[0]
+    assert "Choose another folder or use the same settings" in caught.value.faults[0]
+    assert caught.value.faults[1:] == [
+        'sampling.stop: the run has ["a"], this command []',
+        "sampling.top_k: the run has nothing, this command 20",
+        "seed: the run has 1, this command 2",
+    ]
+
+
+def test_true_is_not_one_but_one_is_one(tmp_path: Path):
+    path = tmp_path / "run.json"
+    create_manifest(path, {"identity": {"x": 1}})
+    create_manifest(path, {"identity": {"x": 1.0}})
+    with pytest.raises(ConfigError, match="x: the run has 1, this command true"):
+        create_manifest(path, {"identity": {"x": True}})
+
+
+def test_what_is_no_manifest_is_refused(tmp_path: Path):
+    path = tmp_path / "run.json"
+    with pytest.raises(ConfigError, match=r"unknown keys \['other'\]"):
+        create_manifest(path, {"other": 1})
+    with pytest.raises(ConfigError, match="not JSON"):
+        create_manifest(path, {"identity": {"x": float("nan")}})
+    with pytest.raises(ConfigError, match=r"not a run folder.*run\.json"):
+        read_manifest(path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_damaged_and_foreign_manifests_are_named(tmp_path: Path):
+    path = tmp_path / "run.json"
+    path.write_text('{"format": 1, "ident')
+    with pytest.raises(DamagedRunError, match=r"run\.json: it is damaged.*the parts are kept"):
+        read_manifest(path)
+    for text in ('{"format": 2}', "[]"):
+        path.write_text(text)
+        with pytest.raises(DataError, match=r"run\.json: format"):
+            read_manifest(path)

@@ -7,7 +7,19 @@ from typing import Any
 import pytest
 
 END = 1
-WORDS = ["<pad>", "<eos>", "<think>", "</think>", "\n\n", ".\n\n", "?\n\n", "!\n\n", "\n", " ", *"abcdefghijklmnop0123456789+-"]
+WORDS = [
+    "<pad>",
+    "<eos>",
+    "<think>",
+    "</think>",
+    "\n\n",
+    ".\n\n",
+    "?\n\n",
+    "!\n\n",
+    "\n",
+    " ",
+    *"abcdefghijklmnop0123456789+-",
+]
 
 
 @cache

@@ -47,7 +47,7 @@ def test_claims_are_arithmetic_with_a_result() -> None:
 
 def test_words() -> None:
     words = ["no solution", "Evelyn", r"\text{Tuesday}", "there is no way to make 24", "NONE", "24 cannot be made"]
-    others = ["18 dollars", "x+1", r"\sin x", "ABCD", r"\begin{pmatrix}1\\2\end{pmatrix}", "xy+1", "5"]
+    others = ["18 dollars", "x+1", r"\sin x", "ABCD+1", r"\begin{pmatrix}1\\2\end{pmatrix}", "xy+1", "5"]
     assert [is_text(normal_form(answer)) for answer in words + others] == [True] * 6 + [False] * 7
 
 

@@ -10,7 +10,22 @@ from hypothesis import strategies as st
 from bestofn.records import Completion, Step
 from bestofn.text.steps import BlankLineSplitter, StepRule, StepTracker, split_text
 
-PIECES = ["<think>", "</think>", "<eos>", "a", " ", "\n", "\n\n", ".\n\n", "\n\n\n", "b\n", "\nc", "", "\n\nd", "e\n\nf\n\n"]
+PIECES = [
+    "<think>",
+    "</think>",
+    "<eos>",
+    "a",
+    " ",
+    "\n",
+    "\n\n",
+    ".\n\n",
+    "\n\n\n",
+    "b\n",
+    "\nc",
+    "",
+    "\n\nd",
+    "e\n\nf\n\n",
+]
 IDS = {piece: index for index, piece in enumerate(PIECES)}
 END = IDS["<eos>"]
 # With these pieces nothing ever follows a blank line in one token, so token and character boundaries agree.

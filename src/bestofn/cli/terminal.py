@@ -5,7 +5,7 @@ import sys
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -14,7 +14,9 @@ from rich.table import Table
 from rich.text import Text
 
 from bestofn.errors import StorageError
-from bestofn.pipeline import OnDone
+
+if TYPE_CHECKING:
+    from bestofn.pipeline import OnDone
 
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="The run folder.")]
 JsonOut = Annotated[
@@ -54,7 +56,7 @@ class _Rate(ProgressColumn):
 
 
 @contextmanager
-def progress(label: str, total: int | None, screen: Console) -> Generator[OnDone]:
+def progress(label: str, total: int | None, screen: Console) -> "Generator[OnDone]":
     """A bar with count, rate and time left; yields the function that moves it."""
     columns = (TextColumn("{task.description:<9}"), BarColumn(28), MofNCompleteColumn(), _Rate(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True, highlight=False), disable=screen.quiet) as bar:

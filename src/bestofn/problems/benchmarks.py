@@ -6,6 +6,7 @@ file of a few lines, see `docs/formats.md`. This module does not sample and does
 """
 
 import hashlib
+import importlib
 import json
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -204,12 +205,11 @@ def _read_hub(benchmark: Benchmark, revision: str | None) -> Iterator[LineOrFaul
     if not benchmark.hub:
         raise ConfigError(f"{benchmark.name}: no hub id is known. Give a local copy with --file.")
     try:
-        import datasets  # pyright: ignore[reportMissingTypeStubs]
+        datasets: Any = importlib.import_module("datasets")
     except ImportError as error:
         raise MissingExtraError("datasets", "data") from error
-    load: Any = datasets.load_dataset  # pyright: ignore[reportUnknownMemberType]
     try:
-        rows = load(benchmark.hub, benchmark.config or None, split=benchmark.split, revision=revision)
+        rows = datasets.load_dataset(benchmark.hub, benchmark.config or None, split=benchmark.split, revision=revision)
     except Exception as error:
         # The hub client raises whatever its HTTP library does; the message names it.
         raise EngineError(

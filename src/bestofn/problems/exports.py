@@ -9,7 +9,7 @@ import gzip
 import json
 import os
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,7 +55,7 @@ def export_run(run: Run, out: Path, format: str = "pools", tokens: bool = False)
 
 
 @contextmanager
-def _replacing(out: Path) -> Iterator[Path]:
+def _replacing(out: Path) -> Generator[Path]:
     """A temporary name beside `out`, fsynced and renamed to it at the end, removed where something fails."""
     temporary = out.with_name(f".{out.name}.{uuid.uuid4().hex[:12]}.tmp")
     try:

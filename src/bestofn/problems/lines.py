@@ -56,7 +56,7 @@ LineOrFault: TypeAlias = Line | Fault
 def describe(value: object) -> str:
     """A short text for what came: the type, and the value where it is short."""
     if isinstance(value, (list, dict)):
-        return f"{type(value).__name__} of {len(cast('list[Any]', value))}"
+        return f"{'list' if isinstance(value, list) else 'dict'} of {len(cast('list[Any]', value))}"
     text = repr(value)
     shown = text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + "..."
     return f"{type(value).__name__} {shown}"

@@ -142,10 +142,10 @@ def _read_document(line: Line, state: _FileState, kind: Kind, metric: str, end_b
 
 def _take_texts(fields: Fields) -> list[str]:
     """The texts of the one request: `resps` is `[[text, ...]]`."""
-    requests = fields.take("resps")
+    requests: object = fields.take("resps")
     allowed = "[[text, ...]], one request with its texts (a generate_until task)"
     if not isinstance(requests, list) or len(cast("list[Any]", requests)) != 1:
-        came = "nothing (the field is missing)" if requests is None else describe(requests)
+        came = "nothing (the field is missing)" if requests is None else describe(cast(object, requests))
         fields.add_fault("resps", came, allowed)
         return []
     inner = fields.inside({"0": cast("list[Any]", requests)[0]}, "resps.")
@@ -170,7 +170,9 @@ def _take_prompt(fields: Fields) -> str:
     for candidate in candidates:
         if isinstance(candidate, str):
             return candidate
-    fields.add_fault("arguments", describe(arguments), "a prompt in gen_args_0.arg_0, or doc.question or doc.problem")
+    fields.add_fault(
+        "arguments", describe(cast(object, arguments)), "a prompt in gen_args_0.arg_0, or doc.question or doc.problem"
+    )
     return ""
 
 

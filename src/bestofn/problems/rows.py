@@ -1,3 +1,4 @@
+# pyright: standard
 """Rows of somebody's table file, as `Line`s: JSON lines (gzip too), CSV with a header, or Parquet.
 
 The format is known by content (Parquet) or by the ending (.csv, .csv.gz); everything else is read as JSON lines. This

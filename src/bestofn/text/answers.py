@@ -23,7 +23,7 @@ _MATH = re.compile(r"\$\$(.+?)\$\$|\$([^$\n]+)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]", r
 _BOLD = re.compile(r"\*\*(.+?)\*\*")
 _SENTENCE = re.compile(r"\.(?=[\s\"]|$)|\n")
 _LETTER = re.compile(r"\(?\s*(?:\\text\s*\{)?\s*\(?([A-Za-z])\)?\s*\}?\s*(?:[).:,]\s*.*|$)", re.DOTALL)
-_LETTER_MARKER = re.compile(r"(?i:answer|option|choice)\**(?:\s+is)?\s*:?\**\s*\$?\(?([A-Z])\b(?!')")
+_LETTER_MARKER = re.compile(r"(?i:answer|option|choice)\**(?:\s+is)?\s*:?[\s*$(]*([A-Z])\b(?!')")
 _LETTER_LINE = re.compile(r"^[ \t]*\**\(?([A-Z])[).]?\**[ \t]*$", re.MULTILINE)
 _LONGEST_ANSWER = 500
 _LONGEST_TAIL = 2_000

@@ -98,6 +98,8 @@ def normal_form(answer: str) -> str:
     if not has_delimiters(form):
         form = _tighten(" ".join(form.split()))
     form = form.strip(" ,;")
+    if not form.strip("$*_`. "):
+        return ""
     return form.casefold() if is_text(form) and len(form) > 1 else form
 
 

@@ -1,0 +1,85 @@
+"""Runs the `bestofn` command in this process, as a terminal would."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bestofn.cli import main
+
+
+@dataclass(frozen=True)
+class Shown:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+@pytest.fixture
+def bestofn(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Shown]:
+    """`bestofn("compare", run, "--json", "-")`: exit code and what was printed."""
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def call(*words: object) -> Shown:
+        monkeypatch.setattr("sys.argv", ["bestofn", *map(str, words)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as caught:
+            main()
+            raise SystemExit(0)
+        shown = capsys.readouterr()
+        return Shown(caught.value.code if isinstance(caught.value.code, int) else 0, shown.out, shown.err)
+
+    return call
+
+
+POOLS = [
+    # Two of four say 4 (in two spellings), one says 5: the majority is right.
+    ("a", "2 + 2?", "4", [("\\boxed{4}", 0.1), ("\\boxed{4.0}", 0.2), ("\\boxed{5}", 0.9), ("no idea", 0.3)]),
+    # One is right, two agree on another answer: the majority is wrong, the score is right.
+    ("b", "1/2 + 1/4?", "3/4", [("\\boxed{\\frac34}", 0.8), ("\\boxed{2}", 0.2), ("\\boxed{2}", 0.1), ("\\boxed{7}", 0)]),
+]
+
+
+@pytest.fixture
+def pools_file(tmp_path: Path) -> Path:
+    path = tmp_path / "pools.jsonl"
+    lines = [
+        {
+            "problem_id": id,
+            "question": question,
+            "target": target,
+            "samples": [{"text": text, "scores": {"guess": score}} for text, score in samples],
+        }
+        for id, question, target, samples in POOLS
+    ]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return path
+
+
+SCRIPT = """
+n = 4
+seed = 3
+
+[problems]
+source = "arithmetic"
+count = 5
+
+[policy]
+type = "scripted"
+script = ["<think>\\nI add.\\n\\nI guess.\\n</think>\\n\\n\\\\boxed{10}", "\\\\boxed{20}", "nothing"]
+"""
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Path:
+    """A config whose policy needs no model."""
+    path = tmp_path / "script.toml"
+    path.write_text(SCRIPT)
+    return path

@@ -1,0 +1,123 @@
+"""import, compare, show, export: on two pools whose figures are worked by hand."""
+
+import gzip
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def run(bestofn: Callable, pools_file: Path, tmp_path: Path) -> Path:
+    path = tmp_path / "run"
+    imported = bestofn("import", "pools", pools_file, "--run", path, "--json", "-")
+    assert imported.code == 0
+    assert {name: imported.json[name] for name in ("problems", "trajectories", "verdicts", "scores")} == {
+        "problems": 2,
+        "trajectories": 8,
+        "verdicts": 0,
+        "scores": 8,
+    }
+    assert bestofn("verify", path, "--json", "-").json == {
+        "run": str(path),
+        "trajectories": 8,
+        "right": 3,
+        "wrong": 5,
+        "unjudged": 0,
+    }
+    return path
+
+
+def test_compare_prints_the_contract(bestofn: Callable, run: Path) -> None:
+    shown = bestofn("compare", run, "--selectors", "first,random,majority,score:guess,oracle", "--n", "1,4", "--json", "-")
+    assert shown.code == 0
+    found = shown.json
+    assert (found["problems"], found["n_max"]) == (2, 4)
+    rows = {(row["selector"], row["n"]): row for row in found["rows"]}
+    names = {"selector", "n", "accuracy", "low", "high", "exact", "seconds", "sampled_tokens"}
+    assert all(names <= row.keys() for row in found["rows"])
+    accuracy = {key: row["accuracy"] for key, row in rows.items()}
+    # random: (2/4 + 1/4) / 2 = 0.375; majority at 4: right on a, wrong on b; score: wrong on a (5 has 0.9), right on b.
+    assert accuracy["random", 4] == pytest.approx(0.375)
+    assert accuracy["majority", 1] == pytest.approx(0.375)
+    assert accuracy["majority", 4] == pytest.approx(0.5)
+    assert accuracy["score:guess", 4] == pytest.approx(0.5)
+    assert accuracy["oracle", 4] == pytest.approx(1.0)
+    assert accuracy["first", 4] == pytest.approx(1.0)
+    assert rows["majority", 4]["exact"] is True
+    assert rows["majority", 4]["sampled_tokens"] is None
+    assert "Accuracy in %, 2 problems" in shown.err
+
+
+def test_compare_for_people_and_a_chart(bestofn: Callable, run: Path, tmp_path: Path) -> None:
+    shown = bestofn("compare", run, "--chart", tmp_path / "chart")
+    assert "majority" in shown.out
+    assert (tmp_path / "chart" / "accuracy.png").read_bytes().startswith(b"\x89PNG")
+    assert "<html" in (tmp_path / "chart" / "accuracy.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        (("--n", "0"), 2, "n: '0' is not a list"),
+        (("--n", "x"), 2, "n: 'x' is not a list"),
+        (("--selectors", "best"), 2, "selector 'best' is none of"),
+        (("--selectors", "score:other"), 5, "holds no scores of 'other'"),
+    ],
+)
+def test_compare_names_what_it_cannot_do(
+    bestofn: Callable, run: Path, words: tuple[str, ...], code: int, told: str
+) -> None:
+    shown = bestofn("compare", run, *words)
+    assert shown.code == code
+    assert told in shown.err
+
+
+def test_show_is_a_page_of_the_pool(bestofn: Callable, run: Path) -> None:
+    bestofn("select", run, "-s", "majority", "-s", "score:guess")
+    shown = bestofn("show", run, "a", "--json", "-")
+    page = shown.json
+    assert [(g["answer"], len(g["indices"]), g["correct"]) for g in page["answers"]] == [
+        ("4", 2, True),
+        ("5", 1, False),
+        (None, 1, False),
+    ]
+    assert {pick["selector"]: pick["index"] for pick in page["picks"]} == {"majority": 0, "score:guess": 2}
+    for part in ("2 + 2?", "target 4", "2 right, 2 wrong", "majority", "(none)", "trajectory 0"):
+        assert part in shown.err
+    assert "no idea" in bestofn("show", run, "0", "--index", 3).out
+
+
+@pytest.mark.parametrize(("words", "told"), [(("zzz",), "no problem has the id 'zzz'"), (("a", "--index", "9"), "index 9")])
+def test_show_names_what_is_not_there(bestofn: Callable, run: Path, words: tuple[str, ...], told: str) -> None:
+    shown = bestofn("show", run, *words)
+    assert shown.code == 3
+    assert told in shown.err
+
+
+def test_export_and_import_again(bestofn: Callable, run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.jsonl.gz"
+    assert bestofn("export", run, "--out", out).code == 0
+    with gzip.open(out, "rt", encoding="utf-8") as file:
+        assert [json.loads(line)["problem_id"] for line in file] == ["a", "b"]
+    back = tmp_path / "back"
+    assert bestofn("import", "pools", out, "--run", back).code == 0
+    words = ("--selectors", "majority,score:guess", "--n", "4", "--json", "-")
+    first, second = (bestofn("compare", path, *words).json["rows"] for path in (run, back))
+    assert [row["accuracy"] for row in first] == [row["accuracy"] for row in second]
+
+
+def test_a_bad_line_is_named_and_the_good_ones_are_kept(bestofn: Callable, pools_file: Path, tmp_path: Path) -> None:
+    pools_file.write_text(pools_file.read_text() + '{"problem_id": "c", "samples": []}\nnot json\n')
+    shown = bestofn("import", "pools", pools_file, "--run", tmp_path / "run")
+    assert shown.code == 3
+    assert f"{pools_file}:3: question" in shown.err
+    assert f"{pools_file}:4" in shown.err
+    assert "8 trajectories" in shown.out
+
+
+def test_benchmarks_are_listed(bestofn: Callable) -> None:
+    shown = bestofn("benchmarks", "--json", "-")
+    assert {"aime_2024", "aime_2025"} <= {entry["name"] for entry in shown.json}
+    assert "AIME 2024" in shown.err

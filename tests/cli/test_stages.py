@@ -1,0 +1,109 @@
+"""sample, verify, select, compact on a policy without a model; what a faulty command prints."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from bestofn.storage.run import Run
+
+
+def test_sample_verify_select_compact(bestofn: Callable, script: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    sampled = bestofn("sample", run, "--config", script, "--json", "-")
+    assert sampled.code == 0
+    assert (sampled.json["drawn"], sampled.json["trajectories"]) == (20, 20)
+    assert "20 trajectories drawn" in sampled.err
+
+    again = bestofn("sample", run, "--config", script, "--n", 6, "--json", "-")
+    assert (again.json["drawn"], again.json["trajectories"]) == (10, 30)
+
+    verified = bestofn("verify", run, "--json", "-")
+    assert verified.code == 0
+    assert verified.json["right"] + verified.json["wrong"] == verified.json["trajectories"] == 30
+
+    selected = bestofn("select", run, "-s", "majority", "-s", "first", "--json", "-")
+    assert [row["selector"] for row in selected.json["selections"]] == ["majority", "first"]
+    assert all(row["selected"] + row["abstained"] == 5 for row in selected.json["selections"])
+
+    compacted = bestofn("compact", run, "--json", "-")
+    folders = {folder["folder"]: folder for folder in compacted.json["folders"]}
+    assert folders["trajectories"]["parts_before"] == 2
+    assert folders["trajectories"]["parts_after"] == 1
+    assert len(Run.open(run).done_trajectories()) == 30
+
+
+def test_other_settings_need_another_folder(bestofn: Callable, script: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    bestofn("sample", run, "--config", script)
+    shown = bestofn("sample", run, "--config", script, "--temperature", 1.5, "--seed", 4)
+    assert shown.code == 2
+    assert "seed: the run has 3, this command 4" in shown.err
+    assert "sampling.temperature: the run has 0.6, this command 1.5" in shown.err
+
+
+def test_a_capture_is_refused_before_anything_is_drawn(bestofn: Callable, script: Path, tmp_path: Path) -> None:
+    shown = bestofn("sample", tmp_path / "run", "--config", script, "--capture")
+    assert shown.code == 5
+    assert "no hidden states" in shown.err
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        (("sample", "RUN", "--config", "absent"), 2, "neither a TOML file nor one of the presets (arithmetic, "),
+        (("sample", "RUN", "--shard", "4/4"), 2, "shard: '4/4' is not INDEX/COUNT"),
+        (("sample", "RUN", "--model", "bundled:absent"), 2, "is not in this package"),
+        (("sample", "RUN", "--problems", "absent"), 2, "absent"),
+        (("sample", "RUN", "--split", "dev"), 2, "problems.split"),
+        (("verify", "RUN"), 2, "is not a run folder"),
+        (("compare", "RUN"), 2, "is not a run folder"),
+        (("show", "RUN", "0"), 2, "is not a run folder"),
+        (("export", "RUN", "--out", "x.jsonl"), 2, "is not a run folder"),
+        (("compact", "RUN"), 2, "is not a run folder"),
+        (("encode", "RUN"), 2, "is not a run folder"),
+        (("select", "RUN", "-s", "majority"), 2, "is not a run folder"),
+        (("import", "pools", "absent.jsonl", "--run", "RUN"), 2, "there is no such file"),
+        (("train", "policy", "absent.toml"), 2, "absent.toml: cannot be read"),
+        (("nonsense",), 2, "No such command"),
+    ],
+)
+def test_faults_are_told_without_a_traceback(
+    bestofn: Callable, tmp_path: Path, words: tuple[str, ...], code: int, told: str
+) -> None:
+    shown = bestofn(*(str(tmp_path / "run") if word == "RUN" else word for word in words))
+    assert shown.code == code
+    assert told in shown.err
+    assert "Traceback" not in shown.err
+
+
+def test_stages_without_input_say_what_comes_first(bestofn: Callable, tmp_path: Path) -> None:
+    Run.create(tmp_path / "run", {"identity": {}, "info": {}})
+    for words in (("verify",), ("select", "-s", "first"), ("encode", "--model", "x")):
+        shown = bestofn(words[0], tmp_path / "run", *words[1:])
+        assert shown.code == 5
+        assert "bestofn sample" in shown.err
+
+
+@pytest.mark.parametrize(
+    ("name", "told"), [("best", "is none of first, random"), ("oracle", "never a selection"), ("score:none", "none")]
+)
+def test_unknown_selectors_are_refused(bestofn: Callable, script: Path, tmp_path: Path, name: str, told: str) -> None:
+    bestofn("sample", tmp_path / "run", "--config", script)
+    shown = bestofn("select", tmp_path / "run", "-s", name)
+    assert shown.code in (2, 5)
+    assert told in shown.err
+
+
+def test_a_damaged_part_is_named(bestofn: Callable, script: Path, tmp_path: Path) -> None:
+    bestofn("sample", tmp_path / "run", "--config", script)
+    part = next((tmp_path / "run" / "trajectories").glob("part-*"))
+    part.write_bytes(part.read_bytes()[:-40])
+    for words in (("verify",), ("compare",), ("show", "0"), ("compact",), ("sample", "--config", str(script))):
+        shown = bestofn(words[0], tmp_path / "run", *words[1:])
+        assert shown.code == 4
+        assert part.name in shown.err
+
+
+def test_version(bestofn: Callable) -> None:
+    assert bestofn("--version").out.startswith("bestofn ")

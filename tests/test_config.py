@@ -1,0 +1,52 @@
+"""Strict configs: every fault at once, each with its place."""
+
+from pathlib import Path
+
+import pytest
+
+from bestofn.config import PolicyTrainingConfig, SampleConfig, load_config, parse_config
+from bestofn.errors import ConfigError
+
+
+def test_defaults_are_the_published_settings() -> None:
+    # TrajSelector (arXiv 2510.16449): T=0.6, top-p 0.95, top-k 20, min-p 0, 10,000 new tokens.
+    sampling = SampleConfig().sampling
+    assert (sampling.temperature, sampling.top_p, sampling.top_k, sampling.min_p) == (0.6, 0.95, 20, 0.0)
+    assert sampling.max_tokens == 10_000
+    assert sampling.capture is None
+
+
+def test_all_faults_are_reported_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "x.toml"
+    path.write_text("n = 0\nsurprise = 1\n[sampling]\ntemprature = 1.0\n[policy]\ntype = 'gpt'\n")
+    with pytest.raises(ConfigError) as caught:
+        load_config(SampleConfig, path)
+    text = str(caught.value)
+    assert len(caught.value.faults) == 4
+    assert f"{path}: n: Input should be greater than or equal to 1; got 0" in text
+    assert "surprise: unknown key. Known keys here: n, policy, problems, sampling, seed" in text
+    assert "sampling.temprature: unknown key. Known keys here: capture, max_tokens" in text
+    assert "policy.type" in text
+
+
+@pytest.mark.parametrize("content", ["n = = 1", "n = 'unclosed", "\xff\xfe"])
+def test_what_is_no_toml_is_named(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "x.toml"
+    path.write_bytes(content.encode("latin-1"))
+    with pytest.raises(ConfigError, match="not a TOML file"):
+        load_config(SampleConfig, path)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="absent.toml: cannot be read"):
+        load_config(SampleConfig, tmp_path / "absent.toml")
+
+
+def test_numbers_are_not_made_from_words() -> None:
+    with pytest.raises(ConfigError, match="n: "):
+        parse_config(SampleConfig, {"n": "32"}, "test")
+
+
+def test_the_recipe_of_the_bundled_weights_is_the_default() -> None:
+    recipe = load_config(PolicyTrainingConfig, Path(__file__).parents[1] / "configs" / "policy_arithmetic.toml")
+    assert recipe == PolicyTrainingConfig(out=recipe.out)

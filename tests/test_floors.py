@@ -1,0 +1,44 @@
+"""What the tree promises: a light ground, no circles, names that do not move."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import grimp
+import pytest
+
+SOURCE = Path(__file__).parents[1] / "src" / "bestofn"
+
+
+@pytest.mark.parametrize("module", ["bestofn.records", "bestofn.errors", "bestofn.protocols"])
+def test_the_ground_loads_no_engine(module: str) -> None:
+    heavy = "{'torch', 'pyarrow', 'transformers', 'duckdb', 'pydantic', 'math_verify'}"
+    code = f"import sys, {module}; print(sorted({heavy} & set(sys.modules)))"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert shown.stdout.strip() == "[]"
+
+
+def test_the_command_starts_without_engines() -> None:
+    code = "import sys, bestofn.cli; print(sorted({'torch', 'transformers', 'altair', 'duckdb'} & set(sys.modules)))"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert shown.stdout.strip() == "[]"
+
+
+def test_no_import_goes_in_a_circle() -> None:
+    graph = grimp.build_graph("bestofn", cache_dir=None)
+    waiting = {module: set(graph.find_modules_directly_imported_by(module)) for module in graph.modules}
+    while free := [module for module, imports in waiting.items() if not imports & waiting.keys()]:
+        for module in free:
+            del waiting[module]
+    assert not waiting, f"modules in or above a circle: {sorted(waiting)}"
+
+
+def test_no_module_is_named_after_nothing() -> None:
+    banned = {"utils", "common", "helpers", "core", "base", "manager", "misc"}
+    assert not [path for path in SOURCE.rglob("*.py") if path.stem in banned]
+
+
+def test_every_module_says_what_it_is_for() -> None:
+    files = [path for path in SOURCE.rglob("*.py") if path.stat().st_size]
+    assert not [str(path) for path in files if not ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))]

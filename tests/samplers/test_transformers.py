@@ -1,6 +1,7 @@
 """The sampler against a loop without cache or batch, and its promises: seeds, capture, limits, failures."""
 
 import asyncio
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 import torch
 
 from bestofn.errors import ConfigError, EngineError
-from bestofn.records import Completion, SamplingParams
+from bestofn.records import CapturedStates, Completion, Floats, SamplingParams
 from bestofn.samplers.checkpoint import Checkpoint
 from bestofn.samplers.drawing import draw_tokens, draw_uniforms, mix_seeds
 from bestofn.samplers.transformers import TransformersSampler
@@ -41,6 +42,13 @@ async def sample(
         return await asyncio.gather(*(sampler.sample(prompt, seeds, params) for prompt in prompts))
 
 
+def read_numbers(completion: Completion) -> tuple[Floats, Floats, CapturedStates]:
+    assert completion.logprobs is not None
+    assert completion.confidences is not None
+    assert completion.states is not None
+    return completion.logprobs, completion.confidences, completion.states
+
+
 def list_tokens(pools: list[list[Completion]]) -> list[list[list[int]]]:
     return [[completion.tokens.tolist() for completion in pool] for pool in pools]
 
@@ -63,11 +71,12 @@ async def test_company_order_and_batch_size_change_nothing(create_checkpoint: Cr
     single = [[(await sample(checkpoint, [prompt], [seed], FULL))[0][0] for seed in (6, 3)] for prompt in PROMPTS[:2]]
     assert list_tokens(small)[::-1] == list_tokens(together)
     assert list_tokens(single) == [[pool[6], pool[3]] for pool in list_tokens(together)[:2]]
-    for one, other in zip(sum(together, []), sum(small[::-1], []), strict=True):
-        assert np.allclose(one.logprobs, other.logprobs, atol=1e-4)
-        assert np.allclose(one.confidences, other.confidences, atol=1e-4)
-        assert one.states.steps == other.states.steps
-        assert np.allclose(one.states.values, other.states.values, atol=1e-4)
+    for pool, same in zip(together, small[::-1], strict=True):
+        for one, other in zip(map(read_numbers, pool), map(read_numbers, same), strict=True):
+            assert np.allclose(one[0], other[0], atol=1e-4)
+            assert np.allclose(one[1], other[1], atol=1e-4)
+            assert one[2].steps == other[2].steps
+            assert np.allclose(one[2].values, other[2].values, atol=1e-4)
 
 
 async def test_different_seeds_and_params_differ_within_one_batch(create_checkpoint: Create):
@@ -90,16 +99,16 @@ async def test_numbers_are_those_of_a_full_pass(create_checkpoint: Create, kind:
     splitter = TransformersSampler.from_checkpoint(checkpoint).splitter
     pools = await sample(checkpoint, PROMPTS, [1, 2, 3, 4], FULL, rows=7)
     steps = 0
-    for completion in sum(pools, []):
+    for completion in itertools.chain.from_iterable(pools):
+        sampled, confidences, captured = read_numbers(completion)
         ids = torch.tensor([[*completion.prompt_tokens.tolist(), *completion.tokens.tolist()]])
         with torch.inference_mode():
             output = checkpoint.model(input_ids=ids, output_hidden_states=True)
         begin = len(completion.prompt_tokens)
         logprobs = output.logits[0, begin - 1 : -1].float().log_softmax(-1)
         drawn = logprobs.gather(-1, ids[0, begin:, None])[:, 0]
-        assert np.allclose(completion.logprobs, drawn, atol=1e-4)
-        assert np.allclose(completion.confidences, logprobs.topk(4).values.mean(-1), atol=1e-4)
-        captured = completion.states
+        assert np.allclose(sampled, drawn, atol=1e-4)
+        assert np.allclose(confidences, logprobs.topk(4).values.mean(-1), atol=1e-4)
         assert captured.layers == (3, 1)
         assert list(captured.steps) == splitter(completion)
         for place, step in enumerate(captured.steps):

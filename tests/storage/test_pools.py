@@ -83,23 +83,23 @@ def test_a_damaged_page_is_named_while_streaming(run: Run):
 
 @pytest.fixture
 def interleaved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """40 problems x 6: each part holds one index of every problem, in row groups of 5 rows."""
+    """14 problems x 6: each part holds one index of every problem, in row groups of 5 rows."""
     monkeypatch.setattr(parquet, "ROW_GROUP_ROWS", 5)
     run = Run.create(tmp_path / "run", MANIFEST)
-    run.write_problems([Problem(f"p{n}", "?") for n in range(40)])
+    run.write_problems([Problem(f"p{n}", "?") for n in range(14)])
     for index in range(6):
-        done = [Completion(f"{n} {index}", tokens=np.full(50, n, dtype=np.int32)) for n in range(40)]
-        run.append_trajectories([Trajectory(f"p{n}#{index}", f"p{n}", index, 0, done[n]) for n in range(40)])
+        done = [Completion(f"{n} {index}", tokens=np.full(50, n, dtype=np.int32)) for n in range(14)]
+        run.append_trajectories([Trajectory(f"p{n}#{index}", f"p{n}", index, 0, done[n]) for n in range(14)])
     return run
 
 
 def test_interleaved_parts_give_whole_pools_whatever_the_window(interleaved: Run, monkeypatch: pytest.MonkeyPatch):
-    for window_bytes in (1, 1000, 5000, 1 << 30):
+    for window_bytes in (1, 5000, 1 << 30):
         monkeypatch.setattr(pools, "WINDOW_BYTES", window_bytes)
         found = list(interleaved.pools())
-        assert shape(found) == [(f"p{n}", [0, 1, 2, 3, 4, 5]) for n in range(40)]
+        assert shape(found) == [(f"p{n}", [0, 1, 2, 3, 4, 5]) for n in range(14)]
         assert [t.completion.text for t in found[7].trajectories] == [f"7 {index}" for index in range(6)]
-        assert {int(t.completion.tokens[0]) for t in found[39].trajectories} == {39}
+        assert {int(t.completion.tokens[0]) for t in found[13].trajectories} == {13}
 
 
 def test_one_row_group_and_one_window_are_alive_at_a_time(interleaved: Run, monkeypatch: pytest.MonkeyPatch):
@@ -134,13 +134,13 @@ def test_one_row_group_and_one_window_are_alive_at_a_time(interleaved: Run, monk
     monkeypatch.setattr(pools, "read_group", watch_groups)
     for pool in reader.read():
         count += len(pool.trajectories)
-    assert count == len(trajectories) == 240
+    assert count == len(trajectories) == 84
     # A row group lives until the next one takes its name.
     assert most["groups"] <= 2
     # Fewer than 5000 bytes of pools in a window, one more of the window before that the caller still holds.
     in_window = 6 * int(5000 // a_pool)
-    assert 1 < 5000 // a_pool < 20
-    assert most["trajectories"] <= in_window + 6 < 240
+    assert 1 < 5000 // a_pool < 10
+    assert most["trajectories"] <= in_window + 6 < 84
 
 
 def test_streaming_goes_on_when_a_compaction_replaces_parts(interleaved: Run, monkeypatch: pytest.MonkeyPatch):
@@ -150,4 +150,4 @@ def test_streaming_goes_on_when_a_compaction_replaces_parts(interleaved: Run, mo
     found = interleaved.pools()
     first = next(found)
     compact(interleaved)
-    assert shape([first, *found]) == [(f"p{n}", [0, 1, 2, 3, 4, 5]) for n in range(40)]
+    assert shape([first, *found]) == [(f"p{n}", [0, 1, 2, 3, 4, 5]) for n in range(14)]

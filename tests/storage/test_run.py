@@ -6,7 +6,7 @@ import pytest
 
 from bestofn.errors import ConfigError, DamagedRunError, DataError, UnavailableError
 from bestofn.records import HiddenStates, Problem, Score, Selection, Step, Usage, Verdict
-from bestofn.storage import parquet, tables
+from bestofn.storage import parquet
 from bestofn.storage.run import Run
 
 MANIFEST = {"identity": {"seed": 1}, "info": {}}
@@ -161,7 +161,3 @@ def test_ids_tokens_and_prompts_may_be_any_text(tmp_path: Path, trajectory: Call
     assert [states.trajectory_id for states in run.states([f"{name}#0"])] == [f"{name}#0"]
     with run.connect() as database:
         assert database.sql("SELECT problem_id FROM trajectories").fetchall() == [(name,)]
-
-
-def test_no_table_has_a_column_that_the_views_do_not_expect():
-    assert [name for name in tables.TRAJECTORIES.schema.names if name != "tokens_checksum"] == ["id", "problem_id", "index", "seed", "text", "prompt_tokens", "tokens", "logprobs", "confidences", "finish", "note", "sampled_tokens", "answer", "meta"]

@@ -9,11 +9,12 @@ from bestofn.records import Score, Selection, Usage, Verdict
 from bestofn.storage.run import Run
 
 COLUMNS = {
-    "problems": ["id", "position", "prompt", "target", "kind", "tests", "meta"],
-    "trajectories": ["id", "problem_id", "index", "seed", "text", "prompt_tokens", "tokens", "logprobs", "confidences", "finish", "note", "sampled_tokens", "answer", "meta"],
-    "verdicts": ["trajectory_id", "correct", "answer", "note"],
-    "scores": ["scorer", "trajectory_id", "value", "steps"],
-    "selections": ["selector", "problem_id", "index", "answer", "confidence", "prompt_tokens", "sampled_tokens", "flops", "seconds", "note"],
+    "problems": "id position prompt target kind tests meta",
+    "trajectories": "id problem_id index seed text prompt_tokens tokens logprobs confidences finish note sampled_tokens "
+    "answer meta",
+    "verdicts": "trajectory_id correct answer note",
+    "scores": "scorer trajectory_id value steps",
+    "selections": "selector problem_id index answer confidence prompt_tokens sampled_tokens flops seconds note",
 }
 
 
@@ -31,7 +32,7 @@ def test_views_of_an_empty_run_have_the_columns_and_types_of_a_full_one(tmp_path
     empty = Run.create(tmp_path / "empty", {"identity": {}, "info": {}})
     with run.connect() as full, empty.connect() as database:
         assert describe(database) == describe(full)
-        assert {name: [c for c, _ in columns] for name, columns in describe(full).items()} == COLUMNS
+        assert {name: " ".join(c for c, _ in columns) for name, columns in describe(full).items()} == COLUMNS
         for name in COLUMNS:
             assert database.sql(f"SELECT * FROM {name}").fetchall() == []
 

@@ -83,7 +83,7 @@ def test_completion_without_tokens_has_no_steps():
 def test_plain_text():
     text = "<think>\none\n\ntwo\n\n\n</think>\n\nThe answer\n\nis 3"
     assert [text[start:end] for start, end in split_text(text)] == ["\none\n\n", "two\n\n"]
-    assert [span for span in split_text("one\n\ntwo")] == [(0, 5), (5, 8)]
+    assert split_text("one\n\ntwo") == [(0, 5), (5, 8)]
     assert split_text("one\n\ntwo", is_finished=False) == [(0, 5)]
     assert split_text("") == []
 

@@ -7,6 +7,9 @@ Run by `bestofn.verifiers.workers`; nobody else imports this module. Model text 
 (ANTLR for latex, a character-filtered arithmetic parser for the rest), never `eval` or `sympify` of ours.
 """
 
+# pyright: standard
+# math-verify has no types and sympy few: strict checking would report every line of this file.
+
 import json
 import logging
 import os

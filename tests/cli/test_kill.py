@@ -1,0 +1,119 @@
+"""SIGKILL at random moments while sampling: the run that is finished later is the run that was never stopped."""
+
+import multiprocessing
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bestofn.config import ModelShape, SampleConfig, parse_config
+from bestofn.records import Trajectory
+from bestofn.storage.run import Run
+
+KILLS = 10
+N, COUNT = 6, 24
+CONTEXT = multiprocessing.get_context("forkserver")
+CONTEXT.set_forkserver_preload(["torch", "transformers", "bestofn.samplers.transformers", "bestofn.cli.stages"])
+
+
+@pytest.fixture(scope="module")
+def policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A policy of random weights: what it writes is nonsense of any length, which is all that matters here."""
+    import torch
+
+    from bestofn.training.policy import build_model, build_tokenizer, save_policy
+
+    shape = ModelShape(hidden_size=16, layers=1, heads=2, kv_heads=1, head_size=8, mlp_size=16, vocabulary=320)
+    torch.manual_seed(0)
+    tokenizer = build_tokenizer(shape, seed=1)
+    return save_policy(build_model(shape, tokenizer), tokenizer, tmp_path_factory.mktemp("policy") / "model")
+
+
+def sample(run: Path, model: Path) -> None:
+    """One process that samples, writing a part every few trajectories so that there is something to interrupt."""
+    import torch
+
+    from bestofn import pipeline
+    from bestofn.cli.stages import sample_into
+
+    torch.set_num_threads(1)
+    pipeline.FLUSH_TRAJECTORIES, pipeline.OPEN_PROBLEMS = 8, 3
+    sampling = {"temperature": 1.0, "top_p": 1.0, "top_k": 0, "max_tokens": 60, "capture": [-1], "top_logprobs": 5}
+    values = {
+        "n": N,
+        "problems": {"count": COUNT},
+        "policy": {"model": str(model), "batch_rows": 16},
+        "sampling": sampling,
+    }
+    sample_into(run, parse_config(SampleConfig, values, "test"), "0/1", None)
+
+
+def start(run: Path, policy: Path) -> multiprocessing.process.BaseProcess:
+    process = CONTEXT.Process(target=sample, args=(run, policy))
+    process.start()
+    return process
+
+
+def finish(run: Path, policy: Path) -> None:
+    process = start(run, policy)
+    process.join(120)
+    assert process.exitcode == 0
+
+
+def contents(path: Path) -> dict[str, Trajectory]:
+    run = Run.open(path)
+    found = {trajectory.id: trajectory for pool in run.pools() for trajectory in pool.trajectories}
+    assert sum(len(pool.trajectories) for pool in run.pools()) == len(found)
+    return found
+
+
+def count_parts(run: Path) -> int:
+    return len(list((run / "trajectories").glob("part-*"))) if run.exists() else 0
+
+
+def test_a_run_killed_ten_times_equals_one_never_stopped(tmp_path: Path, policy: Path) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    finish(whole, policy)
+    rng = random.Random(0)
+    kills = 0
+    for _ in range(KILLS):
+        before = count_parts(killed)
+        process = start(killed, policy)
+        deadline = time.monotonic() + 60
+        # Somewhere between the loading of the model and a part or two after the last kill.
+        while count_parts(killed) < before + rng.choice((0, 1, 2)) and process.is_alive() and time.monotonic() < deadline:
+            time.sleep(0.002)
+        time.sleep(rng.uniform(0, 0.15))
+        if process.is_alive() and process.pid is not None:
+            os.kill(process.pid, signal.SIGKILL)
+            kills += 1
+        process.join()
+    assert kills >= 5
+    finish(killed, policy)
+
+    first, second = contents(whole), contents(killed)
+    assert len(first) == N * COUNT
+    assert first.keys() == second.keys()
+    for key, expected in first.items():
+        found = second[key]
+        assert found.seed == expected.seed
+        assert found.completion.text == expected.completion.text
+        assert found.completion.tokens.tolist() == expected.completion.tokens.tolist()
+        np.testing.assert_allclose(found.completion.logprobs, expected.completion.logprobs, atol=1e-4)
+    states = {path: {s.trajectory_id: s for s in Run.open(path).states(sorted(first))} for path in (whole, killed)}
+    for key in first:
+        assert states[whole][key].steps == states[killed][key].steps
+        np.testing.assert_allclose(states[killed][key].values, states[whole][key].values, atol=2e-2, rtol=2e-2)
+
+
+def test_two_processes_share_one_run_without_a_lock(tmp_path: Path, policy: Path) -> None:
+    run = tmp_path / "run"
+    processes = [start(run, policy) for _ in range(2)]
+    for process in processes:
+        process.join(120)
+        assert process.exitcode == 0
+    assert len(contents(run)) == N * COUNT

@@ -38,7 +38,7 @@ def test_what_is_no_toml_is_named(tmp_path: Path, content: str) -> None:
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="absent.toml: cannot be read"):
+    with pytest.raises(ConfigError, match=r"absent\.toml: cannot be read"):
         load_config(SampleConfig, tmp_path / "absent.toml")
 
 

@@ -30,11 +30,13 @@ def bestofn(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
     def call(*words: object) -> Shown:
         monkeypatch.setattr("sys.argv", ["bestofn", *map(str, words)])
         capsys.readouterr()
-        with pytest.raises(SystemExit) as caught:
+        code = 0
+        try:
             main()
-            raise SystemExit(0)
+        except SystemExit as ended:
+            code = ended.code if isinstance(ended.code, int) else 0
         shown = capsys.readouterr()
-        return Shown(caught.value.code if isinstance(caught.value.code, int) else 0, shown.out, shown.err)
+        return Shown(code, shown.out, shown.err)
 
     return call
 
@@ -43,7 +45,12 @@ POOLS = [
     # Two of four say 4 (in two spellings), one says 5: the majority is right.
     ("a", "2 + 2?", "4", [("\\boxed{4}", 0.1), ("\\boxed{4.0}", 0.2), ("\\boxed{5}", 0.9), ("no idea", 0.3)]),
     # One is right, two agree on another answer: the majority is wrong, the score is right.
-    ("b", "1/2 + 1/4?", "3/4", [("\\boxed{\\frac34}", 0.8), ("\\boxed{2}", 0.2), ("\\boxed{2}", 0.1), ("\\boxed{7}", 0)]),
+    (
+        "b",
+        "1/2 + 1/4?",
+        "3/4",
+        [("\\boxed{\\frac34}", 0.8), ("\\boxed{2}", 0.2), ("\\boxed{2}", 0.1), ("\\boxed{7}", 0)],
+    ),
 ]
 
 

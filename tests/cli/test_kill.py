@@ -85,7 +85,9 @@ def test_a_run_killed_ten_times_equals_one_never_stopped(tmp_path: Path, policy:
         process = start(killed, policy)
         deadline = time.monotonic() + 60
         # Somewhere between the loading of the model and a part or two after the last kill.
-        while count_parts(killed) < before + rng.choice((0, 1, 2)) and process.is_alive() and time.monotonic() < deadline:
+        while (
+            count_parts(killed) < before + rng.choice((0, 1, 2)) and process.is_alive() and time.monotonic() < deadline
+        ):
             time.sleep(0.002)
         time.sleep(rng.uniform(0, 0.15))
         if process.is_alive() and process.pid is not None:

@@ -30,7 +30,9 @@ def run(bestofn: Callable, pools_file: Path, tmp_path: Path) -> Path:
 
 
 def test_compare_prints_the_contract(bestofn: Callable, run: Path) -> None:
-    shown = bestofn("compare", run, "--selectors", "first,random,majority,score:guess,oracle", "--n", "1,4", "--json", "-")
+    shown = bestofn(
+        "compare", run, "--selectors", "first,random,majority,score:guess,oracle", "--n", "1,4", "--json", "-"
+    )
     assert shown.code == 0
     found = shown.json
     assert (found["problems"], found["n_max"]) == (2, 4)
@@ -89,7 +91,9 @@ def test_show_is_a_page_of_the_pool(bestofn: Callable, run: Path) -> None:
     assert "no idea" in bestofn("show", run, "0", "--index", 3).out
 
 
-@pytest.mark.parametrize(("words", "told"), [(("zzz",), "no problem has the id 'zzz'"), (("a", "--index", "9"), "index 9")])
+@pytest.mark.parametrize(
+    ("words", "told"), [(("zzz",), "no problem has the id 'zzz'"), (("a", "--index", "9"), "index 9")]
+)
 def test_show_names_what_is_not_there(bestofn: Callable, run: Path, words: tuple[str, ...], told: str) -> None:
     shown = bestofn("show", run, *words)
     assert shown.code == 3

@@ -25,7 +25,9 @@ def test_a_chain_is_worked_from_left_to_right() -> None:
     # (12 + 30) * 2 - 11 = 84 - 11 = 73
     chain = Chain(FARM, 12, (Operation("+", 30), Operation("*", 2), Operation("-", 11)))
     assert chain.result == 73
-    assert chain.question == "A farm has 12 hens. 30 more come. They become 2 times as many. 11 are sold. How many hens?"
+    assert (
+        chain.question == "A farm has 12 hens. 30 more come. They become 2 times as many. 11 are sold. How many hens?"
+    )
     problem = chain.to_problem()
     assert problem.target == "73"
     assert problem.meta == {"subject": "farm", "steps": 3}
@@ -71,7 +73,9 @@ def test_the_number_of_steps_is_what_was_asked_for() -> None:
     assert {problem.meta["steps"] for problem in generate_problems("test", 60, steps=(7, 8))} == {7, 8}
 
 
-@pytest.mark.parametrize(("split", "steps", "named"), [("dev", (3, 6), "problems.split"), ("test", (4, 3), "problems.steps")])
+@pytest.mark.parametrize(
+    ("split", "steps", "named"), [("dev", (3, 6), "problems.split"), ("test", (4, 3), "problems.steps")]
+)
 def test_faulty_settings_are_named(split: str, steps: tuple[int, int], named: str) -> None:
     with pytest.raises(ConfigError, match=named):
         generate_problems(split, 1, steps=steps)  # pyright: ignore[reportArgumentType]

@@ -41,7 +41,9 @@ def test_the_tokenizer_gives_every_text_back(tokenizer) -> None:
         assert tokenizer.decode(tokenizer(text)["input_ids"]) == text
     assert len(tokenizer("2026")["input_ids"]) == 4
     assert tokenizer.convert_ids_to_tokens(tokenizer(".\n\n")["input_ids"])[-1] == "ĊĊ"
-    shown = tokenizer.apply_chat_template([{"role": "user", "content": "Q"}], add_generation_prompt=True, tokenize=False)
+    shown = tokenizer.apply_chat_template(
+        [{"role": "user", "content": "Q"}], add_generation_prompt=True, tokenize=False
+    )
     assert shown == "<|im_start|>user\nQ<|im_end|>\n<|im_start|>assistant\n"
 
 
@@ -71,7 +73,7 @@ def test_training_goes_on_from_its_checkpoint_and_ends_the_same(tmp_path: Path) 
     from transformers import TrainerCallback
 
     class StopAt(TrainerCallback):
-        def on_step_end(self, args, state, control, **_) -> None:
+        def on_step_end(self, args, state, control, **_) -> None:  # noqa: ARG002
             if state.global_step == 5:
                 raise Stop
 

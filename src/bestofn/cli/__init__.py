@@ -5,6 +5,6 @@ import os
 # Read by OpenMP when torch is first imported: threads that wait by spinning slow a busy machine down a hundredfold.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
-from bestofn.cli.app import main  # noqa: E402
+from bestofn.cli.app import main
 
 __all__ = ["main"]

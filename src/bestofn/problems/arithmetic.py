@@ -36,15 +36,49 @@ class Subject:
 
 
 SUBJECTS = (
-    Subject("shop", "A shop has {n} pens.", "It buys {n} more.", "It sells {n}.", "Its stock grows {n} times.", "How many pens?"),
-    Subject("farm", "A farm has {n} hens.", "{n} more come.", "{n} are sold.", "They become {n} times as many.", "How many hens?"),
-    Subject("bus", "A bus line has {n} riders.", "{n} get on.", "{n} get off.", "Riders grow {n} times.", "How many riders?"),
-    Subject("game", "A team has {n} points.", "It wins {n}.", "It loses {n}.", "Points count {n} times.", "How many points?"),
-    Subject("bank", "An account has {n} coins.", "{n} are paid in.", "{n} are paid out.", "It grows {n} times.", "How many coins?"),
-    Subject("library", "A library has {n} books.", "It gets {n}.", "It lends {n}.", "Books become {n} times as many.", "How many books?"),
-    Subject("garden", "A garden has {n} roses.", "We plant {n}.", "We cut {n}.", "They grow {n} times.", "How many roses?"),
+    Subject(
+        "shop",
+        "A shop has {n} pens.",
+        "It buys {n} more.",
+        "It sells {n}.",
+        "Its stock grows {n} times.",
+        "How many pens?",
+    ),
+    Subject(
+        "farm",
+        "A farm has {n} hens.",
+        "{n} more come.",
+        "{n} are sold.",
+        "They become {n} times as many.",
+        "How many hens?",
+    ),
+    Subject(
+        "bus", "A bus line has {n} riders.", "{n} get on.", "{n} get off.", "Riders grow {n} times.", "How many riders?"
+    ),
+    Subject(
+        "game", "A team has {n} points.", "It wins {n}.", "It loses {n}.", "Points count {n} times.", "How many points?"
+    ),
+    Subject(
+        "bank",
+        "An account has {n} coins.",
+        "{n} are paid in.",
+        "{n} are paid out.",
+        "It grows {n} times.",
+        "How many coins?",
+    ),
+    Subject(
+        "library",
+        "A library has {n} books.",
+        "It gets {n}.",
+        "It lends {n}.",
+        "Books become {n} times as many.",
+        "How many books?",
+    ),
+    Subject(
+        "garden", "A garden has {n} roses.", "We plant {n}.", "We cut {n}.", "They grow {n} times.", "How many roses?"
+    ),
     Subject("number", "Take {n}.", "Add {n}.", "Subtract {n}.", "Multiply by {n}.", "What is the result?"),
-)  # fmt: skip
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -207,7 +207,7 @@ def _read_hub(benchmark: Benchmark, revision: str | None) -> Iterator[LineOrFaul
     try:
         datasets: Any = importlib.import_module("datasets")
     except ImportError as error:
-        raise MissingExtraError("datasets", "data") from error
+        raise MissingExtraError("datasets", "train") from error
     try:
         rows = datasets.load_dataset(benchmark.hub, benchmark.config or None, split=benchmark.split, revision=revision)
     except Exception as error:

@@ -1,0 +1,30 @@
+"""How well scores rank the candidates of one pool, apart from how hard the problem is.
+
+An AUC over all trajectories also rewards a score that knows which *problems* are easy; selection needs the ranking
+within a pool. Pure numpy; this module does not know runs or scorers.
+"""
+
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def auc(correct: NDArray[np.bool_], scores: NDArray[np.floating]) -> float | None:
+    """The share of pairs (right, wrong) in which the right one has the higher score; equal scores count half.
+
+    `correct` [N], `scores` [N]. None where there is no such pair. Raises ValueError where a score is NaN.
+    """
+    if np.isnan(scores).any():
+        raise ValueError("scores: NaN has no rank; leave such trajectories out or score them")
+    right, wrong = scores[correct], np.sort(scores[~correct])
+    if not len(right) or not len(wrong):
+        return None
+    below = np.searchsorted(wrong, right, side="left") + np.searchsorted(wrong, right, side="right")
+    return float(below.mean() / 2 / len(wrong))
+
+
+def within_pool_auc(pools: Iterable[tuple[NDArray[np.bool_], NDArray[np.floating]]]) -> tuple[float | None, int]:
+    """The mean of `auc` over the pools that hold both right and wrong candidates, and how many these are."""
+    found = [value for correct, scores in pools if (value := auc(correct, scores)) is not None]
+    return (float(np.mean(found)), len(found)) if found else (None, 0)

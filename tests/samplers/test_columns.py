@@ -71,6 +71,7 @@ def test_columns_that_run_out_are_moved_and_grown():
     cache = create(1, 4)
     cache.reserve(3, 1)
     cache.join(create_prefix(), torch.tensor([1]), torch.tensor([0]))
+    keys = torch.empty(0)
     for value in range(200):
         cache.reserve(0, 1)
         keys = write(cache, [[float(value)]])

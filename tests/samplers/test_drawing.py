@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from transformers.generation import (
+from transformers.generation.logits_process import (
     LogitsProcessorList,
     MinPLogitsWarper,
     TemperatureLogitsWarper,
@@ -109,7 +109,7 @@ def test_filters_keep_what_those_of_transformers_keep(temperature: float, top_k:
     warpers += [TopKLogitsWarper(top_k)] if top_k else []
     warpers += [TopPLogitsWarper(top_p)] if top_p < 1 else []
     warpers += [MinPLogitsWarper(min_p)] if min_p else []
-    probabilities = warpers(torch.zeros(8, 1, dtype=torch.int64), logits).softmax(-1).double()
+    probabilities = warpers(torch.LongTensor([[0]] * 8), torch.FloatTensor(logits)).softmax(-1).double()
     params = SamplingParams(temperature, top_p, top_k, min_p)
     grid = (torch.arange(400, dtype=torch.float64) + 0.5) / 400
     for row in range(8):

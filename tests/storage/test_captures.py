@@ -6,6 +6,7 @@ import pytest
 
 from bestofn.errors import UnavailableError
 from bestofn.records import HiddenStates, Step
+from bestofn.storage.compaction import compact
 from bestofn.storage.parts import remove_parts
 from bestofn.storage.run import Run
 
@@ -77,3 +78,12 @@ def test_new_parts_are_seen_and_old_headers_are_parsed_once(run: Run, monkeypatc
     assert run.done_states() == {"a#0", "b#0"}
     monkeypatch.setattr(Path, "stat", None)
     assert len(run.states_folder.parts()) == 2
+
+
+def test_reading_goes_on_when_a_compaction_replaces_parts(run: Run):
+    for value, name in enumerate(("a#0", "b#0", "c#0")):
+        run.append_states([computed(name, float(value))])
+    found = run.states(["a#0", "b#0", "c#0"])
+    assert next(found).values[0, 0, 0] == 0.0
+    compact(Run.open(run.path))
+    assert [states.values[0, 0, 0] for states in found] == [1.0, 2.0]

@@ -68,6 +68,15 @@ def test_failed_write_leaves_no_file_and_names_the_path(tmp_path: Path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_vanished_source_is_not_a_refused_write(tmp_path: Path):
+    def read_source(file: BinaryIO) -> None:
+        file.write((tmp_path / "part-gone").read_bytes())
+
+    with pytest.raises(FileNotFoundError, match="part-gone"):
+        parts.write_part(tmp_path, ".bin", read_source)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_interrupted_write_leaves_no_file(tmp_path: Path):
     def interrupt(_: BinaryIO) -> None:
         raise KeyboardInterrupt

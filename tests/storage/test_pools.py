@@ -1,5 +1,6 @@
 import weakref
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -121,10 +122,7 @@ def test_one_row_group_and_one_window_are_alive_at_a_time(interleaved: Run, monk
         most["trajectories"] = max(most["trajectories"], sum(ref() is not None for ref in trajectories))
         return records
 
-    watched = pools.TRAJECTORIES.__class__(
-        **{name: getattr(pools.TRAJECTORIES, name) for name in pools.TRAJECTORIES.__slots__}
-        | {"decode": watch_trajectories}
-    )
+    watched = replace(pools.TRAJECTORIES, decode=watch_trajectories)
     monkeypatch.setattr(pools, "TRAJECTORIES", watched)
     monkeypatch.setattr(pools, "WINDOW_BYTES", 5000)
     count = 0

@@ -78,13 +78,13 @@ def test_sampled_tokens_are_counted(trajectory):
 
 def test_tokens_checksum_is_that_of_the_little_endian_ids():
     # CRC-32 of the bytes 01 00 00 00 02 00 00 00; the width of the given array does not matter.
-    assert tokens_checksum(Completion("", tokens=np.array([1, 2], dtype=np.int64))) == 0x0381177C
+    assert tokens_checksum(Completion("", tokens=np.array([1, 2], dtype=np.int64))) == 0x0381177C  # pyright: ignore[reportArgumentType]
 
 
 def test_verdicts_scores_and_selections_come_back_equal():
     verdicts = [Verdict("a", True, "1"), Verdict("b", False, ""), Verdict("c", None, None, "took too long")]
     assert round_trip(VERDICTS, verdicts) == verdicts
-    scores = [Score("a", 0.1, (0.1, 1e-300)), Score("b", float("-inf")), Score("c", np.float32(0.5))]
+    scores = [Score("a", 0.1, (0.1, 1e-300)), Score("b", float("-inf")), Score("c", np.float64(0.5))]
     assert round_trip(SCORES, scores) == scores
     assert np.isnan(round_trip(SCORES, [Score("a", float("nan"))])[0].value)
     selections = [

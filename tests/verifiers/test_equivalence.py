@@ -24,6 +24,7 @@ SAME = [
     [r"\begin{pmatrix}1 & 2\end{pmatrix}", r"\begin{bmatrix} 1 & 2 \end{bmatrix}"],
     ["x \\ge 5", "5 \\le x", "x >= 5"],
     ["y = 2x + 3", "2x+3"],
+    [r"33\frac{1}{3}\%", r"\frac{100}{3}\%"],
 ]
 ANSWERS = [answer for group in SAME for answer in group]
 
@@ -132,14 +133,11 @@ MALICIOUS = [
     "exec(open('{marker}','w'))",
     r"\text{__import__('os').system('touch {marker}')}",
     "9**9**9**9",
-    "9^{9^{9^{9}}}",
     "10^{10^{10}}",
     "((((9!)!)!)!)!",
     "1" * 100_000,
     r"\frac{1}{" * 500 + "2" + "}" * 500,
-    r"\sqrt{" * 250 + "2" + "}" * 250,
     "(" * 900 + "1" + ")" * 900,
-    "{" * 1_500,
 ]
 
 

@@ -6,6 +6,8 @@
 import hashlib
 import json
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -14,6 +16,7 @@ from typing import Any
 import torch
 import transformers
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers.utils import logging
 
 from bestofn.errors import ConfigError
 
@@ -127,7 +130,8 @@ def load_checkpoint(
     try:
         _refuse_recurrent(model, AutoConfig.from_pretrained(folder, **kwargs))
         tokenizer = AutoTokenizer.from_pretrained(folder, **kwargs)
-        network = AutoModelForCausalLM.from_pretrained(folder, dtype=_choose_dtype(dtype, place), **kwargs)
+        with _without_progress_bar():
+            network = AutoModelForCausalLM.from_pretrained(folder, dtype=_choose_dtype(dtype, place), **kwargs)
     except ConfigError:
         raise
     except (OSError, ValueError, KeyError) as error:
@@ -138,7 +142,8 @@ def load_checkpoint(
         ) from error
     if template == "chat" and not getattr(tokenizer, "chat_template", None):
         raise ConfigError(f"template: the tokenizer of {model!r} has no chat template; use template='none'")
-    network = network.to(place).eval().requires_grad_(False)
+    network.to(device=place)  # pyright: ignore[reportArgumentType]
+    network.eval().requires_grad_(False)
     return describe_checkpoint(network, tokenizer, template, model, revision)
 
 
@@ -163,6 +168,18 @@ def describe_checkpoint(
         template=template,
         info={**info, "template": template},
     )
+
+
+@contextmanager
+def _without_progress_bar() -> Iterator[None]:
+    """transformers draws a bar for weights that load in milliseconds; progress is the command line's affair."""
+    was_enabled = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            logging.enable_progress_bar()
 
 
 def _choose_device(device: str) -> torch.device:

@@ -31,13 +31,18 @@ class ColumnLayer(CacheLayerMixin):
     def update(self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
-        assert self.keys is not None
-        assert self.values is not None
+        keys, values = self.buffers
         rows, (low, column) = len(key_states), self.owner.window
         end = column + key_states.shape[2]
-        self.keys[:rows, :, column:end] = key_states
-        self.values[:rows, :, column:end] = value_states
-        return self.keys[:rows, :, low:end], self.values[:rows, :, low:end]
+        keys[:rows, :, column:end] = key_states
+        values[:rows, :, column:end] = value_states
+        return keys[:rows, :, low:end], values[:rows, :, low:end]
+
+    @property
+    def buffers(self) -> tuple[Tensor, Tensor]:
+        assert self.keys is not None
+        assert self.values is not None
+        return self.keys, self.values
 
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
         return self.get_seq_length() + query_length, 0
@@ -62,7 +67,8 @@ class ColumnCache(Cache):
         self.window = (0, 0)
         self.starts = torch.zeros(rows, dtype=torch.int64)
         self.mask = torch.ones((rows, columns), dtype=torch.bool, device=device)
-        super().__init__(layers=[ColumnLayer(self) for _ in range(layer_count)])
+        self.held = [ColumnLayer(self) for _ in range(layer_count)]
+        super().__init__(layers=[*self.held])
 
     def allocate(self, like: Tensor) -> Tensor:
         # Zeros, not empty memory: a masked value is multiplied by 0, and 0 times a stray NaN is NaN.
@@ -100,11 +106,10 @@ class ColumnCache(Cache):
     def _move(self, shift: int, columns: int) -> None:
         (low, column), old = self.window, self.columns
         self.columns = columns
-        for layer in self.layers:
+        for layer in self.held:
             if not layer.is_initialized:
                 continue
-            for name in ("keys", "values"):
-                buffer: Tensor = getattr(layer, name)
+            for name, buffer in zip(("keys", "values"), layer.buffers, strict=True):
                 kept = buffer[:, :, low:column]
                 fresh = self.allocate(buffer) if columns != old else buffer
                 fresh[:, :, low + shift : column + shift] = kept if fresh is not buffer else kept.clone()
@@ -124,13 +129,13 @@ class ColumnCache(Cache):
         self.mask[near] = torch.arange(self.columns, device=self.device) >= starts.to(self.device)[:, None]
         if not width:
             return
-        for layer, given in zip(self.layers, prefix.layers, strict=True):
+        for layer, given in zip(self.held, prefix.held, strict=True):
             if not given.is_initialized:
                 continue
             if not layer.is_initialized:
-                layer.lazy_initialization(given.keys, given.values)
-            layer.keys[near, :, column - width : column] = given.keys[far, :, :width]
-            layer.values[near, :, column - width : column] = given.values[far, :, :width]
+                layer.lazy_initialization(*given.buffers)
+            for buffer, source in zip(layer.buffers, given.buffers, strict=True):
+                buffer[near, :, column - width : column] = source[far, :, :width]
 
     def move_rows(self, sources: Tensor, targets: Tensor) -> None:
         """Rows `targets` become what rows `sources` are."""
@@ -138,7 +143,7 @@ class ColumnCache(Cache):
         self.starts[targets] = self.starts[sources]
         near, far = targets.to(self.device), sources.to(self.device)
         self.mask[near] = self.mask[far]
-        for layer in self.layers:
+        for layer in self.held:
             if layer.is_initialized:
-                layer.keys[near, :, low:column] = layer.keys[far, :, low:column]
-                layer.values[near, :, low:column] = layer.values[far, :, low:column]
+                for buffer in layer.buffers:
+                    buffer[near, :, low:column] = buffer[far, :, low:column]

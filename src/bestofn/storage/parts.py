@@ -201,6 +201,8 @@ def _naming_refusal(path: Path) -> Generator[None]:
     except StorageError:
         raise
     except OSError as error:
+        if isinstance(error, FileNotFoundError) and path.is_dir():
+            raise  # Not what is written is missing, but a part that it is written from.
         refusal = StorageError(
             f"{path}: the disk refused a write ({error.strerror or _one_line(error)}); {_free_bytes(path)} bytes are "
             "free there. Everything written before is whole. Make room or mend the cause, then run the same command "

@@ -114,7 +114,7 @@ class Equivalence:
                     unread.append(form)
                 else:
                     found[form] = self._readings[form] = reading
-        replies = self._pool.ask([("read", form) for form in unread]) if unread else []
+        replies = self._pool.ask([("read", form.removesuffix("%")) for form in unread]) if unread else []
         with self._lock:
             for form, reply in zip(unread, replies, strict=True):
                 found[form] = self._readings[form] = _understand(form, reply)
@@ -189,11 +189,12 @@ def _understand(form: str, reply: Reply) -> Reading:
         return Reading(form, "text", note=reply.note)
     if value["kind"] == "other":
         return Reading(form, "other", _decimal_comma(form), tuple(value["buckets"]), count_listed(form))
+    is_percent = value["percent"] or form.endswith("%")
     if value["exact"] is None:
-        number = Number(None, Decimal(value["approximate"]), value["decimal"], value["percent"])
+        number = Number(None, Decimal(value["approximate"]), value["decimal"], is_percent)
     else:
         top, bottom = (int(part, 16) for part in value["exact"])
-        number = Number.of(Fraction(top, bottom), value["decimal"], value["percent"])
+        number = Number.of(Fraction(top, bottom), value["decimal"], is_percent)
     return Reading(form, "number", number)
 
 

@@ -7,7 +7,7 @@ ROWS = tuple(Row("majority", n, 0.5, 0.4, 0.6, True, 0.1, 100.0, 0.05, 0.0, 9) f
 
 
 def test_the_page_holds_table_curve_facts_and_loads_nothing(tmp_path):
-    comparison = Comparison(9, 4, ROWS, skipped={"score:a": "no scores"}, warnings=("n=4: one is left out",))
+    comparison = Comparison(9, 4, ROWS, skipped={"score:a": "score:a: no scores"}, warnings=("n=4: one is left out",))
     path = tmp_path / "report" / "report.html"
     write_page(path, "A <title>", comparison, {"policy": "bundled:arithmetic", "seed": "0 & 1"})
     page = path.read_text(encoding="utf-8")
@@ -17,7 +17,7 @@ def test_the_page_holds_table_curve_facts_and_loads_nothing(tmp_path):
     assert "A &lt;title&gt;" in page
     assert "0 &amp; 1" in page
     assert "n=4: one is left out" in page
-    assert "score:a was left out: no scores" in page
+    assert "left out: score:a: no scores" in page
     assert re.findall(r"<script|<link|\bsrc=|url\(|@import", page) == []
 
 

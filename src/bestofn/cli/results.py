@@ -39,8 +39,8 @@ def compare(
     screen.print(table(f"Accuracy in %, {found.problems} problems", found.table_columns(), found.table_rows()))
     for warning in found.warnings:
         screen.print(f"note: {warning}", markup=False)
-    for name, reason in found.skipped.items():
-        screen.print(f"left out: {name}: {reason}", markup=False)
+    for reason in found.skipped.values():
+        screen.print(f"left out: {reason}", markup=False)
     if chart is not None:
         from bestofn.evaluation.charts import write_chart
 

@@ -24,6 +24,10 @@ JsonOut = Annotated[
 ]
 
 
+WIDEST_CELL = 24
+"""Cells up to this long are never broken over lines; heads may be."""
+
+
 def console(json_out: str | None = None) -> Console:
     """Where people are told things: standard error while standard output carries JSON."""
     return Console(stderr=json_out == "-", highlight=False)
@@ -75,7 +79,8 @@ def table(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Ta
     """The first column on the left, numbers on the right. Cells are shown as they are, without markup."""
     made = Table(title=title or None, title_justify="left", header_style="bold", box=None, pad_edge=False)
     for place, head in enumerate(heads):
-        made.add_column(head, justify="left" if place == 0 else "right", no_wrap=place == 0)
+        width = max((len(row[place]) for row in rows), default=0)
+        made.add_column(head, justify="left" if place == 0 else "right", min_width=min(width, WIDEST_CELL))
     for row in rows:
         made.add_row(*(Text(cell) for cell in row))
     return made

@@ -79,10 +79,16 @@ class Comparison:
             "level": self.level,
         }
 
+    @property
+    def has_tokens(self) -> bool:
+        """Whether any row counts sampled tokens; without them the table has no column of them."""
+        return any(row.sampled_tokens is not None for row in self.rows)
+
     def table_columns(self) -> list[str]:
-        """The heads of `table_rows`: accuracy in percent at every n, the interval and the tokens at the largest."""
+        """The heads of `table_rows`: accuracy in percent at every n, the interval at the largest, and its tokens."""
         last = self.ns[-1] if self.rows else 0
-        return ["selector", *(f"N={n}" for n in self.ns), f"{self.level:.0%} interval at N={last}", "tokens a problem"]
+        tokens = ["tokens a problem"] if self.has_tokens else []
+        return ["selector", *(f"N={n}" for n in self.ns), f"{self.level:.0%} interval at N={last}", *tokens]
 
     def table_rows(self) -> list[list[str]]:
         """One list of cells a selector, in the order of `table_columns`; a dash where something is undefined."""
@@ -93,7 +99,8 @@ class Comparison:
             last = rows[-1]
             bounds = f"{_percent(last.low)} to {_percent(last.high)}" if last.low is not None else UNDEFINED
             tokens = UNDEFINED if last.sampled_tokens is None else f"{last.sampled_tokens:,.0f}"
-            table.append([selector, *(_percent(row.accuracy) for row in rows), bounds, tokens])
+            cost = [tokens] if self.has_tokens else []
+            table.append([selector, *(_percent(row.accuracy) for row in rows), bounds, *cost])
         return table
 
 

@@ -46,7 +46,7 @@ def write_page(path: Path, title: str, comparison: Comparison, facts: Mapping[st
 
 def page(title: str, comparison: Comparison, facts: Mapping[str, str]) -> str:
     """The markup of the whole page."""
-    skipped = [f"{name} was left out: {reason}" for name, reason in comparison.skipped.items()]
+    skipped = [f"left out: {reason}" for reason in comparison.skipped.values()]
     lead = f"{comparison.problems} problems, up to {comparison.n_max} candidates each"
     sections = [
         f"<h1>{escape(title)}</h1>\n<p class='lead'>{escape(lead)}</p>",

@@ -22,8 +22,9 @@ from bestofn.text.steps import BlankLineSplitter
 class TransformersEncoder:
     """An Encoder over a causal language model that transformers loads.
 
-    States agree with those captured while sampling up to rounding: 1e-4 in float32, and in bfloat16 about 2 % of the
-    largest entry, because the same sums are taken in another order.
+    States agree with those captured while sampling up to rounding, because the same sums are taken in another order:
+    within 1e-4 in float32, and in bfloat16 within 5 % of the largest entry (1 % measured on a 5-layer policy, with a
+    root mean square difference of 0.5 %).
     """
 
     def __init__(

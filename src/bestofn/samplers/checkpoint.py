@@ -131,7 +131,7 @@ def load_checkpoint(
         _refuse_recurrent(model, AutoConfig.from_pretrained(folder, **kwargs))
         tokenizer = AutoTokenizer.from_pretrained(folder, **kwargs)
         with _without_progress_bar():
-            network = AutoModelForCausalLM.from_pretrained(folder, dtype=_choose_dtype(dtype, place), **kwargs)
+            network: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=_choose_dtype(dtype, place), **kwargs)
     except ConfigError:
         raise
     except (OSError, ValueError, KeyError) as error:
@@ -142,8 +142,7 @@ def load_checkpoint(
         ) from error
     if template == "chat" and not getattr(tokenizer, "chat_template", None):
         raise ConfigError(f"template: the tokenizer of {model!r} has no chat template; use template='none'")
-    network.to(device=place)  # pyright: ignore[reportArgumentType]
-    network.eval().requires_grad_(False)
+    network.to(place).eval().requires_grad_(False)
     return describe_checkpoint(network, tokenizer, template, model, revision)
 
 

@@ -86,10 +86,11 @@ class ColumnCache(Cache):
             return None
         return self.mask[:rows, low : column + 1]
 
-    def trim(self, rows: int) -> None:
-        """Forget the columns left of every one of the first `rows` rows."""
-        column = self.window[1]
-        self.window = (int(self.starts[:rows].min()) if rows else column, column)
+    def trim(self, live: Tensor) -> None:
+        """Forget the columns left of every live row; `live` [rows] is True for the rows that still draw."""
+        low, column = self.window
+        starts = self.starts[: len(live)][live]
+        self.window = (int(starts.min()) if len(starts) else column, column)
 
     def reserve(self, behind: int, ahead: int) -> None:
         """Make room for a row of `behind` columns that joins now, and for `ahead` more columns."""

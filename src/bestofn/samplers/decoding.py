@@ -79,9 +79,14 @@ class Batch:
         self.cache.reserve(max(prefix.columns for prefix, _, _ in groups), 1)
         for prefix, sources, targets in groups:
             self.cache.join(prefix, torch.tensor(sources), torch.tensor(targets))
+        # A batch that is never empty would otherwise attend over the columns of all rows it ever had.
+        self._trim()
         for attempt in chosen:
             if not attempt.job.waiting:
                 attempt.job.prefix = None
+
+    def _trim(self) -> None:
+        self.cache.trim(torch.from_numpy(self.table.alive[: self.length]))
 
     def _prefill(self, jobs: list[Job]) -> None:
         """Keys and values of the prompts without their last token, in batches of similar length."""
@@ -239,4 +244,4 @@ class Batch:
             self.tracker.move(sources, targets)
             self.cache.move_rows(torch.from_numpy(sources), torch.from_numpy(targets))
         self.length = count
-        self.cache.trim(count)
+        self._trim()

@@ -18,11 +18,11 @@ import statistics
 import time
 from typing import Any
 
-import numpy as np
 import torch
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
+from bestofn.problems.arithmetic import generate_problems
 from bestofn.records import Completion, SamplingParams, derive_seed
 from bestofn.samplers.checkpoint import Checkpoint, describe_checkpoint, load_checkpoint
 from bestofn.samplers.transformers import TransformersSampler
@@ -64,14 +64,7 @@ def read_clock() -> float:
 
 
 def create_prompts(count: int) -> list[str]:
-    generator = np.random.default_rng(7)
-    prompts: list[str] = []
-    for _ in range(count):
-        numbers = [str(number) for number in generator.integers(2, 99, size=int(generator.integers(3, 7)))]
-        prompts.append(
-            "".join(f"{a}{b}" for a, b in zip(numbers, generator.choice(list("+-*"), len(numbers)), strict=True))
-        )
-    return prompts
+    return [problem.prompt for problem in generate_problems("test", count)]
 
 
 def run_sampler(sampler: TransformersSampler, prompts: list[str], n: int, params: SamplingParams) -> tuple[float, int]:
@@ -132,7 +125,8 @@ def measure(checkpoint: Checkpoint, options: argparse.Namespace) -> dict[str, An
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     rates: dict[str, list[float]] = {name: [] for name in runs}
     for round_ in range(options.repeats + 1):
-        for name, run in runs.items():
+        # Every other round runs backwards, so that a machine that slows down favours nobody.
+        for name, run in list(runs.items())[:: -1 if round_ % 2 else 1]:
             taken, tokens = run()
             # The first round warms up.
             if round_ or options.repeats == 0:

@@ -114,7 +114,7 @@ def test_a_batch_that_is_never_empty_does_not_grow(create_checkpoint: Callable[.
         low, column = batch.cache.window
         widest, steps = max(widest, column + 1 - low), steps + 1
     assert steps > 100
-    # When rows join, the oldest live one holds at most 2 tokens of the prompt in the cache and 10 of its own; before the
-    # next one can join, at most 10 more are drawn.
+    # When rows join, the oldest live one holds at most 2 tokens of the prompt in the cache and 10 of its own; before
+    # the next one can join, at most 10 more are drawn.
     assert widest <= 22
     assert batch.cache.columns <= 128

@@ -1,3 +1,4 @@
+# pyright: reportUnknownMemberType=false
 """Charts of a comparison: one Altair definition each, written as PNG, SVG or HTML without any network.
 
 This module does not know runs or estimators; it draws the rows it is given.

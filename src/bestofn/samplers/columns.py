@@ -88,7 +88,7 @@ class ColumnCache(Cache):
 
     def trim(self, live: Tensor) -> None:
         """Forget the columns left of every live row; `live` [rows] is True for the rows that still draw."""
-        low, column = self.window
+        column = self.window[1]
         starts = self.starts[: len(live)][live]
         self.window = (int(starts.min()) if len(starts) else column, column)
 

@@ -117,3 +117,10 @@ def test_filters_keep_what_those_of_transformers_keep(temperature: float, top_k:
         tokens = draw_tokens(logits[row].expand(400, -1), grid, params)[0]
         # One number in 400 may fall within rounding of an edge.
         assert int((tokens != expected).sum()) <= 1
+
+
+def test_shapes_and_types_are_checked_in_tests():
+    from jaxtyping import TypeCheckError
+
+    with pytest.raises(TypeCheckError):
+        draw_tokens(torch.zeros(2, 5), torch.zeros(3, dtype=torch.float64), SamplingParams())

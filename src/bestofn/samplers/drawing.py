@@ -13,6 +13,7 @@ import math
 
 import numpy as np
 import torch
+from jaxtyping import Float, Float64, Int64
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -43,7 +44,9 @@ def draw_uniforms(streams: NDArray[np.uint64], positions: NDArray[np.integer]) -
     return (_mix(counters) >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
-def draw_tokens(logits: Tensor, uniforms: Tensor, params: SamplingParams) -> tuple[Tensor, Tensor, Tensor | None]:
+def draw_tokens(
+    logits: Float[Tensor, "B V"], uniforms: Float64[Tensor, " B"], params: SamplingParams
+) -> tuple[Int64[Tensor, " B"], Float[Tensor, " B"], Float[Tensor, " B"] | None]:
     """Tokens [B] int64, their log-probabilities [B] at temperature 1 before any filter, and confidences [B] or None.
 
     `logits` [B V] float32, `uniforms` [B] float64 in [0, 1). Confidence is the mean log-probability (temperature 1)

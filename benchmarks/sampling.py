@@ -190,7 +190,7 @@ def main() -> None:
     global clock
     clock = options.clock
     if options.quick:
-        options.problems, options.max_tokens, options.repeats = 16, 64, 1
+        options.problems, options.max_tokens, options.repeats = 8, 64, 1
     if options.random:
         checkpoint = create_random_checkpoint(options.hidden, options.layers)
     else:

@@ -47,6 +47,12 @@ class Policy:
         """For the header of captured states: whose they are and where a step ends."""
         return describe_states(self.identity)
 
+    def close(self) -> None:
+        """Ends what the sampler runs beside us: a thread left alone would abort the interpreter at its exit."""
+        close = getattr(self.sampler, "close", None)
+        if close is not None:
+            close()
+
 
 IDENTITY_FIELDS = ("content_hash", "tokenizer_hash", "chat_template_hash", "template", "dtype", "commit")
 

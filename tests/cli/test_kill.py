@@ -1,16 +1,19 @@
-"""SIGKILL at random moments while sampling: the run that is finished later is the run that was never stopped."""
+"""SIGKILL and a full disk while sampling: the run that is finished later is the run that was never stopped."""
 
 import multiprocessing
 import os
 import random
 import signal
+import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from bestofn.config import ModelShape, SampleConfig, parse_config
+from bestofn.errors import StorageError
 from bestofn.records import Trajectory
 from bestofn.storage.run import Run
 
@@ -119,3 +122,46 @@ def test_two_processes_share_one_run_without_a_lock(tmp_path: Path, policy: Path
         process.join(120)
         assert process.exitcode == 0
     assert len(contents(run)) == N * COUNT
+
+
+def run_command(*words: str) -> None:
+    import sys
+
+    from bestofn.cli import main
+
+    sys.argv = ["bestofn", *words]
+    main()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of its own, too small for the run."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(place)], capture_output=True)
+    if mounted.returncode:
+        pytest.skip(f"mounting a small disk is refused here: {mounted.stderr.decode().strip()}")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
+
+
+def test_a_full_disk_is_told_and_the_run_goes_on_when_there_is_room(
+    small_disk: Path, policy: Path, tmp_path: Path
+) -> None:
+    config = tmp_path / "sample.toml"
+    config.write_text(
+        f'n = 8\n[problems]\ncount = 12\n[policy]\nmodel = "{policy}"\n'
+        "[sampling]\ntemperature = 1.0\ntop_p = 1.0\ntop_k = 0\nmax_tokens = 60\ncapture = [-1]\n"
+    )
+    words = ("sample", str(small_disk / "run"), "--config", str(config))
+    process = CONTEXT.Process(target=run_command, args=words)
+    process.start()
+    process.join(120)
+    assert process.exitcode == StorageError.exit_code
+    assert len(contents(small_disk / "run")) < 96
+    subprocess.run(["mount", "-o", "remount,size=20m", str(small_disk)], check=True)
+    again = CONTEXT.Process(target=run_command, args=words)
+    again.start()
+    again.join(120)
+    assert again.exitcode == 0
+    assert len(contents(small_disk / "run")) == 96

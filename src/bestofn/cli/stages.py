@@ -2,13 +2,20 @@
 
 import asyncio
 import time
+from contextlib import closing
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.console import Console
 
 from bestofn.cli.terminal import JsonOut, RunPath, console, progress, table, write_json
 from bestofn.config import SampleConfig, parse_config
+from bestofn.records import Problem
+
+if TYPE_CHECKING:
+    from bestofn.assembly import Policy
+    from bestofn.pipeline import Shard
 
 Config = Annotated[str, typer.Option("--config", "-c", help="A TOML file, or the name of a preset of the package.")]
 
@@ -59,14 +66,24 @@ def _override(base: SampleConfig, given: dict[str, dict[str, Any]]) -> SampleCon
 
 def sample_into(run: Path, settings: SampleConfig, shard: str, json_out: str | None) -> dict[str, Any]:
     """Load, check, draw what is missing, tell; used by `sample` and `demo`."""
-    from bestofn.assembly import build_policy, describe_sampling, load_problems
-    from bestofn.pipeline import Draw, Shard, missing_draws, sample_run
-    from bestofn.storage.run import Run
+    from bestofn.assembly import build_policy, load_problems
+    from bestofn.pipeline import Shard
 
     screen = console(json_out)
     part = Shard.parse(shard)
     chosen = load_problems(settings.problems)
     policy = build_policy(settings.policy)
+    with closing(policy):
+        return _draw_missing(run, settings, part, chosen, policy, screen)
+
+
+def _draw_missing(
+    run: Path, settings: SampleConfig, part: "Shard", chosen: list[Problem], policy: "Policy", screen: Console
+) -> dict[str, Any]:
+    from bestofn.assembly import describe_sampling
+    from bestofn.pipeline import Draw, missing_draws, sample_run
+    from bestofn.storage.run import Run
+
     opened = Run.create(run, describe_sampling(settings, policy, chosen))
     opened.write_problems(chosen)
     draw = Draw(settings.n, settings.sampling, settings.seed, part)

@@ -1,0 +1,58 @@
+"""`bestofn demo` on the bundled policy, small; and states filled afterwards for text that came without tokens."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bestofn.storage.run import Run
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("demo") / "demo"
+
+
+def test_the_demo_ends_with_a_table_a_curve_and_a_page(bestofn: Callable, out: Path) -> None:
+    shown = bestofn("demo", "--out", out, "--count", 6, "--n", 4, "--json", "-")
+    assert shown.code == 0
+    rows = {(row["selector"], row["n"]): row for row in shown.json["rows"]}
+    assert rows["random", 4]["accuracy"] <= rows["oracle", 4]["accuracy"]
+    assert rows["majority", 4]["sampled_tokens"] > 0
+    for part in ("Accuracy in %, 6 problems", "report.html", "accuracy.png", "bestofn show"):
+        assert part in shown.err
+    page = (out / "report" / "report.html").read_text(encoding="utf-8")
+    assert "<svg" in page
+    assert "bundled:arithmetic" in page
+    assert (out / "report" / "accuracy.png").read_bytes().startswith(b"\x89PNG")
+    run = Run.open(out)
+    assert len(run.done_trajectories()) == len(run.done_states()) == len(run.done_verdicts()) == 24
+
+
+def test_the_demo_run_again_draws_nothing(bestofn: Callable, out: Path) -> None:
+    shown = bestofn("demo", "--out", out, "--count", 6, "--n", 4)
+    assert shown.code == 0
+    assert "0 trajectories drawn" in shown.out
+
+
+def test_states_of_imported_text_are_those_captured(bestofn: Callable, out: Path, tmp_path: Path) -> None:
+    """Export without token ids, import, encode: the same steps and, within rounding, the same states."""
+    text, run = tmp_path / "text.jsonl", tmp_path / "run"
+    assert bestofn("export", out, "--out", text).code == 0
+    assert "tokens" not in json.loads(text.read_text().splitlines()[0])["samples"][0].get("bestofn", {})
+    assert bestofn("import", "pools", text, "--run", run).code == 0
+    assert "its manifest names no policy" in bestofn("encode", run).err
+    shown = bestofn("encode", run, "--model", "bundled:arithmetic", "--json", "-")
+    assert shown.json["with_states"] == 24
+    source, encoded = Run.open(out), Run.open(run)
+    ids = sorted(source.done_trajectories())
+    same = 0
+    for captured, filled in zip(source.states(ids), encoded.states(ids), strict=True):
+        assert captured.layers == filled.layers
+        # Sampled ids need not be those the tokenizer would choose for the same text; where they are, so are the states.
+        if captured.steps == filled.steps:
+            same += 1
+            np.testing.assert_allclose(filled.values, captured.values, rtol=2e-2, atol=5e-2)
+    assert same >= 18

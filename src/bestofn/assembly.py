@@ -3,6 +3,8 @@
 To add a method: write the class in the room of its protocol, name it here. Nothing else has to know it.
 """
 
+import platform
+import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module, resources
@@ -138,5 +140,23 @@ def describe_sampling(config: SampleConfig, policy: Policy, problems: list[Probl
             "sampling": sampling,
             "seed": config.seed,
         },
-        "info": {"bestofn": __version__, "config": settings, "policy": dict(policy.info)},
+        "info": {
+            "bestofn": __version__,
+            "git_commit": read_git_commit(),
+            "python": platform.python_version(),
+            "config": settings,
+            "policy": dict(policy.info),
+        },
     }
+
+
+def read_git_commit() -> str | None:
+    """The commit of the checkout this package runs from; None for an installed package or without git."""
+    checkout = Path(__file__).parents[2]
+    if not (checkout / ".git").exists():
+        return None
+    try:
+        found = subprocess.run(["git", "rev-parse", "HEAD"], cwd=checkout, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return None
+    return found.stdout.strip() or None

@@ -1,0 +1,81 @@
+"""From names and configs to objects; what the manifest of a run says."""
+
+from pathlib import Path
+
+import pytest
+
+from bestofn.assembly import (
+    SAMPLERS,
+    SELECTORS,
+    build_policy,
+    build_selector,
+    describe_sampling,
+    find,
+    load_problems,
+    load_sample_config,
+    read_git_commit,
+)
+from bestofn.config import PolicyConfig, ProblemsConfig, SampleConfig
+from bestofn.errors import ConfigError
+from bestofn.evaluation.curves import NAMES
+from bestofn.protocols import Sampler, Selector
+from bestofn.storage.run import Run
+from bestofn.verifiers.equivalence import Equivalence
+
+
+def test_every_name_of_the_table_leads_to_a_class() -> None:
+    assert all(isinstance(find(place), type) for place in (*SAMPLERS.values(), *SELECTORS.values()))
+
+
+def test_selectors_and_estimators_have_the_same_names(tmp_path: Path) -> None:
+    assert set(SELECTORS) == set(NAMES) - {"oracle"}
+    run = Run.create(tmp_path / "run", {"identity": {}, "info": {}})
+    equivalence = Equivalence()
+    assert all(isinstance(build_selector(name, run, equivalence), Selector) for name in SELECTORS)
+    equivalence.close()
+
+
+def test_a_scripted_policy_needs_a_script() -> None:
+    assert isinstance(build_policy(PolicyConfig(type="scripted", script=("a",))).sampler, Sampler)
+    with pytest.raises(ConfigError, match="script"):
+        build_policy(PolicyConfig(type="scripted"))
+
+
+def test_presets_are_configs() -> None:
+    assert load_sample_config("arithmetic").policy.model == "bundled:arithmetic"
+    paper = load_sample_config("trajselector_qwen3_8b")
+    # TrajSelector's settings are the defaults of the package, but for what is captured.
+    default = SampleConfig().sampling
+    assert (paper.sampling.temperature, paper.sampling.top_p, paper.sampling.top_k, paper.sampling.max_tokens) == (
+        default.temperature,
+        default.top_p,
+        default.top_k,
+        default.max_tokens,
+    )
+    assert paper.sampling.capture == (-1,)
+
+
+def test_the_bundled_policy_is_what_it_says() -> None:
+    policy = build_policy(PolicyConfig())
+    assert policy.info["parameters"] < 3_000_000
+    folder = Path(find("bestofn.samplers.checkpoint:locate_checkpoint")("bundled:arithmetic"))
+    assert sum(path.stat().st_size for path in folder.iterdir()) < 8_000_000
+    assert {"model.safetensors", "tokenizer.json", "chat_template.jinja", "config.json"} <= {
+        path.name for path in folder.iterdir()
+    }
+    assert policy.about_states["step_rule"] == "blank-line"
+    policy.close()
+
+
+def test_the_manifest_fixes_what_decides_the_result() -> None:
+    config = SampleConfig(policy=PolicyConfig(type="scripted", script=("a",)), problems=ProblemsConfig(count=3))
+    policy, problems = build_policy(config.policy), load_problems(config.problems)
+    manifest = describe_sampling(config, policy, problems)
+    identity = manifest["identity"]
+    assert set(identity) == {"problems", "policy", "sampling", "seed"}
+    more = config.model_copy(update={"n": 64})
+    assert describe_sampling(more, policy, problems)["identity"] == identity
+    other = config.model_copy(update={"seed": 1})
+    assert describe_sampling(other, policy, problems)["identity"] != identity
+    assert describe_sampling(config, policy, problems[:2])["identity"] != identity
+    assert manifest["info"]["git_commit"] == read_git_commit()

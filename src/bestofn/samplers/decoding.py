@@ -172,14 +172,14 @@ class Batch:
         rows = np.flatnonzero((begins >= 0) & table.captures[:count] & table.alive[:count])
         if not len(rows):
             return
-        attempts = [table.attempts[row] for row in rows.tolist()]
-        layers = tuple(sorted({layer for attempt in attempts if attempt for layer in attempt.job.layers}))
+        asked = {attempt.job.layers for row in rows.tolist() if (attempt := table.attempts[row]) is not None}
+        layers = asked.pop() if len(asked) == 1 else tuple(sorted(set().union(*asked)))
         where = torch.from_numpy(rows).to(self.checkpoint.device)
         kept = torch.stack([states[layer][:, -1].index_select(0, where) for layer in layers], dim=1)
         values: NDArray[np.float32] = kept.float().cpu().numpy()
-        for place, row in enumerate(rows.tolist()):
-            step = Step(int(begins[row]), int(table.counts[row]))
-            table.captured[row].append(Captured(step, layers, values[place]))
+        spans = zip(rows.tolist(), begins[rows].tolist(), table.counts[rows].tolist(), values, strict=True)
+        for row, start, end, value in spans:
+            table.captured[row].append(Captured(Step(start, end), layers, value))
 
     def _finish(self, tokens: NDArray[np.int64]) -> list[tuple[Attempt, Completion]]:
         count, table = self.length, self.table

@@ -126,12 +126,14 @@ class RowTable:
 
     def collect_states(self, row: int, layers: tuple[int, ...], hidden_size: int) -> CapturedStates:
         captured = self.captured[row]
-        values = np.zeros((len(captured), len(layers), hidden_size), dtype=np.float32)
-        picks: dict[tuple[int, ...], list[int]] = {}
-        for place, one in enumerate(captured):
-            pick = picks.setdefault(one.layers, [one.layers.index(layer) for layer in layers])
-            values[place] = one.values[pick]
-        return CapturedStates(layers, tuple(one.step for one in captured), values)
+        steps = tuple(one.step for one in captured)
+        if not captured:
+            return CapturedStates(layers, steps, np.zeros((0, len(layers), hidden_size), dtype=np.float32))
+        values = [
+            one.values if one.layers == layers else one.values[[one.layers.index(layer) for layer in layers]]
+            for one in captured
+        ]
+        return CapturedStates(layers, steps, np.stack(values))
 
     def group_by_prefix(self, rows: Rows) -> list[tuple[ColumnCache, list[int], list[int]]]:
         """The prefixes of newly seated rows: (prefix, its rows, our rows)."""

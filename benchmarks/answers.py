@@ -8,7 +8,7 @@
 
 Both sides verify every answer against its target and cluster every pool. The baseline parses and compares pair by pair
 (an answer with the target, then with one representative of each cluster found so far) in this process. The other side
-is `Equivalence` with its worker processes (one a core), started within its time, its caches empty at each run.
+is `Equivalence` with one worker process, started within its time, its caches empty at each run.
 """
 
 import argparse

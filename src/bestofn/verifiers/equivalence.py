@@ -14,7 +14,6 @@ check, other things are compared only with representatives of clusters that shar
 about as many checks as they have distinct strings.
 """
 
-import os
 import re
 import threading
 from collections import OrderedDict
@@ -32,7 +31,6 @@ from bestofn.verifiers.workers import Reply, WorkerPool
 
 _CACHED = 200_000
 _PATIENCE = 4.0
-_MOST_WORKERS = 4
 """Wall-clock limit of a check as a multiple of its limit in processor time: reached only on a very busy machine."""
 _COMMA = re.compile(r"-?\d{1,100},\d{1,100}")
 _UNLISTED = re.compile(r"[<>]|\\(?:le|ge|lt|gt|ne|cup|cap|in|setminus|begin)(?![A-Za-z])")
@@ -63,17 +61,15 @@ class Reading:
 class Equivalence:
     """The relation, with its cache and its worker processes (started when an answer first needs math-verify).
 
-    `workers` is the most processes at once; None = one a core, four at most.
-
+    More `workers` share the parsing, but each keeps what it parsed to itself, so that a comparison may parse again.
     `limit_seconds` is the processor time of one parse or comparison (four times that in wall-clock time, then the
     worker is killed whatever it does), `memory_bytes` the address space of a worker.
     Safe to call from several threads. Close it, or use it as a context manager.
     """
 
-    def __init__(self, workers: int | None = None, limit_seconds: float = 5.0, memory_bytes: int = 2 << 30):
+    def __init__(self, workers: int = 1, limit_seconds: float = 5.0, memory_bytes: int = 2 << 30):
         settings = {"memory_bytes": memory_bytes, "limit_seconds": limit_seconds}
-        count = min(_MOST_WORKERS, os.cpu_count() or 1) if workers is None else workers
-        self._pool = WorkerPool("bestofn.verifiers.math_worker", settings, count, _PATIENCE * limit_seconds)
+        self._pool = WorkerPool("bestofn.verifiers.math_worker", settings, workers, _PATIENCE * limit_seconds)
         self._readings: OrderedDict[str, Reading] = OrderedDict()
         self._pairs: OrderedDict[tuple[str, str], Reply] = OrderedDict()
         self._lock = threading.Lock()

@@ -24,7 +24,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
 from bestofn.problems.arithmetic import generate_problems
-from bestofn.records import Completion, SamplingParams, derive_seed
+from bestofn.records import SamplingParams, derive_seed
 from bestofn.samplers.checkpoint import Checkpoint, describe_checkpoint, load_checkpoint
 from bestofn.samplers.transformers import TransformersSampler
 
@@ -69,14 +69,15 @@ def create_prompts(count: int) -> list[str]:
 
 
 def run_sampler(sampler: TransformersSampler, prompts: list[str], n: int, params: SamplingParams) -> tuple[float, int]:
-    async def run() -> list[list[Completion]]:
+    async def run() -> tuple[float, int]:
+        start = read_clock()
         seeds = [[derive_seed(0, prompt, index) for index in range(n)] for prompt in prompts]
         calls = [sampler.sample(prompt, draw, params) for prompt, draw in zip(prompts, seeds, strict=True)]
-        return await asyncio.gather(*calls)
+        pools = await asyncio.gather(*calls)
+        return read_clock() - start, sum(len(completion.tokens) for pool in pools for completion in pool)
 
-    start = read_clock()
-    pools = asyncio.run(run())
-    return read_clock() - start, sum(len(completion.tokens) for pool in pools for completion in pool)
+    # The clock stops inside: Python 3.11's `asyncio.run` writes out the repr of what its main task returns, arrays too.
+    return asyncio.run(run())
 
 
 @torch.inference_mode()

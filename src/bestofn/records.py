@@ -72,7 +72,9 @@ class Completion:
     `prompt_tokens` [P] and `tokens` [T] are the ids as sampled (never re-tokenized; the end token is included where
     it was sampled). `logprobs` [T] are the log-probabilities of the sampled tokens under the policy at temperature 1;
     `confidences` [T] the mean log-probability of the top-k tokens (DeepConf, arXiv 2508.15260, without its minus
-    sign). An array is empty (or None for the last two) where the source did not record it.
+    sign); `certainties` [T] the self-certainty of each draw in nats, KL(uniform || policy) at temperature 1, unfiltered
+    (arXiv 2502.18581: minus the mean over the vocabulary of log(V p), 0 where all V tokens are as probable). An array
+    is empty (or None for these three) where the source did not record it.
     """
 
     text: str
@@ -83,6 +85,7 @@ class Completion:
     finish: Finish = "unknown"
     states: CapturedStates | None = None
     note: str = ""
+    certainties: Floats | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -174,7 +177,8 @@ class SamplingParams:
 
     `top_p=1`, `top_k=0` and `min_p=0` switch these filters off; `temperature=0` is greedy. `capture` names the layers
     whose hidden states are kept at step ends (transformers' numbering, negative counts from the end; None = no
-    capture). `top_logprobs` is the k of `Completion.confidences` (0 = not kept).
+    capture). `top_logprobs` is the k of `Completion.confidences` (0 = not kept), `self_certainty` whether
+    `Completion.certainties` is kept.
     """
 
     temperature: float = 0.6
@@ -185,6 +189,7 @@ class SamplingParams:
     stop: tuple[str, ...] = ()
     capture: tuple[int, ...] | None = None
     top_logprobs: int = 0
+    self_certainty: bool = False
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "strict": False}
 

@@ -62,4 +62,5 @@ async def test_arrays_fit_the_tokens(sampler: Sampler):
     for completion in await sampler.sample("abc", [1, 2], PARAMS):
         assert completion.logprobs is None or len(completion.logprobs) == len(completion.tokens)
         assert completion.confidences is None
+        assert completion.certainties is None
         assert completion.states is None

@@ -42,7 +42,7 @@ def contents(run: Run, tokens: bool = True) -> dict[str, Any]:
     pools = [plain(asdict(pool)) for pool in run.pools()]
     for pool in pools:
         for trajectory in pool["trajectories"] if not tokens else ():
-            trajectory["completion"] |= {"tokens": [], "prompt_tokens": [], "confidences": None}
+            trajectory["completion"] |= {"tokens": [], "prompt_tokens": [], "confidences": None, "certainties": None}
     verdicts = sorted((asdict(verdict) for verdict in run.verdicts()), key=lambda row: row["trajectory_id"])
     scores = {name: sorted((s.trajectory_id, s.value, s.steps) for s in run.scores(name)) for name in run.scorers()}
     return {"problems": problems, "pools": pools, "verdicts": verdicts, "scores": scores}
@@ -58,7 +58,7 @@ def sampled(tmp_path: Path) -> Run:
     )
     whole = Completion(
         "é\n\\boxed{2}", np.array([1, 2], np.int32), np.array([3], np.int32), np.array([-0.1], np.float32),
-        np.array([-0.7], np.float32), "stop", None, "n",
+        np.array([-0.7], np.float32), "stop", None, "n", np.array([2.5], np.float32),
     )  # fmt: skip
     attempts = [
         Trajectory("p#0", "p", 0, 2**62 + 1, whole, None, {"text": "a key of the schema", "k": [1]}),

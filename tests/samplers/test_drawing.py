@@ -90,12 +90,24 @@ def test_a_tie_at_the_edge_keeps_all_of_it():
 
 def test_logprobs_and_confidence_are_of_the_policy_at_temperature_one():
     params = SamplingParams(temperature=0.5, top_p=0.9, top_k=2, top_logprobs=2)
-    tokens, logprobs, confidences = draw_tokens(LOGITS, torch.tensor([0.0], dtype=torch.float64), params)
+    tokens, logprobs, confidences, certainties = draw_tokens(LOGITS, torch.tensor([0.0], dtype=torch.float64), params)
+    assert certainties is None
     assert tokens.tolist() == [2]
     assert logprobs.tolist() == pytest.approx([np.log(0.3)])
     assert confidences is not None
     # (log .4 + log .3) / 2 = (-.9163 - 1.2040) / 2
     assert confidences.tolist() == pytest.approx([-1.06013], abs=1e-4)
+
+
+def test_certainty_is_the_divergence_of_the_policy_from_uniform():
+    # -(log .4 + log .8 + log 1.2 + log 1.6) / 4 = (.9163 + .2231 - .1823 - .4700) / 4 = .1218: the logs of V p with
+    # V = 4. The second row is the first plus 5 in every logit, the third is uniform: KL(uniform || uniform) = 0.
+    logits = torch.cat([LOGITS, LOGITS + 5, torch.full((1, 4), 3.0)])
+    params = SamplingParams(temperature=0.5, top_p=0.9, top_k=2, self_certainty=True)
+    _, _, confidences, certainties = draw_tokens(logits, torch.zeros(3, dtype=torch.float64), params)
+    assert confidences is None
+    assert certainties is not None
+    assert certainties.tolist() == pytest.approx([0.12178, 0.12178, 0.0], abs=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from bestofn.samplers.transformers import TransformersSampler
 
 Create = Callable[..., Checkpoint]
 PLAIN = SamplingParams(temperature=1, top_p=1, top_k=0, max_tokens=40)
-FULL = SamplingParams(temperature=0.8, top_p=0.95, top_k=20, max_tokens=40, capture=(-1, 1), top_logprobs=4)
+FULL = SamplingParams(0.8, 0.95, 20, max_tokens=40, capture=(-1, 1), top_logprobs=4, self_certainty=True)
 PROMPTS = ["abc+1", "1", "abcdefghij-9", "b+2"]
 
 
@@ -42,11 +42,12 @@ async def sample(
         return await asyncio.gather(*(sampler.sample(prompt, seeds, params) for prompt in prompts))
 
 
-def read_numbers(completion: Completion) -> tuple[Floats, Floats, CapturedStates]:
+def read_numbers(completion: Completion) -> tuple[Floats, Floats, CapturedStates, Floats]:
     assert completion.logprobs is not None
     assert completion.confidences is not None
     assert completion.states is not None
-    return completion.logprobs, completion.confidences, completion.states
+    assert completion.certainties is not None
+    return completion.logprobs, completion.confidences, completion.states, completion.certainties
 
 
 def list_tokens(pools: list[list[Completion]]) -> list[list[list[int]]]:
@@ -76,6 +77,7 @@ async def test_company_order_and_batch_size_change_nothing(create_checkpoint: Cr
             assert np.allclose(one[0], other[0], atol=1e-4)
             assert np.allclose(one[1], other[1], atol=1e-4)
             assert one[2].steps == other[2].steps
+            assert np.allclose(one[3], other[3], atol=1e-4)
             assert np.allclose(one[2].values, other[2].values, atol=1e-4)
 
 
@@ -90,6 +92,8 @@ async def test_different_seeds_and_params_differ_within_one_batch(create_checkpo
     assert full[1].tokens.tolist() == sample_naively(checkpoint, "abc", 2, FULL)
     assert drawn[0].states is None
     assert best[0].confidences is None
+    assert best[0].certainties is None
+    assert full[0].certainties is not None
     assert full[0].states is not None
 
 
@@ -100,7 +104,7 @@ async def test_numbers_are_those_of_a_full_pass(create_checkpoint: Create, kind:
     pools = await sample(checkpoint, PROMPTS, [1, 2, 3, 4], FULL, rows=7)
     steps = 0
     for completion in itertools.chain.from_iterable(pools):
-        sampled, confidences, captured = read_numbers(completion)
+        sampled, confidences, captured, certainties = read_numbers(completion)
         ids = torch.tensor([[*completion.prompt_tokens.tolist(), *completion.tokens.tolist()]])
         with torch.inference_mode():
             output = checkpoint.model(input_ids=ids, output_hidden_states=True)
@@ -109,6 +113,11 @@ async def test_numbers_are_those_of_a_full_pass(create_checkpoint: Create, kind:
         drawn = logprobs.gather(-1, ids[0, begin:, None])[:, 0]
         assert np.allclose(sampled, drawn, atol=1e-4)
         assert np.allclose(confidences, logprobs.topk(4).values.mean(-1), atol=1e-4)
+        uniform = torch.full_like(logprobs, 1 / logprobs.shape[-1])
+        divergences = torch.nn.functional.kl_div(logprobs, uniform, reduction="none").sum(-1)
+        assert divergences.min() > 0
+        assert certainties.shape == completion.tokens.shape
+        assert np.allclose(certainties, divergences, atol=1e-4)
         assert captured.layers == (3, 1)
         assert list(captured.steps) == splitter(completion)
         for place, step in enumerate(captured.steps):

@@ -38,6 +38,21 @@ def test_every_differing_field_is_listed(tmp_path: Path):
     ]
 
 
+def test_a_field_added_later_is_its_default_where_it_is_absent(tmp_path: Path):
+    path = tmp_path / "run.json"
+    older = {"identity": {"sampling": {"top_logprobs": 20}}, "info": {}}
+    create_manifest(path, older)
+    text = path.read_text()
+    newer = {"identity": {"sampling": {"top_logprobs": 20, "self_certainty": False}}}
+    assert create_manifest(path, newer) == older
+    assert path.read_text() == text
+    newer["identity"]["sampling"]["self_certainty"] = True
+    with pytest.raises(ConfigError, match=r"sampling\.self_certainty: the run has false, this command true"):
+        create_manifest(path, newer)
+    create_manifest(tmp_path / "other.json", {"identity": {"sampling": {"self_certainty": False}}})
+    create_manifest(tmp_path / "other.json", {"identity": {"sampling": {}}})
+
+
 def test_true_is_not_one_but_one_is_one(tmp_path: Path):
     path = tmp_path / "run.json"
     create_manifest(path, {"identity": {"x": 1}})

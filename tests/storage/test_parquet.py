@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,9 @@ import pytest
 from bestofn.errors import DamagedRunError, DataError
 from bestofn.records import Completion, Score, Trajectory, Verdict
 from bestofn.storage import parquet
+from bestofn.storage.compaction import compact
 from bestofn.storage.parts import list_parts, write_part
+from bestofn.storage.run import Run
 from bestofn.storage.tables import SCORES, TRAJECTORIES, VERDICTS, Table
 
 
@@ -68,6 +71,65 @@ def test_a_part_cut_short_is_named(part: Path, keep: float):
     with pytest.raises(DamagedRunError, match=rf"{part.name}.*Move this file") as caught:
         parquet.check_footer(part)
     assert caught.value.exit_code == 4
+
+
+@pytest.fixture
+def older(run: Run, trajectory: Callable) -> Run:
+    """A run with a part from before `certainties`, and then one with it that repeats a trajectory."""
+    schema = pa.schema([field for field in TRAJECTORIES.schema if field.name != "certainties"])
+    write(run.path / "trajectories", replace(TRAJECTORIES, schema=schema), [trajectory("a", 0), trajectory("a", 1)])
+    given = [trajectory("a", index) for index in (1, 2)]
+    done = [replace(t.completion, certainties=np.full(len(t.completion.tokens), 0.5, np.float32)) for t in given]
+    run.append_trajectories([replace(t, completion=c) for t, c in zip(given, done, strict=True)])
+    return Run.open(run.path)
+
+
+def certainties(run: Run) -> dict[str, list[float] | None]:
+    done = {t.id: t.completion.certainties for pool in run.pools() for t in pool.trajectories}
+    return {key: None if values is None else values.tolist() for key, values in done.items()}
+
+
+def test_a_part_without_an_optional_column_reads_as_nulls(older: Run):
+    expected = {"a#0": None, "a#1": None, "a#2": [0.5] * 5}
+    older.check(deep=True)
+    assert certainties(older) == expected
+    (pool,) = older.pools(["a"], tokens=False)
+    assert [t.completion.certainties for t in pool.trajectories] == [None] * 3
+    paths = list_parts(older.path / "trajectories", parquet.SUFFIX)
+    assert [parquet.list_columns(path) == TRAJECTORIES.schema.names for path in paths] == [False, True]
+    assert [t.completion.certainties is None for t in read(older.path / "trajectories", TRAJECTORIES)] == [1, 1, 0]
+    assert all(rows.schema.equals(TRAJECTORIES.schema) for path in paths for rows in parquet.scan(path, TRAJECTORIES))
+
+
+def test_views_and_compaction_take_parts_with_and_without_an_optional_column(older: Run):
+    query = "SELECT id, certainties, logprobs FROM trajectories ORDER BY id"
+    expected = [(f"a#{n}", [0.5] * 5 if n == 2 else None, [-1.0] * (3 + n)) for n in range(3)]
+    with older.connect() as database:
+        assert database.sql(query).fetchall() == expected
+    compact(older)
+    (part,) = list_parts(older.path / "trajectories", parquet.SUFFIX)
+    assert parquet.list_columns(part) == TRAJECTORIES.schema.names
+    with older.connect() as database:
+        assert database.sql(query).fetchall() == expected
+    assert certainties(older) == {key: values for key, values, _ in expected}
+
+
+def test_views_of_older_parts_only_have_the_columns_of_newer_ones(older: Run):
+    list_parts(older.path / "trajectories", parquet.SUFFIX)[1].unlink()
+    with older.connect() as database:
+        assert database.sql("SELECT id, certainties FROM trajectories ORDER BY id").fetchall() == [
+            ("a#0", None),
+            ("a#1", None),
+        ]
+        kinds = dict(row[:2] for row in database.sql("DESCRIBE trajectories").fetchall())
+    assert kinds["certainties"] == "FLOAT[]"
+
+
+def test_a_part_without_a_needed_column_is_named(tmp_path: Path, trajectory: Callable):
+    schema = pa.schema([field for field in TRAJECTORIES.schema if field.name != "logprobs"])
+    path = write(tmp_path, replace(TRAJECTORIES, schema=schema, repeating=frozenset()), [trajectory("a", 0)])
+    with pytest.raises(DamagedRunError, match=rf"{path.name}.*not those of trajectories"):
+        rows_of(path, TRAJECTORIES)
 
 
 def test_garbage_is_named(part: Path):

@@ -37,6 +37,7 @@ def test_trajectory_comes_back_with_every_field():
         confidences=np.array([-1.25, np.nan, -3.0], dtype=np.float32),
         finish="length",
         note="cut",
+        certainties=np.array([0.5, np.inf, 0.0], dtype=np.float32),
     )
     given = Trajectory("p#1", "p", 1, 2**63 - 1, done, answer="", meta={"scores": {"rm": 0.25}})
     back = round_trip(TRAJECTORIES, [given])[0]
@@ -44,7 +45,7 @@ def test_trajectory_comes_back_with_every_field():
         assert getattr(back, name) == getattr(given, name), name
     for name in ("text", "finish", "note", "states"):
         assert getattr(back.completion, name) == getattr(done, name), name
-    for name in ("prompt_tokens", "tokens", "logprobs", "confidences"):
+    for name in ("prompt_tokens", "tokens", "logprobs", "confidences", "certainties"):
         ours, theirs = getattr(back.completion, name), getattr(done, name)
         assert ours.dtype == theirs.dtype, name
         assert ours.flags.writeable, name
@@ -60,6 +61,7 @@ def test_absent_and_empty_arrays_stay_apart(trajectory):
     assert first.answer is None
     assert second.completion.logprobs.tolist() == []
     assert second.completion.confidences is None
+    assert second.completion.certainties is None
     assert third.completion.tokens.tolist() == [0, 1, 2, 3, 4]
 
 

@@ -10,8 +10,8 @@ from bestofn.storage.run import Run
 
 COLUMNS = {
     "problems": "id position prompt target kind tests meta",
-    "trajectories": "id problem_id index seed text prompt_tokens tokens logprobs confidences finish note "
-    "sampled_tokens answer meta",
+    "trajectories": "id problem_id index seed text prompt_tokens tokens logprobs confidences certainties finish "
+    "note sampled_tokens answer meta",
     "verdicts": "trajectory_id correct answer note",
     "scores": "scorer trajectory_id value steps",
     "selections": "selector problem_id index answer confidence prompt_tokens sampled_tokens flops seconds note",

@@ -83,7 +83,9 @@ def export(
     run: RunPath,
     out: Annotated[Path, typer.Option("--out", help="The file to write; .gz compresses pools.")],
     format: Annotated[str, typer.Option("--format", help="pools, csv or parquet.")] = "pools",
-    tokens: Annotated[bool, typer.Option("--tokens", help="Keep token ids and confidences in pools.")] = False,
+    tokens: Annotated[
+        bool, typer.Option("--tokens", help="Keep token ids, confidences and certainties in pools.")
+    ] = False,
     json_out: JsonOut = None,
 ) -> None:
     """Write a run as JSON lines of pools, or its verdicts and scores as a table."""

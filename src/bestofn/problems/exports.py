@@ -41,10 +41,10 @@ class _Found:
 def export_run(run: Run, out: Path, format: str = "pools", tokens: bool = False) -> int:
     """Writes the run to `out`, replacing a file that is there; returns the number of lines or rows.
 
-    `pools`: a JSON line a problem, gzip where the name ends in .gz; `tokens` adds token ids and confidences. `csv` and
-    `parquet`: a row a trajectory (problem_id, index, trajectory_id, finish, sampled_tokens, answer, correct, note and
-    a column `score:NAME` a scorer; empty where the run holds none). Raises ConfigError on another format, StorageError
-    where the disk refuses.
+    `pools`: a JSON line a problem, gzip where the name ends in .gz; `tokens` adds token ids, confidences and
+    certainties. `csv` and `parquet`: a row a trajectory (problem_id, index, trajectory_id, finish, sampled_tokens,
+    answer, correct, note and a column `score:NAME` a scorer; empty where the run holds none). Raises ConfigError on
+    another format, StorageError where the disk refuses.
     """
     if format not in FORMATS:
         raise ConfigError(f"format: {format!r} came; allowed: {', '.join(FORMATS)}")
@@ -186,8 +186,8 @@ def _completion_extras(completion: Completion, tokens: bool) -> dict[str, Any]:
     if tokens:
         arrays = {"prompt_tokens": completion.prompt_tokens, "tokens": completion.tokens}
         extras |= {name: ids.tolist() for name, ids in arrays.items() if len(ids)}
-        if completion.confidences is not None:
-            extras["confidences"] = completion.confidences.tolist()
+        numbers = {"confidences": completion.confidences, "certainties": completion.certainties}
+        extras |= {name: values.tolist() for name, values in numbers.items() if values is not None}
     return extras
 
 

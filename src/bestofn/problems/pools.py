@@ -158,7 +158,7 @@ def _read_completion(extras: Fields, text: str, logprobs: list[float] | None) ->
     finish = extras.take_text("finish") or "unknown"
     if finish not in FINISHES:
         extras.add_fault("finish", describe(finish), ", ".join(FINISHES))
-    confidences = extras.take_numbers("confidences")
+    confidences, certainties = extras.take_numbers("confidences"), extras.take_numbers("certainties")
     return Completion(
         text=text,
         prompt_tokens=np.array(extras.take_token_ids("prompt_tokens") or [], dtype=np.int32),
@@ -167,6 +167,7 @@ def _read_completion(extras: Fields, text: str, logprobs: list[float] | None) ->
         confidences=None if confidences is None else np.array(confidences, dtype=np.float32),
         finish=cast(Finish, finish),
         note=extras.take_text("note") or "",
+        certainties=None if certainties is None else np.array(certainties, dtype=np.float32),
     )
 
 

@@ -139,30 +139,32 @@ class Batch:
         ids, positions = torch.from_numpy(table.inputs[:count, None]), torch.from_numpy(table.positions[:count, None])
         output = self._forward(ids, positions, self.cache.view_mask(count), self.cache, has_states)
         self.cache.advance()
-        tokens, logprobs, confidences = self._draw(output.logits[:, -1].float())
+        tokens, *numbers = self._draw(output.logits[:, -1].float())
         before, here, starts = self.tracker.feed(tokens, table.counts[:count])
         if has_states:
             self._capture(output.hidden_states, before, starts)
         table.ending[:count] = -1
         table.ending[here] = starts[here]
-        table.record(tokens, logprobs, confidences)
+        table.record(tokens, *numbers)
         return self._finish(tokens)
 
-    def _draw(self, logits: Tensor) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+    def _draw(
+        self, logits: Tensor
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        """Tokens [B], log-probabilities [B], confidences [B] and certainties [B]; 0 where a row does not ask."""
         count, device, table = self.length, self.checkpoint.device, self.table
         uniforms = torch.from_numpy(draw_uniforms(table.streams[:count], table.counts[:count])).to(device)
         settings, known = table.settings[:count], list(table.known)
         used = np.unique(settings).tolist()
-        packed = torch.zeros((3, count), dtype=torch.float64, device=device)
+        packed = torch.zeros((4, count), dtype=torch.float64, device=device)
         for number in used:
             rows = slice(None) if len(used) == 1 else torch.from_numpy(np.flatnonzero(settings == number)).to(device)
-            tokens, logprobs, confidences = draw_tokens(logits[rows], uniforms[rows], known[number])
-            packed[0, rows], packed[1, rows] = tokens.double(), logprobs.double()
-            if confidences is not None:
-                packed[2, rows] = confidences.double()
+            for place, values in enumerate(draw_tokens(logits[rows], uniforms[rows], known[number])):
+                if values is not None:
+                    packed[place, rows] = values.double()
         # One transfer a step: on an accelerator each one waits for the device.
         host = packed.cpu().numpy()
-        return host[0].astype(np.int64), host[1], host[2]
+        return host[0].astype(np.int64), host[1], host[2], host[3]
 
     def _capture(self, states: tuple[Tensor, ...], before: Rows, starts: NDArray[np.int32]) -> None:
         """Keep the states of the tokens just fed, for the rows whose step they end."""
@@ -230,6 +232,7 @@ class Batch:
             finish=finish,
             states=table.collect_states(row, job.layers, self.checkpoint.hidden_size) if job.layers else None,
             note=job.note if finish == "length" else "",
+            certainties=table.certainties[row, :count].copy() if job.params.self_certainty else None,
         )
         return attempt, completion
 

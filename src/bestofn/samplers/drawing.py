@@ -46,21 +46,26 @@ def draw_uniforms(streams: NDArray[np.uint64], positions: NDArray[np.integer]) -
 
 def draw_tokens(
     logits: Float[Tensor, "B V"], uniforms: Float64[Tensor, " B"], params: SamplingParams
-) -> tuple[Int64[Tensor, " B"], Float[Tensor, " B"], Float[Tensor, " B"] | None]:
-    """Tokens [B] int64, their log-probabilities [B] at temperature 1 before any filter, and confidences [B] or None.
+) -> tuple[Int64[Tensor, " B"], Float[Tensor, " B"], Float[Tensor, " B"] | None, Float[Tensor, " B"] | None]:
+    """Tokens [B] int64, their log-probabilities [B], and confidences [B] and certainties [B], None where not asked.
 
-    `logits` [B V] float32, `uniforms` [B] float64 in [0, 1). Confidence is the mean log-probability (temperature 1)
-    of the `params.top_logprobs` most probable tokens. `temperature=0` takes the most probable token (the first of
-    equals).
+    `logits` [B V] float32, `uniforms` [B] float64 in [0, 1). All but the tokens are of the policy at temperature 1
+    before any filter. Confidence is the mean log-probability of the `params.top_logprobs` most probable tokens.
+    Certainty is KL(uniform || policy) = -(1/V) sum_v log(V p_v), in nats (self-certainty, arXiv 2502.18581).
+    `temperature=0` takes the most probable token (the first of equals).
     """
     log_total = torch.logsumexp(logits, dim=-1)
     is_greedy = params.temperature == 0
     tokens = logits.argmax(dim=-1) if is_greedy else _invert(_weigh(logits, log_total, params), uniforms)
     logprobs = logits.gather(-1, tokens[:, None])[:, 0] - log_total
-    if not params.top_logprobs:
-        return tokens, logprobs, None
-    best = torch.topk(logits, min(params.top_logprobs, logits.shape[-1]), sorted=False).values
-    return tokens, logprobs, best.mean(dim=-1) - log_total
+    size = logits.shape[-1]
+    confidences = certainties = None
+    if params.top_logprobs:
+        best = torch.topk(logits, min(params.top_logprobs, size), sorted=False).values
+        confidences = best.mean(dim=-1) - log_total
+    if params.self_certainty:
+        certainties = log_total - logits.mean(dim=-1) - math.log(size)
+    return tokens, logprobs, confidences, certainties
 
 
 def _weigh(logits: Tensor, log_total: Tensor, params: SamplingParams) -> Tensor:

@@ -76,6 +76,7 @@ class RowTable:
         self.tokens = np.zeros((rows, 256), dtype=np.int32)
         self.logprobs = np.zeros((rows, 256), dtype=np.float32)
         self.confidences = np.zeros((rows, 256), dtype=np.float32)
+        self.certainties = np.zeros((rows, 256), dtype=np.float32)
         self.known: dict[SamplingParams, int] = {}
 
     def seat(self, attempts: Sequence[Attempt], rows: Rows) -> None:
@@ -90,19 +91,24 @@ class RowTable:
         self.streams[rows] = mix_seeds(self.streams[rows])
 
     def record(
-        self, tokens: NDArray[np.int64], logprobs: NDArray[np.float64], confidences: NDArray[np.float64]
+        self,
+        tokens: NDArray[np.int64],
+        logprobs: NDArray[np.float64],
+        confidences: NDArray[np.float64],
+        certainties: NDArray[np.float64],
     ) -> None:
         """Keep one drawn token of each of the first rows; it is what they are fed next."""
         count = len(tokens)
         places = self.counts[:count]
         if int(places.max()) >= self.tokens.shape[1]:
-            for name in ("tokens", "logprobs", "confidences"):
+            for name in ("tokens", "logprobs", "confidences", "certainties"):
                 old = getattr(self, name)
                 setattr(self, name, np.concatenate([old, np.zeros_like(old)], axis=1))
         rows = np.arange(count)
         self.tokens[rows, places] = tokens
         self.logprobs[rows, places] = logprobs
         self.confidences[rows, places] = confidences
+        self.certainties[rows, places] = certainties
         self.inputs[:count] = tokens
         # Finished rows still in the batch stay where they are, inside every model's context.
         self.counts[:count] += self.alive[:count]
@@ -118,7 +124,7 @@ class RowTable:
             array = getattr(self, name)
             array[targets] = array[sources]
         width = int(self.counts[targets].max()) if len(targets) else 0
-        for array in (self.tokens, self.logprobs, self.confidences):
+        for array in (self.tokens, self.logprobs, self.confidences, self.certainties):
             array[targets, :width] = array[sources, :width]
         for source, target in zip(sources.tolist(), targets.tolist(), strict=True):
             self.attempts[target], self.captured[target] = self.attempts[source], self.captured[source]
@@ -162,5 +168,6 @@ def _drawing_part(params: SamplingParams) -> SamplingParams:
         min_p=params.min_p,
         stop=params.stop,
         top_logprobs=params.top_logprobs,
+        self_certainty=params.self_certainty,
         max_tokens=0,
     )

@@ -16,13 +16,15 @@ NAME = "run.json"
 FORMAT = 1
 
 _ABSENT = object()
+_ADDED: Mapping[str, object] = {"sampling.self_certainty": False}
+"""Fields that an identity may lack, and the value that says the same as their absence: runs were made without them."""
 
 
 def create_manifest(path: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
     """Writes `{"identity": {...}, "info": {...}}`, or checks it against the one that is there, and returns that one.
 
     Raises ConfigError listing every field of the identity that differs; a differing `info` is no fault, the first
-    one stays.
+    one stays. A field that identities did not have from the start is, where it is absent, its default.
     """
     stranger = set(manifest) - {"identity", "info"}
     if stranger:
@@ -68,7 +70,9 @@ def _differences(name: str, old: object, new: object) -> Iterator[str]:
     if isinstance(old, dict) and isinstance(new, dict):
         held, given = cast("dict[str, object]", old), cast("dict[str, object]", new)
         for key in sorted({*held, *given}):
-            yield from _differences(f"{name}.{key}" if name else key, held.get(key, _ABSENT), given.get(key, _ABSENT))
+            inner = f"{name}.{key}" if name else key
+            absent = _ADDED.get(inner, _ABSENT)
+            yield from _differences(inner, held.get(key, absent), given.get(key, absent))
         return
     first, second = cast("object", old), new
     if first != second or isinstance(first, bool) != isinstance(second, bool):

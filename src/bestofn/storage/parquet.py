@@ -88,7 +88,7 @@ def open_part(path: Path, table: Table) -> Generator[pq.ParquetFile]:
         part = pq.ParquetFile(path, page_checksum_verification=True, pre_buffer=False)
     with part:
         with reading(path, _FAULTS):
-            names, fits = part.schema_arrow.names, part.schema_arrow.equals(table.schema)
+            names, fits = part.schema_arrow.names, _fits(part.schema_arrow, table)
             meta = part.metadata
             groups = [meta.row_group(number) for number in range(meta.num_row_groups)]
             # The footer has no checksum; its counts of rows are there more than once.
@@ -101,13 +101,22 @@ def open_part(path: Path, table: Table) -> Generator[pq.ParquetFile]:
         yield part
 
 
-def read_group(part: pq.ParquetFile, group: int, columns: Sequence[str] | None, path: Path) -> pa.Table:
-    """One row group. Raises DamagedRunError naming the part."""
+def list_columns(path: Path) -> list[str]:
+    """The columns that a part has. Raises DamagedRunError; FileNotFoundError where it is gone."""
+    with reading(path, _FAULTS):
+        return pq.read_schema(path).names
+
+
+def read_group(part: pq.ParquetFile, group: int, table: Table, columns: Sequence[str] | None, path: Path) -> pa.Table:
+    """One row group, the optional columns that the part lacks as nulls. Raises DamagedRunError naming the part."""
     with reading(path, _FAULTS):
         rows = part.read_row_group(group, columns=columns, use_threads=False)
         rows.validate(full=True)
         if rows.num_rows != part.metadata.row_group(group).num_rows:
             raise damage(path, f"row group {group} holds another number of rows than its footer says")
+    for place, field in enumerate([f for f in table.schema if columns is None or f.name in columns]):
+        if field.name in table.optional and field.name not in rows.column_names:
+            rows = rows.add_column(place, field, pa.nulls(rows.num_rows, field.type))
     return rows
 
 
@@ -118,7 +127,7 @@ def read_group_at(path: Path, table: Table, row: int) -> tuple[int, pa.Table]:
         for group in range(part.metadata.num_row_groups):
             count = part.metadata.row_group(group).num_rows
             if row < start + count:
-                return start, read_group(part, group, None, path)
+                return start, read_group(part, group, table, None, path)
             start += count
     raise IndexError(f"{path} has {start} rows, not more than {row}")
 
@@ -127,7 +136,7 @@ def scan(path: Path, table: Table, columns: Sequence[str] | None = None) -> Iter
     """The row groups of a part, one at a time."""
     with open_part(path, table) as part:
         for group in range(part.metadata.num_row_groups):
-            yield read_group(part, group, columns, path)
+            yield read_group(part, group, table, columns, path)
 
 
 def read_ids(path: Path, table: Table) -> pa.ChunkedArray:
@@ -170,6 +179,11 @@ def read_records(list_paths: Callable[[], Sequence[Path]], table: Table) -> Iter
             if key not in seen:
                 seen.add(key)
                 yield record
+
+
+def _fits(schema: pa.Schema, table: Table) -> bool:
+    held = [field for field in table.schema if field.name not in table.optional or field.name in schema.names]
+    return schema.equals(pa.schema(held))
 
 
 def _is_list(field: pa.Field) -> bool:

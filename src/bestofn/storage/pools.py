@@ -26,6 +26,8 @@ from bestofn.storage.tables import PROBLEMS, TRAJECTORIES
 WINDOW_BYTES = 64 << 20
 """About how much of the trajectories stands in memory at once (one pool is never divided)."""
 
+_INDEXED = ["id", "problem_id", "index"]
+
 
 @dataclass(frozen=True, slots=True)
 class _Index:
@@ -44,7 +46,7 @@ class _Index:
 
 
 class PoolReader:
-    """Reads the pools of one run. `tokens=False` leaves token ids, log-probabilities and confidences on the disk."""
+    """Reads the pools of one run. `tokens=False` leaves what is kept a token (ids, log-probabilities) on the disk."""
 
     def __init__(self, problems: Path, trajectories: Path, tokens: bool = True):
         self._problems = problems
@@ -119,8 +121,8 @@ def _build_index(paths: list[Path], positions: Mapping[str, int], columns: Seque
             groups = [meta.row_group(group) for group in range(meta.num_row_groups)]
             starts.append(np.concatenate([[0], np.cumsum([group.num_rows for group in groups])]).astype(np.int64))
             row_bytes.append(sum(_group_bytes(group, columns) for group in groups) / max(1, meta.num_rows))
-            rows = [read_group(part, group, ["id", "problem_id", "index"], path) for group in range(len(groups))]
-        table = pa.concat_tables([TRAJECTORIES.schema.empty_table().select(["id", "problem_id", "index"]), *rows])
+            rows = [read_group(part, group, TRAJECTORIES, _INDEXED, path) for group in range(len(groups))]
+        table = pa.concat_tables([TRAJECTORIES.schema.empty_table().select(_INDEXED), *rows])
         ids.append(table.column("id"))
         places.append(_place(path, table, positions))
         indices.append(table.column("index").to_numpy())
@@ -176,7 +178,7 @@ def _fetch(index: _Index, window: Sequence[int], columns: Sequence[str]) -> list
         with open_part(path, TRAJECTORIES) as part:
             for group in np.unique(groups):
                 chosen = mine[groups == group]
-                rows = read_group(part, int(group), columns, path)
+                rows = read_group(part, int(group), TRAJECTORIES, columns, path)
                 rows = rows.take(pa.array(index.row[chosen] - starts[group]))
                 found.update(zip(chosen.tolist(), TRAJECTORIES.decode(rows), strict=True))
     return [tuple(found[slot] for slot in span.tolist()) for span in spans]

@@ -150,8 +150,8 @@ class Run:
         """The pool of every problem (or of those in `ids`), in problem order, trajectories by index; streams.
 
         A problem of which nothing was sampled yet has an empty pool. `tokens=False` leaves token ids,
-        log-probabilities and confidences on the disk: they come back empty. Raises DamagedRunError, DataError for an
-        unknown id.
+        log-probabilities, confidences and certainties on the disk: they come back empty. Raises DamagedRunError,
+        DataError for an unknown id.
         """
         return PoolReader(self._problems_path(), self.path / "trajectories", tokens).read(ids)
 

@@ -93,9 +93,13 @@ class StatesPart:
     def read(self, trajectory_id: str) -> HiddenStates:
         """The states of one trajectory; only these bytes are read. Raises DamagedRunError."""
         entry = self.entries[trajectory_id]
-        spans = np.frombuffer(self._load(entry, 0), dtype="<i4").reshape(-1, 2).tolist()
         bits = np.frombuffer(self._load(entry, 1), dtype="<u2").reshape(entry.shape)
-        return HiddenStates(trajectory_id, self.layers, tuple(Step(*span) for span in spans), from_bfloat16(bits))
+        return HiddenStates(trajectory_id, self.layers, self.read_steps(trajectory_id), from_bfloat16(bits))
+
+    def read_steps(self, trajectory_id: str) -> tuple[Step, ...]:
+        """The steps of one trajectory, without its states. Raises DamagedRunError."""
+        spans = np.frombuffer(self._load(self.entries[trajectory_id], 0), dtype="<i4").reshape(-1, 2).tolist()
+        return tuple(Step(*span) for span in spans)
 
     def block(self, entry: Entry) -> Block:
         """The states of one trajectory as they are stored, to be written to another part."""

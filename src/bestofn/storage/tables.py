@@ -28,7 +28,7 @@ class Table:
 
     `key` is the id column. `to_columns` gives the values of each column, `decode` the records of an Arrow table, both
     in order. `weigh` estimates the bytes of a record. The values of `repeating` columns are kept in a dictionary;
-    `bulky` columns hold a number a token.
+    `bulky` columns hold a number a token; a part may lack `optional` columns and is read as if they were null.
     """
 
     name: str
@@ -39,6 +39,7 @@ class Table:
     weigh: Callable[[Any], int]
     repeating: frozenset[str] = frozenset()
     bulky: frozenset[str] = frozenset()
+    optional: frozenset[str] = frozenset()
 
     def encode(self, records: Sequence[Any]) -> pa.Table:
         """One Arrow table. Raises DataError naming the record and the field that cannot be stored."""
@@ -146,6 +147,7 @@ def _trajectory_columns(trajectories: Sequence[Trajectory]) -> dict[str, Any]:
         "tokens": _ragged("tokens", ids, [c.tokens for c in done], _IDS),
         "logprobs": _ragged("logprobs", ids, [c.logprobs for c in done], _FLOATS),
         "confidences": _ragged("confidences", ids, [c.confidences for c in done], _FLOATS),
+        "certainties": _ragged("certainties", ids, [c.certainties for c in done], _FLOATS),
         "finish": [c.finish for c in done],
         "note": [c.note for c in done],
         "sampled_tokens": [len(c.tokens) for c in done],
@@ -156,7 +158,7 @@ def _trajectory_columns(trajectories: Sequence[Trajectory]) -> dict[str, Any]:
 
 
 def _decode_trajectories(rows: pa.Table) -> list[Trajectory]:
-    completions = zip(
+    fields = zip(
         rows.column("text").to_pylist(),
         _arrays(rows, "prompt_tokens", lambda: np.empty(0, dtype=np.int32)),
         _arrays(rows, "tokens", lambda: np.empty(0, dtype=np.int32)),
@@ -164,18 +166,20 @@ def _decode_trajectories(rows: pa.Table) -> list[Trajectory]:
         _arrays(rows, "confidences", lambda: None),
         rows.column("finish").to_pylist(),
         rows.column("note").to_pylist(),
+        _arrays(rows, "certainties", lambda: None),
         strict=True,
     )
+    completions = (Completion(*field[:6], note=field[6], certainties=field[7]) for field in fields)
     columns = _rows(rows, "id", "problem_id", "index", "seed", "answer", "meta")
     return [
-        Trajectory(key, problem_id, index, seed, Completion(*fields[:6], note=fields[6]), answer, json.loads(meta))
-        for fields, (key, problem_id, index, seed, answer, meta) in zip(completions, columns, strict=True)
+        Trajectory(key, problem_id, index, seed, completion, answer, json.loads(meta))
+        for completion, (key, problem_id, index, seed, answer, meta) in zip(completions, columns, strict=True)
     ]
 
 
 def _weigh_trajectory(trajectory: Trajectory) -> int:
     done = trajectory.completion
-    arrays = (done.prompt_tokens, done.tokens, done.logprobs, done.confidences)
+    arrays = (done.prompt_tokens, done.tokens, done.logprobs, done.confidences, done.certainties)
     return 256 + len(done.text) + 4 * sum(len(array) for array in arrays if array is not None)
 
 
@@ -235,7 +239,7 @@ TRAJECTORIES = Table(
     "trajectories",
     "id",
     _schema(
-        ("logprobs", "confidences", "answer"),
+        ("logprobs", "confidences", "certainties", "answer"),
         id=_TEXT,
         problem_id=_TEXT,
         index=_INT,
@@ -245,6 +249,7 @@ TRAJECTORIES = Table(
         tokens=_IDS,
         logprobs=_FLOATS,
         confidences=_FLOATS,
+        certainties=_FLOATS,
         finish=_TEXT,
         note=_TEXT,
         sampled_tokens=_INT,
@@ -256,7 +261,8 @@ TRAJECTORIES = Table(
     _decode_trajectories,
     _weigh_trajectory,
     frozenset({"problem_id", "finish", "note", "answer", "prompt_tokens", "tokens"}),
-    frozenset({"prompt_tokens", "tokens", "logprobs", "confidences"}),
+    frozenset({"prompt_tokens", "tokens", "logprobs", "confidences", "certainties"}),
+    frozenset({"certainties"}),
 )
 
 VERDICTS = Table(

@@ -13,7 +13,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from bestofn.storage.parquet import first_rows, read_ids
+from bestofn.storage.parquet import first_rows, list_columns, read_ids
 from bestofn.storage.tables import Table
 
 _HIDDEN = frozenset({"tokens_checksum"})
@@ -32,19 +32,27 @@ def create_view(
     """A view named as the table over parts. `parts` maps a name (a scorer, say) to its parts; `label` is the column
     that shows this name, None where there is but one. Raises DamagedRunError."""
     names = [name for name in table.schema.names if name not in _HIDDEN]
-    selects = [
-        f"SELECT {_label(label, name)}{', '.join(_quoted(column) for column in names)} "
-        f"FROM read_parquet([{', '.join(_text(path) for path in paths)}], filename = true, file_row_number = true)"
-        f"{_without_duplicates(database, table, paths)}"
-        for name, paths in parts.items()
-        if paths
-    ]
+    selects: list[str] = []
+    for name, paths in parts.items():
+        counting = _without_duplicates(database, table, paths)
+        for absent, alike in _group_by_absent(table, paths).items():
+            columns = ", ".join(_null(table, column) if column in absent else _quoted(column) for column in names)
+            selects.append(
+                f"SELECT {_label(label, name)}{columns} FROM read_parquet([{', '.join(map(_text, alike))}], "
+                f"filename = true, file_row_number = true){counting}"
+            )
     if not selects:
-        columns = ", ".join(
-            f"CAST(NULL AS {_sql_type(table.schema.field(name).type)}) AS {_quoted(name)}" for name in names
-        )
-        selects = [f"SELECT {_label(label, '')}{columns} WHERE false"]
+        selects = [f"SELECT {_label(label, '')}{', '.join(_null(table, name) for name in names)} WHERE false"]
     database.execute(f"CREATE TEMP VIEW {table.name} AS {' UNION ALL '.join(selects)}")
+
+
+def _group_by_absent(table: Table, paths: Sequence[Path]) -> dict[frozenset[str], list[Path]]:
+    """The parts by the optional columns they lack: DuckDB would take the columns of the first part for those of all."""
+    groups: dict[frozenset[str], list[Path]] = {}
+    for path in paths:
+        absent = table.optional.difference(list_columns(path)) if table.optional else table.optional
+        groups.setdefault(absent, []).append(path)
+    return groups
 
 
 def _without_duplicates(database: duckdb.DuckDBPyConnection, table: Table, paths: Sequence[Path]) -> str:
@@ -63,6 +71,10 @@ def _without_duplicates(database: duckdb.DuckDBPyConnection, table: Table, paths
 
 def _label(label: str | None, name: str) -> str:
     return "" if label is None else f"{_text(name)} AS {_quoted(label)}, "
+
+
+def _null(table: Table, name: str) -> str:
+    return f"CAST(NULL AS {_sql_type(table.schema.field(name).type)}) AS {_quoted(name)}"
 
 
 def _quoted(name: str) -> str:

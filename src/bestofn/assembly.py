@@ -14,7 +14,7 @@ from typing import Any
 from bestofn import __version__
 from bestofn.config import PolicyConfig, ProblemsConfig, SampleConfig, load_config
 from bestofn.errors import ConfigError
-from bestofn.protocols import Sampler, Selector
+from bestofn.protocols import Sampler, Scorer, Selector
 from bestofn.records import Problem
 from bestofn.storage.run import Run
 from bestofn.verifiers.equivalence import Equivalence
@@ -32,6 +32,10 @@ SELECTORS = {
     "majority": "bestofn.selectors.voting:MajoritySelector",
 }
 SCORE = "score:"
+STEP_SCORERS = ("trajselector", "trajselector-fused", "step-mlp", "sprm", "swift", "clue")
+"""Scorers of steps: read the policy's hidden states with a trained model; the first two are in the package."""
+CONFIDENCE = "bestofn.scorers.confidence:CONFIDENCE"
+REWARD = "reward"
 STEP_RULE = "blank-line"
 """The rule of `text/steps.py`, named in the header of captured states."""
 
@@ -105,6 +109,36 @@ def build_selector(name: str, run: Run, equivalence: Equivalence, seed: int = 0)
     if name in ("longest", "shortest"):
         return made(name == "longest")
     return made(seed) if name == "random" else made()
+
+
+def build_scorer(name: str, run: Run, model: str | None = None, family: str | None = None) -> Scorer:
+    """A scorer by its name. Scorers of steps read `model` (a folder or hub id; without it the bundled one of that
+    name), `reward` needs a model and its family. Raises ConfigError, UnavailableError, DataError."""
+    confidence = find(CONFIDENCE)
+    if name in confidence:
+        return confidence[name]()
+    if name == REWARD:
+        if model is None:
+            raise ConfigError("scorer 'reward' needs --model, a process or outcome reward model (folder or hub id)")
+        return find("bestofn.scorers.reward_model:RewardModelScorer")(model, family)
+    if model is None and name in STEP_SCORERS:
+        model = str(find_bundled_scorer(name))
+    if model is None:
+        known = ", ".join([*STEP_SCORERS, *confidence, REWARD])
+        raise ConfigError(f"scorer {name!r} is none of {known}; a scorer of your own is a name and --model FOLDER")
+    hidden = import_module("bestofn.scorers.hidden")
+    return hidden.HiddenScorer(hidden.load_step_scorer(model), run)
+
+
+def find_bundled_scorer(name: str) -> Path:
+    """The folder of a scorer that comes with the package. Raises ConfigError where there is none."""
+    folder = Path(str(resources.files("bestofn"))) / "models" / "bundled" / name
+    if not (folder / "config.json").is_file():
+        raise ConfigError(
+            f"scorer {name!r} does not come with the package: train one with `bestofn train scorer CONFIG.toml` "
+            "and name its folder with --model"
+        )
+    return folder
 
 
 def load_problems(config: ProblemsConfig) -> list[Problem]:

@@ -14,6 +14,7 @@ from bestofn.errors import ConfigError
 from bestofn.records import SamplingParams
 
 Count = Annotated[int, Field(ge=1)]
+Folder = Annotated[Path, Field(strict=False)]
 
 
 class Section(BaseModel):
@@ -83,6 +84,70 @@ class PolicyTrainingConfig(Section):
     save_every: Count = 200
     log_every: Count = 25
     threads: Count = 2
+
+
+class ScorerDataConfig(Section):
+    """Verified runs that hold states. Validation is by problem: other runs, or a share of the problems by a hash.
+
+    `balance`: as many right as wrong trajectories of each `problem`, over the whole `set`, or `none`. `trajectories`
+    limits how many are read (whole problems, in order).
+    """
+
+    runs: tuple[Folder, ...] = Field(min_length=1, strict=False)
+    validation_runs: tuple[Folder, ...] = Field(default=(), strict=False)
+    validation_share: float = Field(default=0.05, gt=0, lt=1)
+    validation_problems: Count = 300
+    balance: Literal["problem", "set", "none"] = "problem"
+    trajectories: Count | None = None
+
+
+class ScorerModelConfig(Section):
+    """The reader of steps. `layers` of the states (-1 = the highest the run kept), `states` and `logprobs` say what is
+    read; both together are `trajselector-fused`. `body` and what follows belong to TrajSelector alone."""
+
+    type: Literal["trajselector", "step-mlp", "sprm", "swift", "clue"] = "trajselector"
+    layers: tuple[int, ...] = Field(default=(-1,), min_length=1, strict=False)
+    states: bool = True
+    logprobs: bool = False
+    standardise: bool = True
+    aggregation: Literal["mean", "min", "last", "product", "geometric_mean"] | None = None
+    body: str = "Qwen/Qwen3-0.6B-Base"
+    body_layers: Count | None = None
+    body_random: bool = False
+    classes: Literal[2, 3] = 3
+    hidden_size: Count = 512
+
+
+class ScorerLossConfig(Section):
+    """`guarded` is FreePRM's stochastic guard, `guarded-half` b = 0.5, `printed` the published formula, `outcome`
+    cross-entropy without buffer, `agreeing` SPRM's. None: the one that belongs to the model's type."""
+
+    name: Literal["guarded", "guarded-half", "printed", "outcome", "agreeing"] | None = None
+    right_weight: float = Field(default=1.0, gt=0)
+    wrong_weight: float = Field(default=1.0, gt=0)
+    most_buffer: float = Field(default=0.98, gt=0, le=1)
+
+
+class ScorerTrainingConfig(Section):
+    """What `bestofn train scorer` does; the defaults are the published settings (arXiv 2510.16449, appendix)."""
+
+    out: Path = Field(default=Path("checkpoints/scorer"), strict=False)
+    seed: int = 1
+    data: ScorerDataConfig
+    model: ScorerModelConfig = ScorerModelConfig()
+    loss: ScorerLossConfig = ScorerLossConfig()
+    epochs: Count = 3
+    batch_trajectories: Count = 2
+    accumulation: Count = 4
+    learning_rate: float = Field(default=1e-4, gt=0)
+    weight_decay: float = Field(default=0.1, ge=0)
+    warmup_share: float = Field(default=0.03, ge=0, le=1)
+    bf16: bool = False
+    gradient_checkpointing: bool = False
+    evaluations: Count = 6
+    log_every: Count = 25
+    trackers: tuple[str, ...] = Field(default=(), strict=False)
+    threads: Count = 1
 
 
 SectionT = TypeVar("SectionT", bound=Section)

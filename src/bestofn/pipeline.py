@@ -1,4 +1,4 @@
-"""The whole flow on one page: sample, encode, verify, select. Each stage does what a run is missing, and appends it.
+"""The whole flow on one page: sample, encode, verify, score, select. Each stage adds what a run is missing.
 
 A stage may be killed at any instant and started again; several processes may run it on one folder at once. To share
 the work of sampling without overlap give each process a `Shard`; without one, work that was done twice is dropped when
@@ -14,12 +14,13 @@ from itertools import islice
 from typing import Protocol, TypeVar
 
 from bestofn.errors import ConfigError, UnavailableError
-from bestofn.protocols import Encoder, Sampler, Selector, StepSplitter, Verifier
+from bestofn.protocols import Encoder, Sampler, Scorer, Selector, StepSplitter, Verifier
 from bestofn.records import (
     Completion,
     Pool,
     Problem,
     SamplingParams,
+    Score,
     Selection,
     Trajectory,
     Verdict,
@@ -139,6 +140,21 @@ async def verify_run(run: Run, verifier: Verifier, on_done: OnDone) -> None:
         on_done(len(verdicts), 0)
 
     await _work_through(missing(), verify_one, write)
+
+
+async def score_run(run: Run, scorer: Scorer, name: str, on_done: OnDone) -> None:
+    """Scores every pool that has a trajectory without a score by this scorer; the scores of all its members are new."""
+    done = await asyncio.to_thread(run.done_scores, name)
+    pools = (p for p in run.pools() if any(t.id not in done for t in p.trajectories))
+
+    async def score_one(pool: Pool) -> list[Score]:
+        return [score for score in await scorer.score(pool) if score.trajectory_id not in done]
+
+    async def write(scores: list[Score]) -> None:
+        await asyncio.to_thread(run.append_scores, name, scores)
+        on_done(len(scores), 0)
+
+    await _work_through(pools, score_one, write)
 
 
 async def select_run(run: Run, selector: Selector, name: str, on_done: OnDone) -> None:

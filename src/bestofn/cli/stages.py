@@ -1,4 +1,4 @@
-"""The stages of a run: sample, encode, verify, select, compact. Each can be killed and run again."""
+"""The stages of a run: sample, encode, verify, score, select, compact. Each can be killed and run again."""
 
 import asyncio
 import time
@@ -11,6 +11,7 @@ from rich.console import Console
 
 from bestofn.cli.terminal import JsonOut, RunPath, console, progress, table, write_json
 from bestofn.config import SampleConfig, parse_config
+from bestofn.errors import ConfigError
 from bestofn.records import Problem
 
 if TYPE_CHECKING:
@@ -151,6 +152,48 @@ def verify_in(run: Path, json_out: str | None) -> dict[str, Any]:
     told = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)
     screen.print(f"{run}: {told}, of {total:,} trajectories")
     return {"run": str(run), "trajectories": total, **counts}
+
+
+def score(
+    run: RunPath,
+    scorer: Annotated[list[str], typer.Option("--scorer", "-s", help="A scorer; may be given many times.")],
+    model: Annotated[str | None, typer.Option(help="Folder or hub id of a trained scorer or reward model.")] = None,
+    family: Annotated[
+        str | None, typer.Option(help="The family of a reward model; see `bestofn score --help`.")
+    ] = None,
+    name: Annotated[str | None, typer.Option("--as", help="The name to keep the scores under.")] = None,
+    json_out: JsonOut = None,
+) -> None:
+    """Let scorers rate every trajectory of a run, and keep the scores: `score:NAME` and `vote:NAME` select by them."""
+    from bestofn.assembly import build_scorer
+    from bestofn.pipeline import require_trajectories, score_run
+    from bestofn.storage.run import Run
+
+    screen, opened = console(json_out), Run.open(run)
+    total = require_trajectories(opened)
+    names = list(dict.fromkeys(scorer))
+    if len(names) > 1 and (model or name):
+        raise ConfigError(f"--model and --as belong to one scorer; {len(names)} were named")
+    chosen = [(name or each, build_scorer(each, opened, model, family)) for each in names]
+    rows: list[dict[str, Any]] = []
+    for kept, made in chosen:
+        with progress(kept, total - len(opened.done_scores(kept)), screen) as on_done:
+            asyncio.run(score_run(opened, made, kept, on_done))
+        values = [held.value for held in opened.scores(kept)]
+        without = sum(1 for value in values if value != value)
+        reasons = dict(getattr(made, "unscored", {}))
+        rows.append({"scorer": kept, "scored": len(values) - without, "without": without, "reasons": reasons})
+    cells = [
+        [
+            row["scorer"],
+            f"{row['scored']:,}",
+            f"{row['without']:,}",
+            ", ".join(f"{k}: {v}" for k, v in row["reasons"].items()),
+        ]
+        for row in rows
+    ]
+    screen.print(table("", ["scorer", "scored", "without", "why"], cells))
+    write_json({"run": str(run), "scores": rows}, json_out)
 
 
 def select(

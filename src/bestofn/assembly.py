@@ -31,11 +31,14 @@ SELECTORS = {
     "shortest": "bestofn.selectors.scored:LengthSelector",
     "majority": "bestofn.selectors.voting:MajoritySelector",
 }
-SCORE = "score:"
+RULES = "bestofn.metrics.votes:RULES"
+"""Weighted votes by name."""
 STEP_SCORERS = ("trajselector", "trajselector-fused", "step-mlp", "sprm", "swift", "clue")
-"""Scorers of steps: read the policy's hidden states with a trained model; the first two are in the package."""
+"""Scorers of steps: read the policy's hidden states with a trained model."""
+BUNDLED_SCORERS = ("trajselector", "trajselector-fused")
 CONFIDENCE = "bestofn.scorers.confidence:CONFIDENCE"
 REWARD = "reward"
+LOCATE = "bestofn.samplers.checkpoint:locate_checkpoint"
 STEP_RULE = "blank-line"
 """The rule of `text/steps.py`, named in the header of captured states."""
 
@@ -94,21 +97,29 @@ def describe_states(info: Mapping[str, Any]) -> dict[str, str]:
 
 
 def build_selector(name: str, run: Run, equivalence: Equivalence, seed: int = 0) -> Selector:
-    """A selector by its name; `score:NAME` reads the scores stored in `run`. Raises ConfigError for unknown names."""
-    if name.startswith(SCORE):
-        scorer = name.removeprefix(SCORE)
-        scores = {score.trajectory_id: score for score in run.scores(scorer)}
-        return find("bestofn.selectors.scored:ScoreSelector")(scorer, scores, str(run.path))
+    """A selector by its name; `RULE:NAME` reads the scores of NAME in `run`. Raises ConfigError for unknown names."""
+    rule, _, scorer = name.partition(":")
+    if scorer and rule in ("score", *find(RULES)):
+        return _build_scored(rule, scorer, run, equivalence)
     if name == "oracle":
         raise ConfigError("selector 'oracle' sees the verdicts: it is a bound in `bestofn compare`, never a selection")
     if name not in SELECTORS:
-        raise ConfigError(f"selector {name!r} is none of {', '.join(SELECTORS)}, {SCORE}NAME")
+        known = [*SELECTORS, *(f"{rule}:NAME" for rule in ("score", *find(RULES)))]
+        raise ConfigError(f"selector {name!r} is none of {', '.join(known)}")
     made = find(SELECTORS[name])
     if name == "majority":
         return made(equivalence)
     if name in ("longest", "shortest"):
         return made(name == "longest")
     return made(seed) if name == "random" else made()
+
+
+def _build_scored(rule: str, scorer: str, run: Run, equivalence: Equivalence) -> Selector:
+    scores = {score.trajectory_id: score for score in run.scores(scorer)}
+    if rule == "score":
+        return find("bestofn.selectors.scored:ScoreSelector")(scorer, scores, str(run.path))
+    made = find("bestofn.selectors.weighted:WeightedVoteSelector")
+    return made(scorer, scores, equivalence, find(RULES)[rule], str(run.path))
 
 
 def build_scorer(name: str, run: Run, model: str | None = None, family: str | None = None) -> Scorer:
@@ -121,24 +132,18 @@ def build_scorer(name: str, run: Run, model: str | None = None, family: str | No
         if model is None:
             raise ConfigError("scorer 'reward' needs --model, a process or outcome reward model (folder or hub id)")
         return find("bestofn.scorers.reward_model:RewardModelScorer")(model, family)
+    if model is None and name in BUNDLED_SCORERS:
+        model = f"bundled:{name}"
     if model is None and name in STEP_SCORERS:
-        model = str(find_bundled_scorer(name))
+        raise ConfigError(
+            f"scorer {name!r} does not come with the package: train one with `bestofn train scorer CONFIG.toml` and "
+            "name its folder with --model"
+        )
     if model is None:
         known = ", ".join([*STEP_SCORERS, *confidence, REWARD])
         raise ConfigError(f"scorer {name!r} is none of {known}; a scorer of your own is a name and --model FOLDER")
     hidden = import_module("bestofn.scorers.hidden")
-    return hidden.HiddenScorer(hidden.load_step_scorer(model), run)
-
-
-def find_bundled_scorer(name: str) -> Path:
-    """The folder of a scorer that comes with the package. Raises ConfigError where there is none."""
-    folder = Path(str(resources.files("bestofn"))) / "models" / "bundled" / name
-    if not (folder / "config.json").is_file():
-        raise ConfigError(
-            f"scorer {name!r} does not come with the package: train one with `bestofn train scorer CONFIG.toml` "
-            "and name its folder with --model"
-        )
-    return folder
+    return hidden.HiddenScorer(hidden.load_step_scorer(find(LOCATE)(model)), run)
 
 
 def load_problems(config: ProblemsConfig) -> list[Problem]:

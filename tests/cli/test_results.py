@@ -59,9 +59,33 @@ def test_compare_for_people_and_a_chart(bestofn: Callable, run: Path, tmp_path: 
     assert "<html" in (tmp_path / "chart" / "accuracy.html").read_text(encoding="utf-8")
 
 
+def test_compare_pairs_with_majority(bestofn: Callable, run: Path) -> None:
+    shown = bestofn("compare", run, "--selectors", "majority,vote:guess,borda:guess", "--n", "4", "--json", "-")
+    rows = {row["selector"]: row for row in shown.json["rows"]}
+    paired = {row["selector"]: row for row in shown.json["paired"]}
+    # vote: on a 5 weighs 0.9 against 0.1 + 0.2 for 4: wrong; on b 3/4 weighs 0.8 against 0.2 + 0.1: right.
+    assert rows["vote:guess"]["accuracy"] == pytest.approx(0.5)
+    assert paired["vote:guess"] | {"low": 0, "high": 0} == {
+        "selector": "vote:guess",
+        "baseline": "majority",
+        "n": 4,
+        "difference": 0.0,
+        "low": 0,
+        "high": 0,
+        "p_value": 1.0,
+        "p_holm": 1.0,
+        "problems": 2,
+        "problems_differing": 2,
+    }
+    assert "Difference to majority in points" in shown.err
+    other = bestofn("compare", run, "--baseline", "random", "--n", "4", "--json", "-")
+    assert {row["baseline"] for row in other.json["paired"]} == {"random"}
+
+
 @pytest.mark.parametrize(
     ("words", "code", "told"),
     [
+        (("--baseline", "best"), 2, "baseline 'best' is none of"),
         (("--n", "0"), 2, "n: '0' is not a list"),
         (("--n", "x"), 2, "n: 'x' is not a list"),
         (("--selectors", "best"), 2, "selector 'best' is none of"),

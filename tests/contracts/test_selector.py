@@ -5,10 +5,16 @@ import random
 import numpy as np
 import pytest
 
+from bestofn.metrics.calibration import PlattMap
+from bestofn.metrics.votes import RULES
 from bestofn.protocols import Selector
 from bestofn.records import Completion, Pool, Score, Trajectory
+from bestofn.selectors.answer_features import NormalScores, column_names
+from bestofn.selectors.combined import CombinedSelector
+from bestofn.selectors.mixture import CombinedModel, choice_names
 from bestofn.selectors.scored import FirstSelector, LengthSelector, RandomSelector, ScoreSelector
 from bestofn.selectors.voting import MajoritySelector
+from bestofn.selectors.weighted import WeightedVoteSelector
 
 POOLS = 12
 
@@ -39,6 +45,19 @@ def all_scores():
     return {key: Score(key, place % 4 / 4) for place, key in enumerate(ids)}
 
 
+def combined_model():
+    scorers = ("NAME",)
+    return CombinedModel(
+        scorers=scorers,
+        main="NAME",
+        scales=(NormalScores((0.0, 1.0), (-1.0, 1.0)),),
+        weights=tuple(place % 3 / 3 for place in range(len(column_names(scorers)))),
+        doubt=tuple(place % 2 / 2 for place in range(len(choice_names(scorers)))),
+        intercept=-1.0,
+        calibration=PlattMap(1.0, 0.0),
+    )
+
+
 SELECTORS = {
     "first": FirstSelector,
     "random": lambda: RandomSelector(seed=3),
@@ -46,6 +65,10 @@ SELECTORS = {
     "shortest": lambda: LengthSelector(is_longest=False),
     "score:NAME": lambda: ScoreSelector("NAME", all_scores()),
     "majority": lambda: MajoritySelector(Strings()),
+    "combined": lambda: CombinedSelector(combined_model(), {"NAME": all_scores()}, Strings()),
+} | {
+    f"{name}:NAME": lambda rule=rule: WeightedVoteSelector("NAME", all_scores(), Strings(), rule)
+    for name, rule in RULES.items()
 }
 
 

@@ -1,5 +1,6 @@
 import gzip
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -29,11 +30,85 @@ def test_a_row_is_the_macro_mean_over_problems(make_run, strings):
     assert row.sampled_tokens == 10.0
 
 
+SCORED = [
+    [RIGHT | {"scores": {"a": 0.9, "log": -0.1}}, WRONG | {"scores": {"a": 0.3, "log": -1.2}}, WRONG],
+    [RIGHT | {"scores": {"a": 0.2, "log": -2.0}}, WRONG | {"scores": {"a": 0.5, "log": -0.7}}, WRONG],
+]
+
+
+def test_defaults_hold_one_vote_a_scorer_by_weight_or_by_rank(make_run, strings):
+    found = compare(make_run(*SCORED), equivalence=strings)
+    assert found.selectors == [
+        *("first", "random", "majority", "longest", "shortest"),
+        *("score:a", "vote:a", "score:log", "borda:log", "oracle"),
+    ]
+    # At 3 the unscored attempt does not vote: 0.9 against 0.3 is right, 0.2 against 0.5 wrong.
+    assert accuracies(found, "vote:a")[3] == 0.5
+    assert strings.asked == 1  # by three votes, and both problems hold the same answers
+
+
+@pytest.mark.parametrize("name", ["vote:log", "filtered:log"])
+def test_negative_scores_are_no_weights(make_run, strings, name):
+    told = rf"{name}: run .*4 of 4 scores are negative.*use borda:NAME or softmax:NAME"
+    with pytest.raises(UnavailableError, match=told):
+        compare(make_run(*SCORED), [name], equivalence=strings)
+    found = compare(make_run(*SCORED, name="again"), ["softmax:log", "vote-max:log"], equivalence=strings)
+    assert len(found.rows) == 6
+
+
+def test_a_negative_score_without_an_answer_is_no_fault(make_run, strings):
+    run = make_run([RIGHT | {"scores": {"a": 0.9}}, {"answer": None, "correct": False, "scores": {"a": -1.0}}])
+    assert accuracies(compare(run, ["vote:a"], [2], equivalence=strings), "vote:a") == {2: 1.0}
+
+
+def test_drawn_rows_say_so_and_how_far_off_they_may_be(make_run, strings):
+    attempts = [
+        (RIGHT if i % 3 == 0 else WRONG | {"answer": str(i % 4)}) | {"scores": {"a": i % 5 / 5}} for i in range(20)
+    ]
+    found = compare(make_run(attempts, attempts[::-1]), ["vote:a", "majority"], [1, 6, 20], equivalence=strings)
+    rows = {(row.selector, row.n): row for row in found.rows}
+    assert [rows["vote:a", n].exact for n in (1, 6, 20)] == [True, False, True]
+    assert rows["vote:a", 1].monte_carlo_error == rows["vote:a", 20].monte_carlo_error == 0.0
+    assert 0 < rows["vote:a", 6].monte_carlo_error < 0.05
+    assert (rows["majority", 6].exact, rows["majority", 6].monte_carlo_error) == (True, 0.0)
+    assert found.warnings[-1].startswith("vote:a: subsets were drawn; Monte Carlo standard error at most ")
+
+
+def test_differences_to_majority_are_paired_by_problem(make_run, strings):
+    # Majority at 3 is wrong on both; score:a is right on the first alone: difference (1 + 0) / 2. One problem differs:
+    # both sign patterns are as far from 0 as the one seen.
+    found = compare(make_run(*SCORED), ["majority", "score:a", "oracle"], [3], equivalence=strings)
+    (row,) = found.paired
+    assert (row.selector, row.baseline, row.n, row.difference) == ("score:a", "majority", 3, 0.5)
+    assert (row.low, row.high, row.p_value, row.p_holm) == (0.0, 1.0, 1.0, 1.0)
+    assert (row.problems, row.problems_differing) == (2, 1)
+    made = found.to_json()["paired"][0]
+    names = {"selector", "baseline", "n", "difference", "low", "high", "p_value", "p_holm", "problems_differing"}
+    assert names <= made.keys()
+
+
+def test_another_baseline(make_run, strings):
+    found = compare(make_run(*SCORED), ["majority", "score:a"], [3], equivalence=strings, baseline="score:a")
+    assert [(row.selector, row.baseline, row.difference) for row in found.paired] == [("majority", "score:a", -0.5)]
+    assert compare(make_run(*SCORED, name="b"), ["score:a"], [3], equivalence=strings).paired == ()
+    with pytest.raises(ConfigError, match="'first' is none of the selectors compared: score:a"):
+        compare(make_run(*SCORED, name="c"), ["score:a"], [3], equivalence=strings, baseline="first")
+
+
+def test_votes_leave_the_other_rows_as_they_are(make_run, strings):
+    names = ["majority", "score:a", "oracle"]
+    alone = compare(make_run(*SCORED), names, equivalence=strings, seed=4)
+    beside = compare(make_run(*SCORED, name="b"), [*names, "vote:a", "borda:a"], equivalence=strings, seed=4)
+    kept = [replace(row, seconds=0.0) for row in beside.rows if row.selector in names]
+    assert kept == [replace(row, seconds=0.0) for row in alone.rows]
+
+
 def test_json_has_the_documented_keys_and_is_plain(make_run, strings):
     made = compare(make_run([RIGHT, WRONG], [WRONG, RIGHT]), ["first", "majority"], equivalence=strings).to_json()
     assert json.loads(json.dumps(made, allow_nan=False)) == made
     assert {"problems", "n_max", "rows", "abstained", "unjudged", "skipped"} <= made.keys()
-    assert {"selector", "n", "accuracy", "low", "high", "exact", "seconds", "sampled_tokens"} <= made["rows"][0].keys()
+    names = {"selector", "n", "accuracy", "low", "high", "exact", "seconds", "sampled_tokens", "monte_carlo_error"}
+    assert names <= made["rows"][0].keys()
     assert made["problems"] == 2
     assert [(row["selector"], row["n"]) for row in made["rows"]] == [
         ("first", 1),
@@ -84,6 +159,7 @@ def test_defaults_hold_every_selector_that_works_and_say_why_others_do_not(make_
     assert found.selectors == ["first", "random", "longest", "shortest", "score:a", "oracle"]
     assert found.skipped["majority"].endswith("has an answer to vote with")
     assert "1 of 2 problems" in found.skipped["score:b"]
+    assert found.skipped["vote:a"].endswith("has an answer to vote with")
     assert strings.asked == 0
 
 

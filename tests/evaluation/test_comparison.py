@@ -1,4 +1,4 @@
-from bestofn.evaluation.comparison import Comparison, Row
+from bestofn.evaluation.comparison import Comparison, Paired, Row
 
 
 def row(selector, n, accuracy, low=None, high=None, tokens=None, abstained=0.0):
@@ -23,3 +23,22 @@ def test_cells_of_the_table():
 def test_abstention_is_that_of_the_largest_n():
     made = Comparison(5, 4, (row("majority", 4, 0.5, abstained=0.1), row("majority", 1, 0.5, abstained=0.4))).to_json()
     assert made["abstained"] == {"majority": 0.1}
+
+
+def test_cells_of_the_paired_table():
+    rows = (row("majority", 1, 0.5), row("majority", 4, 0.6), row("vote:a", 1, 0.5), row("vote:a", 4, 0.65))
+    paired = (
+        Paired("vote:a", "majority", 1, 0.0, 0.0, 0.0, 1.0, 1.0, 5, 0),
+        Paired("vote:a", "majority", 4, 0.05, -0.0125, 0.11, 0.02, 0.04, 5, 3),
+        Paired("score:a", "majority", 1, None, None, None, None, None, 0, 0),
+        Paired("score:a", "majority", 4, None, None, None, None, None, 0, 0),
+    )
+    comparison = Comparison(5, 4, rows, paired=paired)
+    assert comparison.paired_columns() == [
+        *("selector", "N=1", "N=4", "95% interval at N=4", "p at N=4 (Holm)", "problems that differ")
+    ]
+    assert comparison.paired_table() == [
+        ["vote:a", "+0.0", "+5.0", "-1.2 to +11.0", "0.0400", "3 of 5"],
+        ["score:a", "-", "-", "-", "-", "0 of 0"],
+    ]
+    assert Comparison(5, 4, rows).paired_table() == []

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from itertools import permutations
 from statistics import fmean
 
@@ -5,11 +6,16 @@ import numpy as np
 import pytest
 
 from bestofn.errors import ConfigError
-from bestofn.evaluation.curves import NAMES, check_names, clusters_of, estimator
+from bestofn.evaluation.curves import NAMES, RememberedClusters, check_names, clusters_of, estimator, scorer_of
 from bestofn.evaluation.outcomes import Outcomes
+from bestofn.metrics.subsets import SampledCurve
+from bestofn.metrics.votes import RULES
 from bestofn.records import Completion, Pool, Score, Trajectory
 from bestofn.selectors.scored import FirstSelector, LengthSelector, RandomSelector, ScoreSelector
 from bestofn.selectors.voting import MajoritySelector
+from bestofn.selectors.weighted import WeightedVoteSelector
+
+VOTES = [f"{name}:NAME" for name in RULES]
 
 # correct, answer, tokens, score, failed: ties in every column, two without a score, one failed, one without an answer.
 ATTEMPTS = [
@@ -53,6 +59,7 @@ def selector_of(name, attempts, equivalence):
         "shortest": LengthSelector(is_longest=False),
         "majority": MajoritySelector(equivalence),
         "score:NAME": ScoreSelector("NAME", scores),
+        **{vote: WeightedVoteSelector("NAME", scores, equivalence, RULES[vote[:-5]]) for vote in VOTES},
     }[name]
 
 
@@ -61,10 +68,10 @@ async def accuracy_of(selector, attempts):
     return float(selection.index is not None and attempts[selection.index][0])
 
 
-@pytest.mark.parametrize("name", ["first", "longest", "shortest", "majority", "score:NAME"])
+@pytest.mark.parametrize("name", ["first", "longest", "shortest", "majority", "score:NAME", *VOTES])
 async def test_at_n_the_estimator_is_the_expectation_of_the_selector_over_the_order_of_samples(name, strings):
     selected, estimated = [], []
-    for attempts in permutations(ATTEMPTS):
+    for attempts in permutations(ATTEMPTS[:5] if name in VOTES else ATTEMPTS):
         selected.append(await accuracy_of(selector_of(name, attempts, strings), attempts))
         estimated.append(float(estimator(name, strings)(outcomes_of(attempts), [len(attempts)]).accuracy[0]))
     assert fmean(selected) == pytest.approx(fmean(estimated), abs=1e-12)
@@ -72,7 +79,7 @@ async def test_at_n_the_estimator_is_the_expectation_of_the_selector_over_the_or
         assert estimated == pytest.approx([estimated[0]] * len(estimated))
 
 
-@pytest.mark.parametrize("name", ["first", "longest", "shortest", "majority", "score:NAME"])
+@pytest.mark.parametrize("name", ["first", "longest", "shortest", "majority", "score:NAME", *VOTES])
 async def test_without_ties_the_estimator_at_n_is_the_selector(name, strings):
     attempts = [
         (True, "1", 4, 0.3, False),
@@ -97,15 +104,16 @@ def test_oracle_is_pass_at_k_and_bounds_every_selector(strings):
     oracle = estimator("oracle", strings)(outcomes, ks).accuracy
     # 2 of 6 can win and are right (the failed one counts as wrong): k=2: 1 - C(4,2)/C(6,2) = 1 - 6/15.
     assert oracle[:2] == pytest.approx([1 / 3, 0.6])
-    for name in (*NAMES, "score:NAME"):
+    for name in (*NAMES, "score:NAME", *VOTES):
         assert (estimator(name, strings)(outcomes, ks).accuracy <= oracle + 1e-12).all()
 
 
 def test_the_oracle_is_no_selector():
     import bestofn.selectors.scored as scored
     import bestofn.selectors.voting as voting
+    import bestofn.selectors.weighted as weighted
 
-    names = [name.lower() for module in (scored, voting) for name in vars(module)]
+    names = [name.lower() for module in (scored, voting, weighted) for name in vars(module)]
     assert not any("oracle" in name for name in names)
 
 
@@ -130,9 +138,35 @@ def test_each_distinct_answer_is_asked_about_once():
     assert clusters.tolist() == [0, -1, -1, 0]  # an answer that the relation calls none does not vote
 
 
+def test_every_vote_of_a_problem_draws_the_same_subsets_and_every_problem_its_own(strings):
+    many = [(i % 3 == 0, str(i % 3), 5, i % 7 / 7, False) for i in range(30)]
+    first, other = outcomes_of(many), replace(outcomes_of(many), problem_id="q")
+    found = [estimator("vote:NAME", strings, seed)(each, [9]) for seed, each in ((1, first), (1, other), (2, first))]
+    assert all(isinstance(curve, SampledCurve) and not curve.exact.any() for curve in found)
+    assert len({float(curve.accuracy[0]) for curve in found}) == 3
+    again = estimator("vote:NAME", strings, 1)(first, [9])
+    assert again.accuracy.tolist() == found[0].accuracy.tolist()
+
+
+def test_remembered_clusters_ask_once(strings):
+    remembered = RememberedClusters(strings)
+    for answers in (["1", "2"], ["1", "2"], ["1", "3"], ["1", "2"]):
+        assert remembered.cluster(answers) == [0, 1]
+    assert strings.asked == 3
+    assert remembered.same("1", "1")
+
+
+@pytest.mark.parametrize(
+    ("name", "scorer"), [("score:a", "a"), ("vote-max:a:b", "a:b"), ("vote:", ""), ("majority", ""), ("mean:a", "")]
+)
+def test_the_scorer_of_a_name(name, scorer):
+    assert scorer_of(name) == scorer
+
+
 def test_unknown_names_are_all_named():
     with pytest.raises(ConfigError) as caught:
-        check_names(["first", "best", "score:"])
-    assert [fault.split("'")[1] for fault in caught.value.faults] == ["best", "score:"]
+        check_names(["first", "best", "score:", "vote:", "mean:a", "vote:a"])
+    assert [fault.split("'")[1] for fault in caught.value.faults] == ["best", "score:", "vote:", "mean:a"]
+    assert "vote:NAME, vote-max:NAME, borda:NAME" in caught.value.faults[0]
     with pytest.raises(ConfigError, match="no selector was named"):
         check_names([])

@@ -25,6 +25,21 @@ def test_survey_counts_what_a_run_holds(run):
     assert held.unscored == {"a": 0}  # the second problem holds nothing that could win
 
 
+def test_the_survey_counts_scores_that_can_be_no_weights(make_run):
+    kept = {"correct": True, "answer": "1"}
+    run = make_run(
+        [kept | {"scores": {"a": -1.0, "b": 0.0}}, kept | {"scores": {"a": 0.5, "b": float("inf")}}],
+        [
+            {"correct": False, "scores": {"a": -1.0}},  # no answer, not judged, failed: these do not vote
+            {"correct": None, "answer": "1", "scores": {"a": -1.0}},
+            {"correct": True, "answer": "1", "finish": "error", "scores": {"a": -1.0}},
+        ],
+    )
+    with run.connect() as connection:
+        held = survey(connection)
+    assert (held.negative, held.infinite, held.voting) == ({"a": 1, "b": 0}, {"a": 0, "b": 1}, {"a": 2, "b": 2})
+
+
 def test_outcomes_come_by_problem_and_index_without_the_unjudged(run):
     with run.connect() as connection:
         first, second = read_outcomes(connection, ["a"], with_characters=True)

@@ -10,7 +10,15 @@ from transformers import AutoModel, Qwen3Config, Qwen3ForCausalLM, TrainerCallba
 from bestofn.config import ScorerTrainingConfig, parse_config
 from bestofn.errors import ConfigError, EngineError
 from bestofn.models.step_heads import ClueModel
-from bestofn.training.scorer import evaluate, measure_inputs, read_sets, train_scorer
+from bestofn.training import scorer as scorer_training
+from bestofn.training.scorer import (
+    build_model,
+    evaluate,
+    measure_centroids,
+    measure_inputs,
+    read_sets,
+    train_scorer,
+)
 from tests.training.scorer_runs import make_run
 
 
@@ -111,6 +119,19 @@ def test_log_probabilities_alone_and_nothing_at_all(tmp_path: Path, run: Path, b
     assert 0 <= trained.metrics["eval_within_pool_auc"] <= 1
     with pytest.raises(ConfigError, match="states and logprobs are both off"):
         train_scorer(configure(tmp_path / "none", run, body, model={"states": False}))
+
+
+def test_centroids_are_means_over_all_batches(
+    tmp_path: Path, run: Path, body: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = configure(tmp_path, run, body, model={"type": "clue"})
+    training, _ = read_sets(config)
+    model = build_model(config.model, training)
+    assert isinstance(model, ClueModel)
+    whole = measure_centroids(training, model, config)
+    monkeypatch.setattr(scorer_training, "EVALUATION_BATCH", 7)
+    for one, other in zip(whole, measure_centroids(training, model, config), strict=True):
+        assert torch.allclose(one, other, atol=1e-5)
 
 
 def test_inputs_are_standardised_by_the_training_set(tmp_path: Path, run: Path, body: Path) -> None:

@@ -2,49 +2,55 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.console import Console
 
 from bestofn.cli.terminal import JsonOut, console, progress, table, write_json
+from bestofn.config import SampleConfig
+
+if TYPE_CHECKING:
+    from bestofn.storage.run import Run
+    from bestofn.verifiers.equivalence import Equivalence
+
+
+LIVE = "trained-here"
+SCORERS = ("mean-logprob", "trajselector", "trajselector-fused")
 
 
 def demo(
     out: Annotated[Path, typer.Option("--out", help="The folder for the run and its report.")] = Path("demo"),
     count: Annotated[int, typer.Option(min=2, help="Problems.")] = 200,
     n: Annotated[int, typer.Option("--n", min=2, help="Trajectories a problem.")] = 32,
+    training: Annotated[int, typer.Option(min=0, help="Problems to train a scorer on; 0 = no training.")] = 400,
     seed: Annotated[int, typer.Option(help="Of the run.")] = 0,
     json_out: JsonOut = None,
 ) -> None:
-    """Sample, verify, select and compare on the bundled model: minutes, no download."""
-    import asyncio
-
-    from bestofn.assembly import build_selector, load_sample_config
-    from bestofn.cli.stages import sample_into, verify_in
+    """Sample, verify, score, train a scorer, select and compare on the bundled model: minutes, no download."""
+    from bestofn.cli.stages import sample_into, score_in, verify_in
     from bestofn.evaluation.charts import write_chart
     from bestofn.evaluation.compare import compare
     from bestofn.evaluation.page import write_page
-    from bestofn.pipeline import select_run
     from bestofn.storage.run import Run
     from bestofn.verifiers.equivalence import Equivalence
 
     screen = console(json_out)
-    preset = load_sample_config("arithmetic")
-    settings = preset.model_copy(
-        update={"n": n, "seed": seed, "problems": preset.problems.model_copy(update={"count": count})}
-    )
+    settings = _settings("test", count, n, seed)
     screen.print(f"A frozen policy ({settings.policy.model}) answers {count} problems {n} times, states captured:")
     sample_into(out, settings, "0/1", json_out)
     verified = verify_in(out, json_out)
     run = Run.open(out)
-    equivalence = Equivalence()
-    try:
-        majority = build_selector("majority", run, equivalence)
-        with progress("select", count - len(run.done_selections("majority")), screen) as on_done:
-            asyncio.run(select_run(run, majority, "majority", on_done))
-        found = compare(run, equivalence=equivalence, seed=seed)
-    finally:
-        equivalence.close()
+    chosen: dict[str, str | None] = dict.fromkeys(SCORERS)
+    if training:
+        chosen[LIVE] = _train_live(out, training, seed, screen, json_out)
+    screen.print("Scorers rate every trajectory without seeing its verdict:")
+    for name, model in chosen.items():
+        score_in(run, name, screen, model)
+    with Equivalence() as equivalence:
+        _select(run, count, equivalence, screen)
+        selectors = ["random", "majority", *(f"{rule}:{name}" for name in chosen for rule in _rules(name)), "oracle"]
+        found = compare(run, selectors, equivalence=equivalence, seed=seed)
     report = out / "report"
     write_chart(found, report / "accuracy.png", report / "accuracy.html")
     page = report / "report.html"
@@ -56,6 +62,68 @@ def demo(
         screen.print(f"{name:<7} {path.absolute()}", markup=False, soft_wrap=True)
     screen.print(f"look at one pool:  bestofn show {out} 0", markup=False)
     write_json(found.to_json() | {"report": str(page), "run": str(out)}, json_out)
+
+
+def _settings(split: str, count: int, n: int, seed: int) -> SampleConfig:
+    from bestofn.assembly import load_sample_config
+
+    preset = load_sample_config("arithmetic")
+    problems = preset.problems.model_copy(update={"count": count, "split": split})
+    return preset.model_copy(update={"n": n, "seed": seed, "problems": problems})
+
+
+def _rules(scorer: str) -> tuple[str, ...]:
+    """A log-probability is negative and cannot weigh a vote."""
+    return ("score",) if scorer == "mean-logprob" else ("score", "vote")
+
+
+def _train_live(out: Path, count: int, seed: int, screen: Console, json_out: str | None) -> str:
+    """Trains a small scorer on pools of the training split; the folder of the model."""
+    from bestofn.cli.stages import sample_into, verify_in
+    from bestofn.cli.train import training_bar
+    from bestofn.config import ScorerTrainingConfig, parse_config
+    from bestofn.training.scorer import train_scorer
+
+    screen.print(f"\nA small scorer learns from {count} other problems, 8 trajectories each, by outcome labels alone:")
+    pools, folder = out / "training", out / "scorer"
+    sample_into(pools, _settings("train", count, 8, seed), "0/1", json_out)
+    verify_in(pools, json_out)
+    values = {
+        "out": str(folder),
+        "seed": seed,
+        "data": {"runs": [str(pools)], "validation_share": 0.1},
+        "model": {
+            "layers": [2, 3, 4, 5],
+            "logprobs": True,
+            "aggregation": "last",
+            "body": "bundled:arithmetic",
+            "body_layers": 2,
+        },
+        "loss": {"name": "guarded-half"},
+        "epochs": 10,
+        "batch_trajectories": 32,
+        "accumulation": 1,
+        "learning_rate": 1e-3,
+        "evaluations": 5,
+    }
+    with training_bar("train", screen) as bar:
+        trained = train_scorer(parse_config(ScorerTrainingConfig, values, "demo"), [bar])
+    screen.print(
+        f"it ranks right above wrong in {100 * trained.metrics['eval_within_pool_auc']:.0f} % of held-out pairs"
+    )
+    return str(trained.folder)
+
+
+def _select(run: "Run", count: int, equivalence: "Equivalence", screen: Console) -> None:
+    """Keeps what two selectors picked, for `bestofn show`."""
+    import asyncio
+
+    from bestofn.assembly import build_selector
+    from bestofn.pipeline import select_run
+
+    for name in ("majority", "vote:trajselector-fused"):
+        with progress("select", count - len(run.done_selections(name)), screen) as on_done:
+            asyncio.run(select_run(run, build_selector(name, run, equivalence), name, on_done))
 
 
 def _facts(manifest: Mapping[str, Any], verified: Mapping[str, Any]) -> dict[str, str]:

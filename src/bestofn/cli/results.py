@@ -18,11 +18,12 @@ def compare(
     run: RunPath,
     selectors: Names = None,
     n: Sizes = None,
-    seed: Annotated[int, typer.Option(help="Of the bootstrap.")] = 0,
+    seed: Annotated[int, typer.Option(help="Of the bootstrap and of drawn subsets.")] = 0,
+    baseline: Annotated[str, typer.Option(help="The selector that the others are paired with.")] = "majority",
     chart: Annotated[Path | None, typer.Option(help="Also draw the curve into this folder (PNG and HTML).")] = None,
     json_out: JsonOut = None,
 ) -> None:
-    """Accuracy of selectors against N, exact over all subsets, with 95 % intervals over problems."""
+    """Accuracy of selectors against N over subsets of each pool, with 95 % intervals and paired differences."""
     from bestofn.evaluation.compare import compare as compare_run
     from bestofn.storage.run import Run
     from bestofn.verifiers.equivalence import Equivalence
@@ -32,11 +33,14 @@ def compare(
     opened = Run.open(run)
     equivalence = Equivalence()
     try:
-        found = compare_run(opened, names, sizes, equivalence=equivalence, seed=seed)
+        found = compare_run(opened, names, sizes, equivalence=equivalence, seed=seed, baseline=baseline)
     finally:
         equivalence.close()
     screen = console(json_out)
     screen.print(table(f"Accuracy in %, {found.problems} problems", found.table_columns(), found.table_rows()))
+    if found.paired:
+        title = f"Difference to {baseline} in points, problem by problem"
+        screen.print(table(title, found.paired_columns(), found.paired_table()))
     for warning in found.warnings:
         screen.print(f"note: {warning}", markup=False)
     for reason in found.skipped.values():

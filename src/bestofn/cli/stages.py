@@ -17,6 +17,7 @@ from bestofn.records import Problem
 if TYPE_CHECKING:
     from bestofn.assembly import Policy
     from bestofn.pipeline import Shard
+    from bestofn.storage.run import Run
 
 Config = Annotated[str, typer.Option("--config", "-c", help="A TOML file, or the name of a preset of the package.")]
 
@@ -165,35 +166,41 @@ def score(
     json_out: JsonOut = None,
 ) -> None:
     """Let scorers rate every trajectory of a run, and keep the scores: `score:NAME` and `vote:NAME` select by them."""
-    from bestofn.assembly import build_scorer
-    from bestofn.pipeline import require_trajectories, score_run
     from bestofn.storage.run import Run
 
     screen, opened = console(json_out), Run.open(run)
-    total = require_trajectories(opened)
     names = list(dict.fromkeys(scorer))
     if len(names) > 1 and (model or name):
         raise ConfigError(f"--model and --as belong to one scorer; {len(names)} were named")
-    chosen = [(name or each, build_scorer(each, opened, model, family)) for each in names]
-    rows: list[dict[str, Any]] = []
-    for kept, made in chosen:
-        with progress(kept, total - len(opened.done_scores(kept)), screen) as on_done:
-            asyncio.run(score_run(opened, made, kept, on_done))
-        values = [held.value for held in opened.scores(kept)]
-        without = sum(1 for value in values if value != value)
-        reasons = dict(getattr(made, "unscored", {}))
-        rows.append({"scorer": kept, "scored": len(values) - without, "without": without, "reasons": reasons})
-    cells = [
-        [
-            row["scorer"],
-            f"{row['scored']:,}",
-            f"{row['without']:,}",
-            ", ".join(f"{k}: {v}" for k, v in row["reasons"].items()),
-        ]
-        for row in rows
-    ]
+    rows = [score_in(opened, each, screen, model, family, name) for each in names]
+    cells: list[list[str]] = []
+    for row in rows:
+        why = ", ".join(f"{count} {reason}" for reason, count in row["reasons"].items())
+        cells.append([row["scorer"], f"{row['scored']:,}", f"{row['without']:,}", why])
     screen.print(table("", ["scorer", "scored", "without", "why"], cells))
     write_json({"run": str(run), "scores": rows}, json_out)
+
+
+def score_in(
+    run: "Run",
+    scorer: str,
+    screen: Console,
+    model: str | None = None,
+    family: str | None = None,
+    name: str | None = None,
+) -> dict[str, Any]:
+    """Score what is missing, under `name` or the scorer's own; used by `score` and `demo`."""
+    from bestofn.assembly import build_scorer
+    from bestofn.pipeline import require_trajectories, score_run
+
+    total, kept = require_trajectories(run), name or scorer
+    made = build_scorer(scorer, run, model, family)
+    with progress(kept, total - len(run.done_scores(kept)), screen) as on_done:
+        asyncio.run(score_run(run, made, kept, on_done))
+    values = [held.value for held in run.scores(kept)]
+    without = sum(1 for value in values if value != value)
+    reasons = dict(getattr(made, "unscored", {}))
+    return {"scorer": kept, "scored": len(values) - without, "without": without, "reasons": reasons}
 
 
 def select(

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any, Protocol
 
 import typer
 from rich.console import Console
@@ -14,9 +14,6 @@ from rich.table import Table
 from rich.text import Text
 
 from bestofn.errors import StorageError
-
-if TYPE_CHECKING:
-    from bestofn.pipeline import OnDone
 
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="The run folder.")]
 JsonOut = Annotated[
@@ -47,6 +44,12 @@ def write_json(value: Any, json_out: str | None) -> None:
         raise StorageError(f"{json_out}: cannot be written ({error.strerror})") from error
 
 
+class Move(Protocol):
+    """Moves a bar by items that had so many tokens; `total` where it becomes known only now."""
+
+    def __call__(self, count: int, tokens: int, total: int | None = None) -> None: ...
+
+
 class _Rate(ProgressColumn):
     """Items, and where they have some tokens, a second since the stage began."""
 
@@ -60,17 +63,17 @@ class _Rate(ProgressColumn):
 
 
 @contextmanager
-def progress(label: str, total: int | None, screen: Console) -> "Generator[OnDone]":
+def progress(label: str, total: int | None, screen: Console) -> Generator[Move]:
     """A bar with count, rate and time left; yields the function that moves it."""
     columns = (TextColumn("{task.description:<9}"), BarColumn(28), MofNCompleteColumn(), _Rate(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True, highlight=False), disable=screen.quiet) as bar:
         task = bar.add_task(label, total=total, tokens=0)
         sum_tokens = 0
 
-        def on_done(count: int, tokens: int) -> None:
+        def on_done(count: int, tokens: int, total: int | None = None) -> None:
             nonlocal sum_tokens
             sum_tokens += tokens
-            bar.update(task, advance=count, tokens=sum_tokens)
+            bar.update(task, advance=count, tokens=sum_tokens, total=total)
 
         yield on_done
 

@@ -1,17 +1,42 @@
 """Training commands. Each goes on from its last checkpoint when it is run again."""
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Console
 
-from bestofn.cli.terminal import JsonOut, console, table, write_json
+from bestofn.cli.terminal import JsonOut, console, progress, table, write_json
+
+if TYPE_CHECKING:
+    from bestofn.training.callbacks import Progress
 
 train = typer.Typer(help="Train the models of this package.", no_args_is_help=True)
 
 
 @train.callback()
 def _group() -> None: ...
+
+
+@contextmanager
+def training_bar(label: str, screen: Console) -> "Generator[Progress]":
+    """A bar of updates with the latest loss; yields the callback that moves it."""
+    from transformers.utils import logging
+
+    from bestofn.training.callbacks import Progress
+
+    logging.disable_progress_bar()
+    done = 0
+    with progress(label, None, screen) as on_done:
+
+        def on_update(updates: int, total: int, latest: dict[str, float]) -> None:  # noqa: ARG001
+            nonlocal done
+            on_done(updates - done, 0, total)
+            done = updates
+
+        yield Progress(on_update)
 
 
 @train.command("policy")
@@ -24,8 +49,10 @@ def train_policy(
     settings = load_config(PolicyTrainingConfig, config)
     from bestofn.training.policy import train_policy as train_model
 
-    folder = train_model(settings)
-    console().print(f"model: {folder}   log: {settings.out / 'log.jsonl'}", markup=False, soft_wrap=True)
+    screen = console()
+    with training_bar("train", screen) as bar:
+        folder = train_model(settings, [bar])
+    screen.print(f"model: {folder}   log: {settings.out / 'log.jsonl'}", markup=False, soft_wrap=True)
 
 
 @train.command("scorer")
@@ -40,7 +67,8 @@ def train_scorer(
     from bestofn.training.scorer import train_scorer as train_model
 
     screen = console(json_out)
-    trained = train_model(settings)
+    with training_bar("train", screen) as bar:
+        trained = train_model(settings, [bar])
     for reason, count in trained.left_out.items():
         screen.print(f"left out: {count:,} trajectories ({reason})")
     cells = [[name.removeprefix("eval_"), f"{value:.3f}"] for name, value in trained.metrics.items()]

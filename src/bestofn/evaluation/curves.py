@@ -1,8 +1,10 @@
-"""One table: the exact expectation of every selector over the k-subsets of a problem's trajectories.
+"""One table: the expectation of every selector over the k-subsets of a problem's trajectories.
 
-Each entry states the rule of the selector of the same name (`selectors/scored.py`, `selectors/voting.py`) as an
-estimator: what wins, what abstains, and that ties, which the selector breaks by index, share the credit. `oracle` is
-pass@k, the bound of all selectors; it needs verdicts, so it exists here only and cannot be served.
+Each entry states the rule of the selector of the same name (`selectors/scored.py`, `selectors/voting.py`,
+`selectors/weighted.py`) as an estimator: what wins, what abstains, and that ties, which the selector breaks by index,
+share the credit. `oracle` is pass@k, the bound of all selectors; it needs verdicts, so it exists here only and cannot
+be served. All are exact but the weighted votes, which are drawn where a k has too many subsets (`metrics/subsets.py`)
+and say so: their curve is a `SampledCurve`.
 
 This module does not know runs, tables or intervals.
 """
@@ -16,20 +18,24 @@ from numpy.typing import NDArray
 from bestofn.errors import ConfigError
 from bestofn.evaluation.outcomes import Outcomes
 from bestofn.metrics.estimators import Curve, best_of_k, majority_at_k
+from bestofn.metrics.subsets import weighted_vote_at_k
+from bestofn.metrics.votes import RULES
+from bestofn.records import derive_seed
 from bestofn.selectors.scored import is_measured_in_tokens
 from bestofn.verifiers.equivalence import Clusterer
 
 Estimator: TypeAlias = Callable[[Outcomes, Sequence[int]], Curve]
 
-SCORE_PREFIX = "score:"
 NAMES = ("first", "random", "majority", "longest", "shortest", "oracle")
-"""Every selector that a run can be compared by, beside `score:NAME` for its stored scores."""
-_ALLOWED = f"{', '.join(NAMES)}, {SCORE_PREFIX}NAME"
+"""Every selector that a run can be compared by, beside those of `SCORED` for its stored scores."""
+SCORED = ("score", *RULES)
+"""What stands before the colon of a selector by a stored score: its argmax, and the weighted votes of it."""
+_ALLOWED = f"{', '.join(NAMES)}, {', '.join(f'{prefix}:NAME' for prefix in SCORED)}"
 
 
 def check_names(selectors: Sequence[str]) -> None:
     """Raises ConfigError for names that no run can be compared by, all of them at once."""
-    unknown = [name for name in selectors if name not in NAMES and not _scorer_of(name)]
+    unknown = [name for name in selectors if name not in NAMES and not scorer_of(name)]
     faults = [f"selector {name!r} is none of {_ALLOWED}" for name in unknown]
     if not selectors:
         faults = [f"no selector was named; there are {_ALLOWED}"]
@@ -37,15 +43,44 @@ def check_names(selectors: Sequence[str]) -> None:
         raise ConfigError(faults)
 
 
-def estimator(selector: str, equivalence: Clusterer) -> Estimator:
-    """The estimator of a selector. Raises ConfigError for a name that is none."""
+def scorer_of(selector: str) -> str:
+    """The NAME in `score:NAME` or `vote:NAME`, ...; empty where the selector is something else."""
+    prefix, _, scorer = selector.partition(":")
+    return scorer if prefix in SCORED else ""
+
+
+def estimator(selector: str, equivalence: Clusterer, seed: int = 0) -> Estimator:
+    """The estimator of a selector; `seed` fixes the subsets of those that draw some. Raises ConfigError for a name that
+    is none."""
     check_names([selector])
     if selector == "majority":
         return lambda outcomes, ks: majority_at_k(outcomes.correct, clusters_of(outcomes, equivalence), ks)
-    if scorer := _scorer_of(selector):
+    if scorer := scorer_of(selector):
+        prefix = selector.partition(":")[0]
+        if prefix in RULES:
+            return _weighted_vote(prefix, scorer, equivalence, seed)
         return lambda outcomes, ks: _best(outcomes, outcomes.scores[scorer], ks)
     ranking = _RANKINGS[selector]
     return lambda outcomes, ks: _best(outcomes, ranking(outcomes), ks)
+
+
+class RememberedClusters:
+    """A `Clusterer` that keeps its last reply, so that many selectors of one problem ask about its answers once."""
+
+    def __init__(self, equivalence: Clusterer):
+        self._equivalence = equivalence
+        self._asked: list[str | None] | None = None
+        self._reply: list[int | None] = []
+
+    def cluster(self, answers: Sequence[str | None]) -> list[int | None]:
+        asked = list(answers)
+        if asked != self._asked:
+            self._reply = self._equivalence.cluster(asked)
+            self._asked = asked
+        return self._reply
+
+    def same(self, a: str, b: str) -> bool:
+        return self._equivalence.same(a, b)
 
 
 def clusters_of(outcomes: Outcomes, equivalence: Clusterer) -> NDArray[np.int64]:
@@ -69,9 +104,20 @@ def _best(outcomes: Outcomes, ranking: NDArray[np.generic], ks: Sequence[int]) -
     return best_of_k(outcomes.correct, scores, ks)
 
 
-def _scorer_of(selector: str) -> str:
-    """The scorer in `score:NAME`; empty where the selector is something else."""
-    return selector.removeprefix(SCORE_PREFIX) if selector.startswith(SCORE_PREFIX) else ""
+def _weighted_vote(prefix: str, scorer: str, equivalence: Clusterer, seed: int) -> Estimator:
+    """The subsets differ from problem to problem and are the same for every rule and scorer."""
+
+    def estimate(outcomes: Outcomes, ks: Sequence[int]) -> Curve:
+        return weighted_vote_at_k(
+            outcomes.correct,
+            clusters_of(outcomes, equivalence),
+            outcomes.scores[scorer],
+            ks,
+            RULES[prefix],
+            seed=derive_seed(seed, outcomes.problem_id, 0),
+        )
+
+    return estimate
 
 
 _RANKINGS: dict[str, Callable[[Outcomes], NDArray[np.generic]]] = {

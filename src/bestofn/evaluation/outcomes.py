@@ -12,7 +12,7 @@ This module does not know selectors, estimators or how answers are compared. Sha
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
 
@@ -51,7 +51,9 @@ class Survey:
     `problems` with at least one trajectory; `unverified` trajectories have no verdict at all, `unjudged` one that is
     None; `answered` ones can vote; `n_min` and `n_max` are the sizes of the smallest and largest pool of judged
     trajectories; `tokenless` trajectories did not fail and have no tokens; `unscored` counts for every scorer the
-    problems of which no trajectory that could win has a score.
+    problems of which no trajectory that could win has a score. `negative` and `infinite` count for every scorer such
+    scores among `answered` trajectories, `voting` all of these that have a score: what decides whether scores can be
+    weights of a vote.
     """
 
     problems: int
@@ -64,6 +66,9 @@ class Survey:
     n_min: int
     n_max: int
     unscored: Mapping[str, int]
+    negative: Mapping[str, int] = field(default_factory=dict[str, int])
+    infinite: Mapping[str, int] = field(default_factory=dict[str, int])
+    voting: Mapping[str, int] = field(default_factory=dict[str, int])
 
 
 _JOINED = """
@@ -91,12 +96,26 @@ _SURVEY = f"""
     )
 """
 
+_SIGNS = f"""
+    SELECT s.scorer, count(*) FILTER (s.value < 0), count(*) FILTER (isinf(s.value)), count(*)
+    {_JOINED} JOIN scores s ON s.trajectory_id = t.id
+    WHERE NOT {_FAILED} AND v.correct IS NOT NULL AND v.answer IS NOT NULL AND NOT isnan(s.value)
+    GROUP BY s.scorer
+"""
+
 
 def survey(connection: duckdb.DuckDBPyConnection) -> Survey:
     """Counts what the run behind `connection` holds."""
     counts = _rows(connection, _SURVEY)[0]
     names = [str(row[0]) for row in _rows(connection, "SELECT DISTINCT scorer FROM scores ORDER BY scorer")]
-    return Survey(*(int(count) for count in counts), unscored=_count_unscored(connection, names))
+    signs = _rows(connection, _SIGNS) if names else []
+    return Survey(
+        *(int(count) for count in counts),
+        unscored=_count_unscored(connection, names),
+        negative={str(row[0]): int(row[1]) for row in signs},
+        infinite={str(row[0]): int(row[2]) for row in signs},
+        voting={str(row[0]): int(row[3]) for row in signs},
+    )
 
 
 def require_verdicts(held: Survey, run: str) -> None:

@@ -7,7 +7,6 @@ how solutions are written (`training/corpus.py`).
 Shapes: B trajectories of a batch, T tokens of the longest of them (shorter ones are padded on the right).
 """
 
-import json
 import random
 from collections.abc import Sequence
 from functools import lru_cache
@@ -32,6 +31,7 @@ from transformers import (
 from bestofn.config import ModelShape, PolicyTrainingConfig
 from bestofn.errors import MissingExtraError
 from bestofn.problems.arithmetic import draw_chains
+from bestofn.training.callbacks import LogFile, silence
 from bestofn.training.corpus import write_solution
 
 PAD, MESSAGE_START, MESSAGE_END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
@@ -125,17 +125,6 @@ class OrderedTrainer(Trainer):
         return SequentialSampler(self.train_dataset if train_dataset is None else train_dataset)  # pyright: ignore[reportArgumentType]
 
 
-class LogFile(TrainerCallback):
-    """Appends each logged line to a JSON-lines file."""
-
-    def __init__(self, path: Path):
-        self.path = path
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:  # noqa: ARG002
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"update": state.global_step, **(logs or {})}) + "\n")
-
-
 def build_model(shape: ModelShape, tokenizer: PreTrainedTokenizerFast) -> Qwen3ForCausalLM:
     return Qwen3ForCausalLM(
         Qwen3Config(
@@ -167,15 +156,11 @@ def train_policy(config: PolicyTrainingConfig, callbacks: Sequence[TrainerCallba
         args=_training_arguments(config, checkpoints),
         train_dataset=CorpusBatches(config, tokenizer),
         data_collator=lambda items: items[0],
-        callbacks=[LogFile(_make_folder(config.out) / "log.jsonl"), *callbacks],
+        callbacks=[LogFile(config.out / "log.jsonl"), *callbacks],
     )
+    silence(trainer)
     trainer.train(resume_from_checkpoint=any(checkpoints.glob("checkpoint-*")))
     return save_policy(model, tokenizer, config.out / "model")
-
-
-def _make_folder(path: Path) -> Path:
-    path.mkdir(parents=True, exist_ok=True)
-    return path
 
 
 def _training_arguments(config: PolicyTrainingConfig, checkpoints: Path) -> TrainingArguments:

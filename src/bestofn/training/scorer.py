@@ -29,8 +29,10 @@ from bestofn.errors import ConfigError, EngineError, MissingExtraError
 from bestofn.metrics.ranking import auc, within_pool_auc
 from bestofn.models.step_heads import MODELS, ClueModel, weigh
 from bestofn.models.step_scorer import StepScorer, StepScorerConfig, TrajSelectorConfig, create_trajselector
+from bestofn.samplers.checkpoint import locate_checkpoint
 from bestofn.scorers.hidden import score_rows
 from bestofn.storage.run import Run
+from bestofn.training.callbacks import LogFile, silence
 from bestofn.training.step_batches import (
     FEATURES,
     StepBatches,
@@ -122,21 +124,13 @@ def build_model(settings: ScorerModelConfig, steps: StepSet) -> StepScorer:
     if settings.type == "trajselector":
         return create_trajselector(
             TrajSelectorConfig(classes=settings.classes, **common),
-            find_body(settings.body),
+            locate_checkpoint(settings.body),
             settings.body_layers,
             settings.body_random,
         )
     made = MODELS[settings.type]
     own: dict[str, Any] = {"hidden_size": settings.hidden_size} if settings.type == "step-mlp" else {}
     return made(made.config_class(**common, **own))
-
-
-def find_body(name: str) -> str:
-    """A folder or hub id; `bundled:NAME` is a policy of this package."""
-    from importlib import resources
-
-    kind, _, rest = name.partition(":")
-    return str(resources.files("bestofn") / "models" / "bundled" / rest) if kind == "bundled" else name
 
 
 def measure_inputs(steps: StepSet, config: StepScorerConfig) -> tuple[Tensor, Tensor]:
@@ -161,9 +155,9 @@ def measure_centroids(steps: StepSet, model: ClueModel, config: ScorerTrainingCo
         batch = load_batch(steps, chosen[start : start + EVALUATION_BATCH])
         deltas = model.measure_deltas(batch["states"], batch.get("features"))
         last = deltas[torch.arange(len(deltas)), batch["mask"].sum(-1) - 1].detach()
-        for side, chosen in enumerate((batch["labels"] > 0.5, batch["labels"] < 0.5)):
-            sums[side] += last[chosen].sum(0)
-            counts[side] += chosen.sum()
+        for side, members in enumerate((batch["labels"] > 0.5, batch["labels"] < 0.5)):
+            sums[side] += last[members].sum(0)
+            counts[side] += members.sum()
     return sums[0] / counts[0].clamp_min(1), sums[1] / counts[1].clamp_min(1)
 
 
@@ -261,22 +255,10 @@ def _fit(
         data_collator=lambda items: items[0],
         callbacks=[LogFile(config.out / "log.jsonl"), *callbacks],
     )
+    silence(trainer)
     checkpoints = Path(str(arguments.output_dir))
     trainer.train(resume_from_checkpoint=any(checkpoints.glob("checkpoint-*")))
     return evaluate(model, validation)
-
-
-class LogFile(TrainerCallback):
-    """Appends each logged line to a JSON-lines file, from the main process."""
-
-    def __init__(self, path: Path):
-        self.path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:  # noqa: ARG002
-        if state.is_world_process_zero:
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps({"update": state.global_step, **(logs or {})}) + "\n")
 
 
 def _checkpointing(is_on: bool) -> dict[str, Any]:

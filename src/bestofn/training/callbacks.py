@@ -1,0 +1,41 @@
+"""What our trainers tell while they work: a JSON-lines log, and progress for a bar. Knows no model and no terminal."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from transformers import Trainer, TrainerCallback
+from transformers.trainer_callback import PrinterCallback
+
+
+class LogFile(TrainerCallback):
+    """Appends each logged line to a JSON-lines file, from the main process alone."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:  # noqa: ARG002
+        if state.is_world_process_zero:
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps({"update": state.global_step, **(logs or {})}) + "\n")
+
+
+class Progress(TrainerCallback):
+    """Calls `on_update(updates done, updates in all, latest numbers logged)` after each update."""
+
+    def __init__(self, on_update: Callable[[int, int, dict[str, float]], None]):
+        self.on_update = on_update
+        self.latest: dict[str, float] = {}
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:  # noqa: ARG002
+        self.latest |= logs or {}
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
+        self.on_update(state.global_step, state.max_steps, self.latest)
+
+
+def silence(trainer: Trainer) -> None:
+    """No dictionaries printed line by line: the log has them."""
+    trainer.remove_callback(PrinterCallback)

@@ -96,15 +96,20 @@ def describe_states(info: Mapping[str, Any]) -> dict[str, str]:
     return known | {"step_rule": STEP_RULE, "last_layer_after_norm": "true"}
 
 
-def build_selector(name: str, run: Run, equivalence: Equivalence, seed: int = 0) -> Selector:
-    """A selector by its name; `RULE:NAME` reads the scores of NAME in `run`. Raises ConfigError for unknown names."""
+def build_selector(
+    name: str, run: Run, equivalence: Equivalence, seed: int = 0, combined: Path | None = None
+) -> Selector:
+    """A selector by its name; `RULE:NAME` reads the scores of NAME in `run`, `combined` the fitted mixture in the file
+    `combined`. Raises ConfigError for unknown names."""
+    if name == "combined":
+        return _build_combined(combined, run, equivalence)
     rule, _, scorer = name.partition(":")
     if scorer and rule in ("score", *find(RULES)):
         return _build_scored(rule, scorer, run, equivalence)
     if name == "oracle":
         raise ConfigError("selector 'oracle' sees the verdicts: it is a bound in `bestofn compare`, never a selection")
     if name not in SELECTORS:
-        known = [*SELECTORS, *(f"{rule}:NAME" for rule in ("score", *find(RULES)))]
+        known = [*SELECTORS, "combined", *(f"{rule}:NAME" for rule in ("score", *find(RULES)))]
         raise ConfigError(f"selector {name!r} is none of {', '.join(known)}")
     made = find(SELECTORS[name])
     if name == "majority":
@@ -112,6 +117,17 @@ def build_selector(name: str, run: Run, equivalence: Equivalence, seed: int = 0)
     if name in ("longest", "shortest"):
         return made(name == "longest")
     return made(seed) if name == "random" else made()
+
+
+def _build_combined(file: Path | None, run: Run, equivalence: Equivalence) -> Selector:
+    if file is None:
+        raise ConfigError("selector 'combined' needs --combined FILE.json, made by `bestofn train combined`")
+    model = find("bestofn.selectors.mixture:CombinedModel").load(file)
+    policy = run.manifest["identity"].get("policy", {}).get("content_hash")
+    if None not in (model.policy, policy) and model.policy != policy:
+        raise ConfigError(f"{file}: fitted on the policy {model.policy!r}; run {run.path} is of {policy!r}")
+    scores = {scorer: {score.trajectory_id: score for score in run.scores(scorer)} for scorer in model.scorers}
+    return find("bestofn.selectors.combined:CombinedSelector")(model, scores, equivalence)
 
 
 def _build_scored(rule: str, scorer: str, run: Run, equivalence: Equivalence) -> Selector:

@@ -197,7 +197,7 @@ async def _as_finished(
     items: Iterator[ItemT], work: Callable[[ItemT], Awaitable[Sequence[ResultT]]]
 ) -> AsyncIterator[Sequence[ResultT]]:
     """Results in the order they are finished. A failing item stops the others; none is left running."""
-    tasks = set[asyncio.Task[Sequence[ResultT]]]()
+    tasks, finished = set[asyncio.Task[Sequence[ResultT]]](), set[asyncio.Task[Sequence[ResultT]]]()
 
     async def start(item: ItemT) -> Sequence[ResultT]:
         return await work(item)
@@ -214,7 +214,8 @@ async def _as_finished(
     finally:
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        # Several may have failed at once: the first error goes on, the others are taken note of here.
+        await asyncio.gather(*tasks, *finished, return_exceptions=True)
 
 
 def require_trajectories(run: Run) -> int:

@@ -16,7 +16,7 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_demo_ends_with_a_table_a_curve_and_a_page(bestofn: Callable, out: Path) -> None:
-    shown = bestofn("demo", "--out", out, "--count", 6, "--n", 4, "--json", "-")
+    shown = bestofn("demo", "--out", out, "--count", 6, "--n", 4, "--training", 40, "--json", "-")
     assert shown.code == 0
     rows = {(row["selector"], row["n"]): row for row in shown.json["rows"]}
     assert rows["random", 4]["accuracy"] <= rows["oracle", 4]["accuracy"]
@@ -29,10 +29,15 @@ def test_the_demo_ends_with_a_table_a_curve_and_a_page(bestofn: Callable, out: P
     assert (out / "report" / "accuracy.png").read_bytes().startswith(b"\x89PNG")
     run = Run.open(out)
     assert len(run.done_trajectories()) == len(run.done_states()) == len(run.done_verdicts()) == 24
+    assert run.scorers() == ["mean-logprob", "trained-here", "trajselector", "trajselector-fused"]
+    assert all(len(run.done_scores(name)) == 24 for name in run.scorers())
+    assert "% of held-out pairs" in " ".join(shown.err.split())
+    assert {("vote:trajselector", 4), ("score:trained-here", 4)} <= set(rows)
+    assert run.selectors() == ["majority", "vote:trajselector-fused"]
 
 
 def test_the_demo_run_again_draws_nothing(bestofn: Callable, out: Path) -> None:
-    shown = bestofn("demo", "--out", out, "--count", 6, "--n", 4)
+    shown = bestofn("demo", "--out", out, "--count", 6, "--n", 4, "--training", 40)
     assert shown.code == 0
     assert "0 trajectories drawn" in shown.out
 
@@ -44,7 +49,8 @@ def test_states_of_imported_text_are_those_captured(bestofn: Callable, out: Path
     assert "tokens" not in json.loads(text.read_text().splitlines()[0])["samples"][0].get("bestofn", {})
     assert bestofn("import", "pools", text, "--run", run).code == 0
     assert "its manifest names no policy" in bestofn("encode", run).err
-    shown = bestofn("encode", run, "--model", "bundled:arithmetic", "--json", "-")
+    layers = [word for layer in (2, 3, 4, 5) for word in ("--layer", layer)]
+    shown = bestofn("encode", run, "--model", "bundled:arithmetic", *layers, "--json", "-")
     assert shown.json["with_states"] == 24
     source, encoded = Run.open(out), Run.open(run)
     ids = sorted(source.done_trajectories())

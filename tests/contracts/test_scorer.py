@@ -16,6 +16,9 @@ import pytest
 from bestofn.protocols import Scorer
 from bestofn.records import Completion, Pool, Score, Trajectory
 from bestofn.scorers.confidence import CONFIDENCE, DeepConfScorer
+from bestofn.scorers.reward_families import FAMILIES
+from bestofn.scorers.reward_model import RewardModelScorer
+from tests.scorers.reward_fixtures import create_checkpoint
 
 POOLS = 6
 SENTENCES = ("We add 2 and 3.", "That is 5.", "Wait, check it again.", "It is 5.")
@@ -56,6 +59,7 @@ def all_pools():
 
 SCORERS = {
     **CONFIDENCE,
+    **{f"reward model {n}": lambda n=n: RewardModelScorer(create_checkpoint(n, context=1024)) for n in FAMILIES},
     "deepconf-bottom, windows of 4": lambda: DeepConfScorer("bottom", window=4, share=0.5),
 }
 

@@ -207,6 +207,7 @@ def select(
     run: RunPath,
     selector: Annotated[list[str], typer.Option("--selector", "-s", help="A selector; may be given many times.")],
     seed: Annotated[int, typer.Option(help="For selectors that draw.")] = 0,
+    combined: Annotated[Path | None, typer.Option(help="The fitted mixture of the selector 'combined'.")] = None,
     json_out: JsonOut = None,
 ) -> None:
     """Let selectors pick one trajectory of every pool, and keep what they picked."""
@@ -220,7 +221,7 @@ def select(
     rows: list[dict[str, Any]] = []
     equivalence = Equivalence()
     try:
-        chosen = [(name, build_selector(name, opened, equivalence, seed)) for name in dict.fromkeys(selector)]
+        chosen = [(name, build_selector(name, opened, equivalence, seed, combined)) for name in dict.fromkeys(selector)]
         total = sum(1 for _ in opened.problems())
         for name, picker in chosen:
             with progress(name, total - len(opened.done_selections(name)), screen) as on_done:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from bestofn.cli.combine import train_combined
 from bestofn.cli.terminal import JsonOut, console, progress, table, write_json
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ def training_bar(label: str, screen: Console) -> "Generator[Progress]":
     from bestofn.training.callbacks import Progress
 
     logging.disable_progress_bar()
+    logging.set_verbosity_error()
     done = 0
     with progress(label, None, screen) as on_done:
 
@@ -37,6 +39,9 @@ def training_bar(label: str, screen: Console) -> "Generator[Progress]":
             done = updates
 
         yield Progress(on_update)
+
+
+train.command("combined")(train_combined)
 
 
 @train.command("policy")

@@ -140,7 +140,7 @@ class TrajSelectorModel(StepScorer):
             raise ConfigError("body: a TrajSelectorModel needs the config of its decoder; see create_trajselector")
         settings = dict(config.body)
         body_config = AutoConfig.for_model(settings.pop("model_type"), **settings)
-        # In this model's own dtype (from_pretrained makes it the default while it builds), not that of the body's origin.
+        # In this model's own dtype (from_pretrained makes it the default meanwhile), not that of the body's origin.
         self.body = AutoModel.from_config(
             body_config, attn_implementation=config._attn_implementation, dtype=torch.get_default_dtype()
         )

@@ -7,8 +7,9 @@ What it does with what it is given
     A truncated trajectory, or one without `</think>`: scored on the steps it has (`text/steps.py` says which).
     A failed attempt: NaN.
 
-Pools wait for each other a moment and are scored in batches of similar length, at most `batch_steps` padded steps at
-once; the memory used does not depend on the size of the run. This module does not know how a scorer was trained.
+A pool is read and scored in batches of similar length, at most `batch_steps` padded steps at once (a longer trajectory
+alone); the states in memory are those of one batch, whatever the size of the run. This module does not know how a
+scorer was trained.
 
 Shapes: B trajectories, S steps (padded on the right), L layers, D hidden size, F features.
 """
@@ -17,7 +18,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -37,6 +38,8 @@ from bestofn.storage.run import Run
 
 BATCH_STEPS = 8192
 """Padded steps in one forward pass."""
+Row: TypeAlias = tuple[HiddenStates, NDArray[np.float32] | None]
+"""A trajectory's states, and what its log-probabilities say of each step [S F] where the scorer reads that."""
 _SOURCE_FIELDS = ("content_hash", "step_rule", "last_layer_after_norm")
 
 
@@ -81,17 +84,20 @@ class HiddenScorer:
     def _score(self, trajectories: Sequence[Trajectory]) -> list[Score]:
         scores = {each.id: Score(each.id, float("nan")) for each in trajectories}
         able = [each for each in trajectories if self._is_able(each)]
-        rows: list[tuple[HiddenStates, NDArray[np.float32] | None]] = []
-        for each, held in zip(able, self.run.states([each.id for each in able]), strict=True):
+        for batch in self._batches(able):
+            rows = list(self._read(batch))
+            for score in self._score_batch(rows) if rows else ():
+                scores[score.trajectory_id] = score
+        return [scores[each.id] for each in trajectories]
+
+    def _read(self, batch: Sequence[Trajectory]) -> Iterator[Row]:
+        """The states of one batch: no more than that is in memory at once."""
+        for each, held in zip(batch, self.run.states([each.id for each in batch]), strict=True):
             if not np.isfinite(held.values).all():
                 self.unscored["states not finite"] += 1
                 continue
             logprobs = each.completion.logprobs if self.model.config.features else None
-            rows.append((held, None if logprobs is None else step_features(logprobs, held.steps)))
-        for batch in self._batches(rows):
-            for score in self._score_batch(batch):
-                scores[score.trajectory_id] = score
-        return [scores[each.id] for each in trajectories]
+            yield held, None if logprobs is None else step_features(logprobs, held.steps)
 
     def _is_able(self, trajectory: Trajectory) -> bool:
         part = self._known.get(trajectory.id)
@@ -108,20 +114,22 @@ class HiddenScorer:
         self.unscored[reason] += 1
         return False
 
-    def _batches(self, rows: list[Any]) -> Iterator[list[Any]]:
-        rows = sorted(rows, key=lambda row: len(row[0].steps))
-        batch: list[Any] = []
-        for row in rows:
-            if batch and (len(batch) + 1) * len(row[0].steps) > self.batch_steps:
+    def _batches(self, able: Sequence[Trajectory]) -> Iterator[list[Trajectory]]:
+        def count_steps(trajectory: Trajectory) -> int:
+            return self._known[trajectory.id].entries[trajectory.id].shape[0]
+
+        batch: list[Trajectory] = []
+        for each in sorted(able, key=count_steps):
+            if batch and (len(batch) + 1) * count_steps(each) > self.batch_steps:
                 yield batch
                 batch = []
-            batch.append(row)
+            batch.append(each)
         if batch:
             yield batch
 
     @torch.inference_mode()
-    def _score_batch(self, batch: list[Any]) -> Iterator[Score]:
-        width = len(batch[-1][0].steps)
+    def _score_batch(self, batch: Sequence[Row]) -> Iterator[Score]:
+        width = max(len(held.steps) for held, _ in batch)
         count, device = len(batch), self.model.device
         columns = [batch[0][0].layers.index(layer) for layer in self._layers]
         states = np.zeros((count, width, len(columns), batch[0][0].values.shape[2]), dtype=np.float32)

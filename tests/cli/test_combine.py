@@ -1,0 +1,51 @@
+import json
+
+import numpy as np
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from bestofn.cli.combine import train_combined
+from bestofn.errors import ConfigError
+from bestofn.records import Completion, Problem, Score, Trajectory, Verdict
+from bestofn.selectors.mixture import CombinedModel
+from bestofn.storage.run import Run
+
+
+@pytest.fixture
+def run_path(tmp_path):
+    """30 problems of 4 attempts with answers 1 (right) to 3 and a score `a` that knows a little."""
+    rng = np.random.default_rng(0)
+    run = Run.create(tmp_path / "run", {"identity": {"policy": {"content_hash": "abc"}}, "info": {}})
+    run.write_problems([Problem(f"p{number}", "?", "1") for number in range(30)])
+    keys = [(f"p{number}", index) for number in range(30) for index in range(4)]
+    answers = [str(answer) for answer in rng.integers(1, 4, len(keys))]
+    made = [Trajectory(f"{p}#{i}", p, i, 0, Completion("x"), a) for (p, i), a in zip(keys, answers, strict=True)]
+    run.append_trajectories(made)
+    run.append_verdicts([Verdict(each.id, each.answer == "1", each.answer) for each in made])
+    run.append_scores("a", [Score(each.id, (each.answer == "1") + rng.normal()) for each in made])
+    return run.path
+
+
+@pytest.fixture
+def app():
+    made = typer.Typer()
+    made.command()(train_combined)
+    return made
+
+
+def test_fits_writes_and_reports(app, run_path, tmp_path):
+    out = tmp_path / "combined.json"
+    found = CliRunner().invoke(app, [str(run_path), "--out", str(out), "--json", str(tmp_path / "report.json")])
+    assert found.exit_code == 0, found.output
+    model = CombinedModel.load(out)
+    assert (model.scorers, model.policy) == (("a",), "abc")
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert set(report["accuracy"]["combined"]) == {"1", "2", "4"}
+    assert "expected calibration error" in found.output
+
+
+def test_an_unknown_calibration_is_a_fault_of_the_settings(app, run_path, tmp_path):
+    found = CliRunner().invoke(app, [str(run_path), "--out", str(tmp_path / "x.json"), "--calibration", "magic"])
+    assert isinstance(found.exception, ConfigError)
+    assert not (tmp_path / "x.json").exists()

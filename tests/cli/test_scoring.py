@@ -1,0 +1,84 @@
+"""`bestofn score` and `bestofn train scorer` on small runs."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from bestofn.storage.run import Run
+from tests.training.scorer_runs import make_run
+
+CONFIG = """
+out = "{out}"
+epochs = 3
+batch_trajectories = 8
+accumulation = 1
+learning_rate = 1e-2
+evaluations = 2
+[data]
+runs = ["{run}"]
+validation_share = 0.3
+[model]
+type = "step-mlp"
+hidden_size = 16
+"""
+
+
+@pytest.fixture(scope="module")
+def pools(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_run(tmp_path_factory.mktemp("pools") / "run", problems=20).path
+
+
+@pytest.fixture
+def model(bestofn: Callable, pools: Path, tmp_path: Path) -> Path:
+    folder = tmp_path / "scorer"
+    folder.mkdir()
+    config = folder / "config.toml"
+    config.write_text(CONFIG.format(out=folder / "out", run=pools))
+    shown = bestofn("train", "scorer", config, "--json", "-")
+    assert shown.code == 0, shown.err
+    assert shown.json["metrics"]["eval_within_pool_auc"] > 0.6
+    assert (folder / "out" / "log.jsonl").read_text().count("eval_within_pool_auc") >= 2
+    return Path(shown.json["model"])
+
+
+def test_a_trained_scorer_rates_a_run_and_its_scores_select(bestofn: Callable, model: Path, tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", problems=4, first=100).path
+    shown = bestofn("score", run, "-s", "mine", "--model", model, "--json", "-")
+    assert shown.code == 0, shown.err
+    assert shown.json["scores"] == [{"scorer": "mine", "scored": 32, "without": 0, "reasons": {}}]
+    assert bestofn("score", run, "-s", "mean-logprob", "-s", "min-logprob").code == 0
+    assert Run.open(run).scorers() == ["mean-logprob", "min-logprob", "mine"]
+    for selector in ("score:mine", "vote:mine", "borda:mean-logprob"):
+        assert bestofn("select", run, "-s", selector).code == 0
+    assert "vote:mine" in bestofn("compare", run).out
+
+
+def test_a_scorer_can_be_kept_under_another_name(bestofn: Callable, model: Path, tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", problems=2).path
+    assert bestofn("score", run, "-s", "step-mlp", "--model", model, "--as", "second").code == 0
+    assert Run.open(run).scorers() == ["second"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["-s", "nobody"], 2, "scorer 'nobody' is none of"),
+        (["-s", "swift"], 2, "does not come with the package: train one"),
+        (["-s", "reward"], 2, "needs --model"),
+        (["-s", "mean-logprob", "-s", "perplexity", "--as", "x"], 2, "belong to one scorer"),
+        (["-s", "trajselector"], 3, "Train a scorer on this policy's states"),
+        (["-s", "self-certainty"], 5, "self_certainty"),
+        (["-s", "mine", "--model", "/nowhere"], 2, "cannot be loaded"),
+    ],
+)
+def test_what_cannot_be_is_said(bestofn: Callable, pools: Path, arguments: list[str], code: int, message: str) -> None:
+    shown = bestofn("score", pools, *arguments)
+    assert shown.code == code
+    assert message in " ".join(shown.err.split())
+
+
+def test_the_combined_selector_needs_its_file(bestofn: Callable, pools: Path) -> None:
+    shown = bestofn("select", pools, "-s", "combined")
+    assert shown.code == 2
+    assert "bestofn train combined" in shown.err

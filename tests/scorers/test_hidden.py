@@ -1,5 +1,6 @@
 import asyncio
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -157,3 +158,15 @@ def test_concurrent_pools_are_safe(run: Run) -> None:
         return [[score.value for score in scores] for scores in found]
 
     assert len(asyncio.run(score_all())) == 3
+
+
+async def test_a_truncated_trajectory_is_scored_on_the_steps_it_has(run: Run) -> None:
+    """Cut by the token limit, or without `</think>`: what the step rule kept is what is read."""
+    pool = next(iter(run.pools()))
+    whole = await HiddenScorer(make_model(), run).score(pool)
+    cut = tuple(
+        replace(t, completion=replace(t.completion, text=t.completion.text.split("</think>")[0], finish="length"))
+        for t in pool.trajectories
+    )
+    scores = await HiddenScorer(make_model(), run).score(type(pool)(pool.problem_id, pool.prompt, cut))
+    assert [score.value for score in scores] == [score.value for score in whole]

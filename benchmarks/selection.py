@@ -44,7 +44,9 @@ HEADS = {"step-mlp": (-1,), "sprm": (-2,), "swift": (-1,), "clue": (-1,)}
 """Scorers trained here, with the layer that each one's paper reads."""
 WINDOW = 16
 """Tokens of the DeepConf windows beside the published 2,048, which no trajectory of this policy reaches."""
-COMBINED = ("trajselector-fused", "trajselector", "mean-logprob")
+COMBINED = ("trajselector-fused", "trajselector", "mean-logprob", "min-logprob", "step-mlp", "swift", "clue")
+BEST = "score:trajselector-fused"
+"""The best single selector, which the combined one is compared with."""
 SHIFTS: dict[str, dict[str, Any]] = {"temperature-0.7": {"temperature": 0.7}}
 """Pools unlike those the scorers were trained on, which were sampled at temperature 1."""
 SHOWN = (1, 2, 4, 5, 8, 10, 16, 32, 48, 64)
@@ -123,6 +125,11 @@ def list_selectors(run: Run) -> dict[str, str]:
     return chosen
 
 
+def tell_gap(gap: tuple[float | None, float | None, float | None]) -> str:
+    difference, low, high = (0.0 if value is None else 100 * value for value in gap)
+    return f"{difference:+.1f} [{low:+.1f}, {high:+.1f}]"
+
+
 def tell(found: Comparison, names: dict[str, str], auc: dict[str, float | None], ns: Sequence[int]) -> dict[str, Any]:
     """Prints the tables; returns what the JSON holds of them."""
     rows = {(names.get(row.selector, row.selector), row.n): row for row in found.rows}
@@ -140,15 +147,8 @@ def tell(found: Comparison, names: dict[str, str], auc: dict[str, float | None],
     print("| selector | " + " | ".join(f"N={n}" for n in shown if n > 1) + " |")
     print("|---" * len(shown) + "|")
     for name in order:
-        cells = [
-            f"{100 * row.difference:+.1f} [{100 * row.low:+.1f}, {100 * row.high:+.1f}]"
-            for n in shown
-            if n > 1
-            and (row := paired.get((name, n)))
-            and row.difference is not None
-            and row.low is not None
-            and row.high is not None
-        ]
+        found_gaps = [(n, paired.get((name, n))) for n in shown if n > 1]
+        cells = [tell_gap((row.difference, row.low, row.high)) for _, row in found_gaps if row is not None]
         if cells:
             print(f"| {name} | " + " | ".join(cells) + " |")
     pairs: dict[str, dict[str, Any]] = {}
@@ -186,7 +186,8 @@ def main() -> None:
     tables: dict[str, Any] = {}
     seconds: dict[str, float] = {}
     with Equivalence() as equivalence:
-        combined, report = fit_combined(validation, COMBINED, equivalence)
+        mixed = [name for name in COMBINED if name in validation.scorers()]
+        combined, report = fit_combined(validation, mixed, equivalence)
         combined.save(options.out / "combined.json")
         for shift in ["test", *([] if options.quick else SHIFTS)]:
             sizes = (options.problems, options.n) if shift == "test" else (300, 32)
@@ -195,10 +196,17 @@ def main() -> None:
             ns = list(range(1, sizes[1] + 1)) if shift == "test" and not options.quick else [1, 2, 4, 8, 16, 32]
             ns = [n for n in ns if n <= sizes[1]]
             names = list_selectors(run)
-            extra = {"combined": (combined_estimator(combined, equivalence), COMBINED)}
+            extra = {"combined": (combined_estimator(combined, equivalence), mixed)}
             found = compare(run, list(names), ns, equivalence=equivalence, extra=extra)
             print(f"\n## {shift}: {found.problems} problems x {found.n_max}\n")
+            shown = [n for n in SHOWN if n in ns]
+            rival = compare(run, [BEST], shown, equivalence=equivalence, extra=extra, baseline=BEST)
             tables[shift] = tell(found, names, read_auc(run, run.scorers()), ns)
+            print(f"\ncombined against {BEST}:")
+            against = {str(row.n): (row.difference, row.low, row.high) for row in rival.paired}
+            for n, cell in against.items():
+                print(f"N={n}: " + tell_gap(cell))
+            tables[shift]["combined_against_best"] = against
     result = {
         "name": "selection",
         "machine": platform.platform(),

@@ -78,3 +78,9 @@ def create_checkpoint() -> Callable[..., Any]:
         return _create_checkpoint(kind, template, dtype, context)
 
     return create
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What benchmarks held at their first load is remembered in a folder of the tests, never in the user's."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))

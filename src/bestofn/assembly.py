@@ -171,6 +171,18 @@ def load_problems(config: ProblemsConfig) -> list[Problem]:
     return problems[: config.count] if config.count else problems
 
 
+def pin_revision(config: SampleConfig) -> SampleConfig:
+    """The settings with the commit of a benchmark on the hub, so that the manifest names it."""
+    if config.problems.source == "arithmetic" or config.problems.file:
+        return config
+    benchmarks = import_module("bestofn.problems.benchmarks")
+    entry = benchmarks.find_benchmark(config.problems.source)
+    if entry.file:
+        return config
+    commit = benchmarks.resolve_revision(entry, config.problems.revision)
+    return config.model_copy(update={"problems": config.problems.model_copy(update={"revision": commit})})
+
+
 def load_sample_config(source: str) -> SampleConfig:
     """A TOML file, or the name of a preset of this package."""
     presets = Path(str(resources.files("bestofn") / "presets"))

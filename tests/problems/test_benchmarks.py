@@ -4,22 +4,23 @@ import csv
 import gzip
 import hashlib
 import json
-import sys
+from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from bestofn.errors import ConfigError, DataError, EngineError, MissingExtraError
+from bestofn.assembly import load_sample_config
+from bestofn.errors import ConfigError, DataError
 from bestofn.problems.benchmarks import (
     apply_template,
     content_hash,
     find_benchmark,
     list_benchmarks,
     load_benchmark,
+    source_hash,
     templates,
 )
 from bestofn.records import Problem
@@ -29,7 +30,16 @@ INSTRUCTION = (
     "Solve the following math problem efficiently and clearly. "
     r"Please reason step by step, and put your final answer within \boxed{}."
 )
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+LCB = "livecodebench_v6"
 ROWS = [{"q": "1+1?", "a": 2, "key": "x", "level": 1}, {"q": "{2}?", "a": "3", "key": "y", "level": 2}]
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where hashes are recorded: never the cache of who runs the tests."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "bestofn" / "benchmarks.json"
 
 
 def own(folder: Path, file: Path, **more: object) -> str:
@@ -62,35 +72,46 @@ def test_the_table_is_whole():
         "aime_2024": 30,
         "aime_2025": 30,
         "amc23": 40,
+        "beyond_aime": 100,
         "hmmt_feb_2025": 30,
         "brumo_2025": 30,
         "math_500": 500,
         "gsm8k": 1319,
+        "livecodebench_v6": 1055,
+        "livecodebench_v6_2408_2505": 454,
+        "livecodebench_v6_new": 175,
+        "humaneval": 164,
+        "mbpp": 500,
     }
     for benchmark in list_benchmarks():
         assert benchmark.title
         assert benchmark.source
         assert benchmark.licence
+        assert benchmark.rule
+        assert benchmark.hub
+        assert benchmark.split
+        assert bool(benchmark.tests) == (benchmark.kind == "code")
         assert set(benchmark.unconfirmed) <= set(benchmark.__slots__)
 
 
 @pytest.mark.parametrize(
-    ("name", "file", "count"),
+    ("name", "file", "count", "digest"),
     [
-        ("aime_2024", "aime_2024", 30),
-        ("aime_2025", "aime_2025", 30),
-        ("amc23", "amc23", 40),
-        ("hmmt_feb_2025", "hmmt_feb_2025", 30),
-        ("brumo_2025", "brumo_2025", 30),
-        ("math_500", "math500", 500),
+        ("aime_2024", "aime_2024", 30, "85d9dc6e5404c48cecd05668cec573cd"),
+        ("aime_2025", "aime_2025", 30, "34bfe11fbbcf64f35d860d833300a789"),
+        ("amc23", "amc23", 40, "020d51e0d81979a6e43a31a557d18567"),
+        ("hmmt_feb_2025", "hmmt_feb_2025", 30, "bbf1a1dd393a23d9d015c4c60cf9186d"),
+        ("brumo_2025", "brumo_2025", 30, "1d3da10d40bf97b67d45d8e4c9e79199"),
+        ("math_500", "math500", 500, "8d95933c9cff79f5ab383ff87ca13430"),
     ],
 )
-def test_local_copies(name: str, file: str, count: int):
+def test_local_copies(name: str, file: str, count: int, digest: str):
     path = DATA / f"{file}.jsonl"
     if not path.exists():
         pytest.skip(f"{path} is not here")
     problems = load_benchmark(name, path)
     assert len(problems) == count
+    assert source_hash(problems) == digest
     with path.open() as lines:
         first = json.loads(next(lines))
     question = first.get("question") or first["problem"]
@@ -206,38 +227,83 @@ def test_the_hash_depends_on_order_and_content():
     assert content_hash([one, two]) == "624a7f4ed603ffc786195b8e97c0a20d"
 
 
-def hub(monkeypatch: pytest.MonkeyPatch, load: Any) -> None:
-    module = ModuleType("datasets")
-    module.load_dataset = load  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "datasets", module)
+def lcb(number: int, day: str, starter: str = "") -> dict[str, Any]:
+    tests = {"public_test_cases": "[1]", "private_test_cases": "packed"}
+    return {
+        "question_content": "Q {tests}",
+        "question_id": f"p{number}",
+        "contest_date": day,
+        "starter_code": starter,
+    } | tests
 
 
-def test_the_hub_is_asked_without_a_file(monkeypatch: pytest.MonkeyPatch):
-    asked: list[Any] = []
-
-    def load(*args: Any, **options: Any) -> list[dict[str, Any]]:
-        asked.append((args, options))
-        return [{"id": 60 + n, "problem": f"q{n}", "answer": "1"} for n in range(30)]
-
-    hub(monkeypatch, load)
-    problems = load_benchmark("aime_2024", revision="abc")
-    assert asked == [(("HuggingFaceH4/aime_2024", None), {"split": "train", "revision": "abc"})]
-    assert problems[0].id == "aime_2024/60"
-
-
-def test_no_network_says_what_to_do(monkeypatch: pytest.MonkeyPatch):
-    def load(*_: Any, **__: Any) -> None:
-        raise ConnectionError("no route")
-
-    hub(monkeypatch, load)
-    with pytest.raises(EngineError, match="--file"):
-        load_benchmark("aime_2024")
+def test_code_with_starter_and_release_window(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    rows = [
+        lcb(0, "2024-07-31T00:00:00"),
+        lcb(1, "2024-08-01T00:00:00"),
+        lcb(2, "2025-05-31T23:00:00", "def f():"),
+        lcb(3, "2025-06-01T00:00:00"),
+    ]
+    entry = replace(find_benchmark("livecodebench_v6_2408_2505"), problems=0)
+    monkeypatch.setattr("bestofn.problems.benchmarks.find_benchmark", lambda _: entry)
+    first, second = load_benchmark(LCB, write_rows(tmp_path / "a.jsonl", rows))
+    assert (first.id, second.id) == ("livecodebench_v6_2408_2505/p1", "livecodebench_v6_2408_2505/p2")
+    assert (first.kind, first.target, first.tests) == ("code", None, ("[1]", "packed"))
+    # A placeholder inside a question is the question's own text.
+    assert first.prompt.startswith("### Question:\nQ {tests}\n\n### Format: Read the inputs from stdin")
+    assert "```python\ndef f():\n```" in second.prompt
+    assert (second.meta["contest_date"], second.meta["starter_code"]) == ("2025-05-31", "def f():")
+    with pytest.raises(DataError, match="contest_date"):
+        load_benchmark(LCB, write_rows(tmp_path / "b.jsonl", [lcb(0, "soon")]))
 
 
-def test_no_datasets_package(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setitem(sys.modules, "datasets", None)
-    with pytest.raises(MissingExtraError, match="pip install"):
-        load_benchmark("aime_2024")
+def test_mbpp_shows_its_tests(tmp_path: Path):
+    rows = [
+        {"task_id": 11 + n, "text": "Add.", "test_list": ["assert f(1) == 2", "assert f(2) == 3"]} for n in range(500)
+    ]
+    problem = load_benchmark("mbpp", write_rows(tmp_path / "a.jsonl", rows))[0]
+    assert problem.id == "mbpp/11"
+    assert problem.tests == ("assert f(1) == 2", "assert f(2) == 3")
+    assert problem.prompt.endswith("tests:\n\nassert f(1) == 2\nassert f(2) == 3\n")
+
+
+def test_humaneval_keeps_its_entry_point(tmp_path: Path):
+    rows = [
+        {"task_id": f"HumanEval/{n}", "prompt": "def f():", "test": "check", "entry_point": "f"} for n in range(164)
+    ]
+    problem = load_benchmark("humaneval", write_rows(tmp_path / "a.jsonl", rows))[0]
+    assert (problem.id, problem.tests, problem.meta["entry_point"]) == ("humaneval/HumanEval/0", ("check",), "f")
+    assert problem.prompt.endswith("code for this function.\ndef f():")
+
+
+def test_tests_are_part_of_the_content():
+    one = Problem("a", "q", None, "code", ("t",))
+    assert content_hash([one]) != content_hash([replace(one, tests=("u",))])
+
+
+def test_a_window_needs_its_column(tmp_path: Path):
+    path = tmp_path / "mine.toml"
+    path.write_text('file = "a"\nquestion = "q"\nanswer = "a"\nsince = "2024"\nstarter = "s"\n')
+    with pytest.raises(ConfigError) as caught:
+        find_benchmark(str(path))
+    assert len(caught.value.faults) == 3
+    for word in ("since", "released", "starter"):
+        assert word in str(caught.value)
+
+
+def test_the_preset_of_the_paper():
+    """TrajSelector (arXiv 2510.16449v1): thinking on, T = 0.6, top-p 0.95, top-k 20, min-p 0, 10,000 new tokens."""
+    preset = load_sample_config("trajselector_qwen3_8b")
+    params = preset.sampling
+    stated = (params.temperature, params.top_p, params.top_k, params.min_p, params.max_tokens)
+    assert stated == (0.6, 0.95, 20, 0.0, 10_000)
+    # Thinking is what Qwen3's chat template does where nothing else is asked.
+    assert (preset.policy.model, preset.policy.template) == ("Qwen/Qwen3-8B", "chat")
+    six = ("amc23", "aime_2024", "aime_2025", "beyond_aime", "hmmt_feb_2025", "brumo_2025")
+    for name in six:
+        assert find_benchmark(name).template == INSTRUCTION + "\n\n{question}"
+    # 40 + 30 + 30 + 100 + 30 + 30 problems
+    assert sum(find_benchmark(name).problems for name in six) == 260
 
 
 def test_an_own_table_that_is_not_there(tmp_path: Path):

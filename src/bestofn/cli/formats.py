@@ -98,24 +98,26 @@ def export(
 
 
 def benchmarks(json_out: JsonOut = None) -> None:
-    """List the benchmarks that `sample --problems NAME` knows."""
+    """List the benchmarks that `sample --problems NAME` knows; their sources and prompts come with --json."""
     from dataclasses import asdict
 
-    from bestofn.problems.benchmarks import list_benchmarks
+    from bestofn.problems.benchmarks import list_benchmarks, templates
+    from bestofn.problems.content_records import records_file
 
     known = list_benchmarks()
-    rows = [
-        [
-            b.name,
-            b.title,
-            b.hub or "-",
-            str(b.problems or "-"),
-            b.kind,
-            b.licence or "-",
-            ", ".join(b.unconfirmed) or "-",
-        ]
-        for b in known
-    ]
-    heads = ["name", "title", "hub id", "problems", "kind", "licence", "unconfirmed"]
-    console(json_out).print(table("", heads, rows))
-    write_json([asdict(b) | {"file": None if b.file is None else str(b.file)} for b in known], json_out)
+    prompts = {text: name for name, text in templates().items()}
+    rows: list[list[str]] = []
+    for b in known:
+        place = ", ".join(b.files) if b.files else f"{b.config} {b.split}".strip()
+        doubts = f"\nunconfirmed: {', '.join(b.unconfirmed)}" if b.unconfirmed else ""
+        cells = [f"{b.name}\n{b.title}", f"{b.hub}\n{place}", str(b.problems or "-"), prompts.get(b.template, "-")]
+        rows.append([*cells, b.rule, f"{b.licence or '-'}{doubts}"])
+    heads = ["name", "hub id, split", "problems", "prompt", "right when", "licence"]
+    screen = console(json_out)
+    screen.print(table("", heads, rows))
+    screen.print(f"content hashes are recorded in {records_file()}", markup=False)
+    days = ("since", "until", "file")
+    write_json(
+        [asdict(b) | {key: None if getattr(b, key) is None else str(getattr(b, key)) for key in days} for b in known],
+        json_out,
+    )

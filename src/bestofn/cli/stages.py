@@ -68,11 +68,12 @@ def _override(base: SampleConfig, given: dict[str, dict[str, Any]]) -> SampleCon
 
 def sample_into(run: Path, settings: SampleConfig, shard: str, json_out: str | None) -> dict[str, Any]:
     """Load, check, draw what is missing, tell; used by `sample` and `demo`."""
-    from bestofn.assembly import build_policy, load_problems
+    from bestofn.assembly import build_policy, load_problems, pin_revision
     from bestofn.pipeline import Shard
 
     screen = console(json_out)
     part = Shard.parse(shard)
+    settings = pin_revision(settings)
     chosen = load_problems(settings.problems)
     policy = build_policy(settings.policy)
     with closing(policy):

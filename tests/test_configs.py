@@ -1,0 +1,111 @@
+"""Every file of configs/ and of the presets parses strictly, and what it and the pages name exists."""
+
+import re
+import shlex
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bestofn.config import PolicyTrainingConfig, SampleConfig, ScorerTrainingConfig, Section, load_config
+from bestofn.problems.benchmarks import list_benchmarks
+
+ROOT = Path(__file__).parents[1]
+CONFIGS = sorted((ROOT / "configs").rglob("*.toml"))
+LAUNCHERS = sorted((ROOT / "configs").rglob("*.yaml"))
+PRESETS = sorted((ROOT / "src" / "bestofn" / "presets").glob("*.toml"))
+PAGE = ROOT / "docs" / "trajselector.md"
+
+
+def section_of(path: Path) -> type[Section]:
+    """What a file configures, by the tables only that kind has."""
+    values = tomllib.loads(path.read_text(encoding="utf-8"))
+    if "runs" in values.get("data", {}):
+        return ScorerTrainingConfig
+    return SampleConfig if "sampling" in values or "policy" in values else PolicyTrainingConfig
+
+
+def show(path: Path) -> str:
+    return path.name
+
+
+@pytest.mark.parametrize("path", [*CONFIGS, *PRESETS], ids=show)
+def test_a_config_parses_strictly(path: Path) -> None:
+    loaded = load_config(section_of(path), path)
+    if isinstance(loaded, SampleConfig):
+        source = loaded.problems.source
+        assert source == "arithmetic" or source in {benchmark.name for benchmark in list_benchmarks()}
+        assert loaded.policy.type == "transformers"
+    if isinstance(loaded, ScorerTrainingConfig):
+        assert set(loaded.data.runs).isdisjoint(loaded.data.validation_runs)
+
+
+@pytest.mark.parametrize("path", PRESETS, ids=show)
+def test_a_preset_samples(path: Path) -> None:
+    assert section_of(path) is SampleConfig
+
+
+def test_the_published_scorer_recipe() -> None:
+    # arXiv 2510.16449v1, appendix: AdamW, lr 1e-4, weight decay 0.1, 3 epochs, bf16, 2 a device x 4 accumulated.
+    recipe = load_config(ScorerTrainingConfig, ROOT / "configs" / "trajselector_qwen3_8b.toml")
+    assert (recipe.epochs, recipe.learning_rate, recipe.weight_decay, recipe.bf16) == (3, 1e-4, 0.1, True)
+    assert (recipe.batch_trajectories, recipe.accumulation) == (2, 4)
+    model = recipe.model
+    assert (model.type, model.body, model.classes, model.aggregation, model.layers) == (
+        "trajselector",
+        "Qwen/Qwen3-0.6B-Base",
+        3,
+        "mean",
+        (-1,),
+    )
+    assert (model.states, model.logprobs, model.body_layers, model.body_random) == (True, False, None, False)
+    assert len(recipe.data.runs) == 2
+
+
+def test_the_published_sampling() -> None:
+    # arXiv 2510.16449v1, section 4.
+    preset = load_config(SampleConfig, ROOT / "src" / "bestofn" / "presets" / "trajselector_qwen3_8b.toml")
+    sampling = preset.sampling
+    assert preset.policy.model == "Qwen/Qwen3-8B"
+    assert (sampling.temperature, sampling.top_p, sampling.top_k, sampling.min_p) == (0.6, 0.95, 20, 0.0)
+    assert sampling.max_tokens == 10_000
+    assert sampling.capture == (-1,)
+    assert preset.policy.template == "chat"
+
+
+@pytest.mark.parametrize("path", LAUNCHERS, ids=show)
+def test_accelerate_knows_every_key(path: Path) -> None:
+    config_args = pytest.importorskip("accelerate.commands.config.config_args")
+    commands = pytest.importorskip("accelerate.commands.launch")
+    loaded = config_args.load_config_from_file(str(path))
+    known = set(vars(commands.launch_command_parser().parse_args(["script.py"])))
+    for section in (loaded.deepspeed_config, loaded.fsdp_config):
+        assert set(section) <= known
+    assert loaded.mixed_precision == "bf16"
+
+
+def commands_of(page: Path) -> list[list[str]]:
+    """The words of every `bestofn` command in the bash blocks of a page, without the program."""
+    blocks = re.findall(r"^```bash\n(.*?)^```", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    lines = "".join(blocks).replace("\\\n", " ").splitlines()
+    found = [re.search(r"(?:^|-m )bestofn (.+)", line) for line in lines]
+    return [shlex.split(match[1], comments=True) for match in found if match]
+
+
+@pytest.mark.parametrize("words", commands_of(PAGE), ids=" ".join)
+def test_every_command_of_the_page_is_a_command(words: list[str]) -> None:
+    from typer.main import get_command
+
+    from bestofn.cli.app import app
+
+    command: Any = get_command(app)
+    while hasattr(command, "commands"):
+        command, words = command.commands[words[0]], words[1:]
+    options = {name for parameter in command.params for name in [*parameter.opts, *parameter.secondary_opts]}
+    assert {word.partition("=")[0] for word in words if re.match(r"--?[a-z]", word)} <= options
+
+
+@pytest.mark.parametrize("place", re.findall(r"`((?:configs|src|benchmarks|docs)/[^`*\s]+)`", PAGE.read_text("utf-8")))
+def test_every_file_of_the_page_exists(place: str) -> None:
+    assert (ROOT / place).exists()

@@ -30,6 +30,7 @@ test: check
 bench: install
 	$(BIN)/python benchmarks/sampling.py
 	$(BIN)/python benchmarks/answers.py
+	$(BIN)/python benchmarks/scoring.py --clock cpu
 
 clean:
 	rm -rf .venv demo build dist

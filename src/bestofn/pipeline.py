@@ -32,6 +32,7 @@ from bestofn.storage.run import Run
 FLUSH_TRAJECTORIES = 512
 FLUSH_SECONDS = 20.0
 OPEN_PROBLEMS = 64
+READY_POOLS = 4
 
 OnDone = Callable[[int, int], None]
 """Called with how many items were done since the last call, and how many tokens they had."""
@@ -154,7 +155,8 @@ async def score_run(run: Run, scorer: Scorer, name: str, on_done: OnDone) -> Non
         await asyncio.to_thread(run.append_scores, name, scores)
         on_done(len(scores), 0)
 
-    await _work_through(pools, score_one, write)
+    # A scorer works on one pool at a time; a few stand ready so that it never waits, more would only fill memory.
+    await _work_through(pools, score_one, write, READY_POOLS)
 
 
 async def select_run(run: Run, selector: Selector, name: str, on_done: OnDone) -> None:
@@ -176,14 +178,15 @@ async def _work_through(
     items: Iterator[ItemT],
     work: Callable[[ItemT], Awaitable[Sequence[ResultT]]],
     write: Callable[[list[ResultT]], Awaitable[None]],
+    open_items: int = OPEN_PROBLEMS,
 ) -> None:
-    """Keeps OPEN_PROBLEMS items in work at once; writes results when enough or old enough, and at the end.
+    """Keeps `open_items` items in work at once; writes results when enough or old enough, and at the end.
 
     What was finished before a failure or a cancellation is written before the error goes on.
     """
     held, last_write = list[ResultT](), time.monotonic()
     try:
-        async for results in _as_finished(items, work):
+        async for results in _as_finished(items, work, open_items):
             held.extend(results)
             if len(held) >= FLUSH_TRAJECTORIES or time.monotonic() - last_write > FLUSH_SECONDS:
                 ready, held, last_write = held, [], time.monotonic()
@@ -194,7 +197,7 @@ async def _work_through(
 
 
 async def _as_finished(
-    items: Iterator[ItemT], work: Callable[[ItemT], Awaitable[Sequence[ResultT]]]
+    items: Iterator[ItemT], work: Callable[[ItemT], Awaitable[Sequence[ResultT]]], open_items: int
 ) -> AsyncIterator[Sequence[ResultT]]:
     """Results in the order they are finished. A failing item stops the others; none is left running."""
     tasks, finished = set[asyncio.Task[Sequence[ResultT]]](), set[asyncio.Task[Sequence[ResultT]]]()
@@ -204,7 +207,7 @@ async def _as_finished(
 
     try:
         while True:
-            for item in islice(items, OPEN_PROBLEMS - len(tasks)):
+            for item in islice(items, open_items - len(tasks)):
                 tasks.add(asyncio.create_task(start(item)))
             if not tasks:
                 return

@@ -100,7 +100,7 @@ class StepScorer(PreTrainedModel):
                     f"(log-probabilities), got {'none' if features is None else features.shape[-1]}"
                 )
             rows.append(features.to(states.dtype))
-        joined = torch.cat(rows, dim=-1)
+        joined = rows[0] if len(rows) == 1 else torch.cat(rows, dim=-1)
         if joined.shape[-1] != config.input_size:
             raise ConfigError(
                 f"states: this scorer reads {len(config.layers or [-1])} layers of {config.policy_hidden_size} numbers "

@@ -68,14 +68,15 @@ def train_scorer(config: ScorerTrainingConfig, callbacks: Sequence[TrainerCallba
     model = build_model(config.model, training)
     if config.model.standardise:
         model.fit_inputs(*measure_inputs(training, model.config))
+    folder = config.out / "model"
     if isinstance(model, ClueModel):
         model.fit_centroids(*measure_centroids(training, model, config))
         metrics = evaluate(model, validation)
+        model.save_pretrained(folder)
     else:
         metrics = _fit(config, model, training, validation, callbacks)
-    folder = config.out / "model"
-    model.save_pretrained(folder)
-    (folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+    if _processes().is_main_process:
+        (folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
     return Trained(folder, metrics, dict(training.left_out + validation.left_out))
 
 
@@ -161,7 +162,7 @@ def measure_centroids(steps: StepSet, model: ClueModel, config: ScorerTrainingCo
     return sums[0] / counts[0].clamp_min(1), sums[1] / counts[1].clamp_min(1)
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def evaluate(model: StepScorer, steps: StepSet) -> dict[str, float]:
     """How scores rank held-out problems: AUC within pools and over all, accuracy of the best score, mean p_buffer."""
     was_training = model.training
@@ -258,7 +259,12 @@ def _fit(
     silence(trainer)
     checkpoints = Path(str(arguments.output_dir))
     trainer.train(resume_from_checkpoint=any(checkpoints.glob("checkpoint-*")))
-    return evaluate(model, validation)
+    folder = config.out / "model"
+    # Gathers what FSDP and ZeRO divide among processes, and writes once.
+    trainer.save_model(str(folder))
+    if trainer.is_world_process_zero():
+        (folder / "training_args.bin").unlink(missing_ok=True)
+    return trainer.evaluate()
 
 
 def _checkpointing(is_on: bool) -> dict[str, Any]:
@@ -268,13 +274,17 @@ def _checkpointing(is_on: bool) -> dict[str, Any]:
     return {name: True} if is_on else {}
 
 
-def _arguments(config: ScorerTrainingConfig, batches: int) -> TrainingArguments:
+def _processes() -> Any:
+    """accelerate's account of the processes that train together. Raises MissingExtraError."""
     try:
         from accelerate import PartialState
     except ImportError as error:
         raise MissingExtraError("accelerate", "train") from error
-    processes = PartialState(cpu=not torch.cuda.is_available()).num_processes
-    updates = max(1, batches // (config.accumulation * processes))
+    return PartialState(cpu=not torch.cuda.is_available())
+
+
+def _arguments(config: ScorerTrainingConfig, batches: int) -> TrainingArguments:
+    updates = max(1, batches // (config.accumulation * _processes().num_processes))
     every = max(1, math.ceil(updates / config.evaluations))
     return TrainingArguments(
         output_dir=str(config.out / "checkpoints"),

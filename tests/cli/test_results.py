@@ -76,6 +76,9 @@ def test_compare_pairs_with_majority(bestofn: Callable, run: Path) -> None:
         "p_holm": 1.0,
         "problems": 2,
         "problems_differing": 2,
+        # The differences are +1 and -1: s^2 = 2, standard error sqrt(2 / 2) = 1, times 1.960 + 0.842.
+        "standard_error": 1.0,
+        "smallest_detectable": pytest.approx(2.8016, abs=1e-4),
     }
     assert "Difference to majority in points" in shown.err
     other = bestofn("compare", run, "--baseline", "random", "--n", "4", "--json", "-")
@@ -88,6 +91,8 @@ def test_compare_pairs_with_majority(bestofn: Callable, run: Path) -> None:
         (("--baseline", "best"), 2, "baseline 'best' is none of"),
         (("--n", "0"), 2, "n: '0' is not a list"),
         (("--n", "x"), 2, "n: 'x' is not a list"),
+        (("--resample", "runs"), 2, "resample 'runs' is none of problems, samples, both"),
+        (("--combined", "none.json"), 2, "none.json: cannot be read"),
         (("--selectors", "best"), 2, "selector 'best' is none of"),
         (("--selectors", "score:other"), 5, "holds no scores of 'other'"),
     ],
@@ -98,6 +103,38 @@ def test_compare_names_what_it_cannot_do(
     shown = bestofn("compare", run, *words)
     assert shown.code == code
     assert told in shown.err
+
+
+def test_compare_by_a_field(bestofn: Callable, run: Path) -> None:
+    shown = bestofn("compare", run, "--by", "kind", "--selectors", "random,majority", "--json", "-")
+    assert shown.json["by"] == "kind"
+    assert list(shown.json["groups"]) == ["math"]
+    whole = [row["accuracy"] for row in shown.json["rows"]]
+    assert [row["accuracy"] for row in shown.json["groups"]["math"]["rows"]] == whole
+    assert "by kind (problems)" in " ".join(shown.err.split())  # a title is broken to the width of its table
+    unknown = bestofn("compare", run, "--by", "level")
+    assert unknown.code == 2
+    assert "no problem has a field 'level'; there are kind" in unknown.err
+
+
+def test_compare_several_runs(bestofn: Callable, run: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    bestofn("import", "pools", tmp_path / "pools.jsonl", "--run", other)
+    bestofn("verify", other)
+    words = ("--selectors", "random,majority", "--n", "1,4", "--resample", "both", "--json", "-")
+    shown = bestofn("compare", run, other, *words)
+    assert shown.code == 0
+    assert set(shown.json) == {"runs", "macro", "pooled"}
+    assert list(shown.json["runs"]) == ["run", "other"]
+    for kind in ("macro", "pooled"):
+        rows = {(row["selector"], row["n"]): row["accuracy"] for row in shown.json[kind]["rows"]}
+        assert rows["majority", 4] == pytest.approx(0.5)  # both runs hold the same pools
+        assert rows["random", 4] == pytest.approx(0.375)
+    for told in ("Accuracy in % at N=1", "Accuracy in % at N=4", "macro average over 2 runs, 4 problems"):
+        assert told in " ".join(shown.err.split())
+    twice = bestofn("compare", run, run)
+    assert twice.code == 2
+    assert "was named twice" in twice.err
 
 
 def test_show_is_a_page_of_the_pool(bestofn: Callable, run: Path) -> None:

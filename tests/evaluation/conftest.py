@@ -28,11 +28,12 @@ def strings():
 @pytest.fixture
 def make_run(tmp_path):
     """Makes a run of problems given as lists of attempts: dicts of `correct` (True, False, None or "absent"), `answer`,
-    `tokens` (how many), `text`, `finish`, and `scores` by scorer."""
+    `tokens` (how many), `text`, `finish`, and `scores` by scorer. `metas` are those of the problems."""
 
-    def make(*problems, name="run"):
-        run = Run.create(tmp_path / name, {"identity": {"name": name}, "info": {}})
-        run.write_problems([Problem(f"p{number}", "?", "1") for number in range(len(problems))])
+    def make(*problems, name="run", metas=None, info=None):
+        run = Run.create(tmp_path / name, {"identity": {"name": name}, "info": info or {}})
+        told = metas or [{}] * len(problems)
+        run.write_problems([Problem(f"p{number}", "?", "1", meta=told[number]) for number in range(len(problems))])
         trajectories, verdicts, scores = [], [], {}
         for number, attempts in enumerate(problems):
             for index, attempt in enumerate(attempts):

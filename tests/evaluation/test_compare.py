@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from bestofn.errors import ConfigError, UnavailableError
-from bestofn.evaluation.compare import compare, default_ns
+from bestofn.errors import ConfigError, DataError, UnavailableError
+from bestofn.evaluation.compare import compare, compare_runs, default_ns
+from bestofn.evaluation.question import Question
+from bestofn.metrics.estimators import best_of_k
 from bestofn.records import Completion, Problem, Score, Trajectory, Verdict, trajectory_id
 from bestofn.storage.run import Run
 
@@ -212,6 +214,120 @@ def test_the_seed_fixes_the_intervals(make_run, strings):
 @pytest.mark.parametrize(("n_max", "ns"), [(1, [1]), (8, [1, 2, 4, 8]), (100, [1, 2, 4, 8, 16, 32, 64, 100]), (0, [])])
 def test_default_ns(n_max, ns):
     assert default_ns(n_max) == ns
+
+
+def test_unjudged_have_bounds(make_run, strings):
+    # Judged: right, wrong: 1/2. With the third wrong 1/3, right 2/3; the oracle at 2: judged 1, wrong 1 - C(2,2)/3.
+    run = make_run([RIGHT, {"correct": None, "answer": "3"}, WRONG])
+    found = compare(run, ["random", "oracle"], [1, 2, 3], equivalence=strings)
+    rows = {(row.selector, row.n): row for row in found.rows}
+    bounds = {key: (row.accuracy_if_wrong, row.accuracy, row.accuracy_if_right) for key, row in rows.items()}
+    assert bounds["random", 1] == pytest.approx((1 / 3, 1 / 2, 2 / 3))
+    assert bounds["oracle", 2] == pytest.approx((2 / 3, 1, 1))
+    assert bounds["oracle", 3] == (1.0, None, 1.0)  # three judged ones are not there: undefined, never 1.0
+    assert found.bounds_table()[0] == ["random", *["33.3 to 66.7"] * 3]
+
+
+def test_by_a_field(make_run, strings):
+    run = make_run([RIGHT, RIGHT], [WRONG, WRONG], [RIGHT, WRONG], metas=[{"level": 2}, {"level": 1}, {"level": 2}])
+    found = compare(run, ["random", "majority"], [1, 2], equivalence=strings, by="level", resamples=50)
+    assert found.by == "level"
+    assert {label: group.problems for label, group in found.groups.items()} == {"1": 1, "2": 2}
+    assert {label: accuracies(group, "random")[1] for label, group in found.groups.items()} == {"1": 0.0, "2": 0.75}
+    assert [row.problems for row in found.groups["2"].paired] == [2, 2]
+    json.dumps(found.to_json(), allow_nan=False)
+
+
+def test_several_runs_are_averaged(make_run, strings):
+    one = make_run([RIGHT, RIGHT], [RIGHT, WRONG], name="one")
+    two = make_run([WRONG, WRONG], [WRONG, WRONG], [RIGHT, WRONG], [WRONG] * 4, name="two")
+    question = Question(["random", "majority", "oracle"], [1, 2, 4], resamples=100)
+    found = compare_runs({"one": one, "two": two}, question, strings)
+    # random: 3/4 of two problems, 1/8 of four. Majority at 2: ties share, so the same as random.
+    assert accuracies(found.macro, "random")[1] == pytest.approx((3 / 4 + 1 / 8) / 2)
+    assert accuracies(found.pooled, "random")[1] == pytest.approx(2 / 6)
+    assert accuracies(found.macro, "random")[4] is None  # no pool of four in the first
+    assert "n=4: no average, one has no pool of 4 judged trajectories" in found.macro.warnings
+    assert found.largest_n == 2
+    assert found.table_columns() == ["selector", "one", "two", "macro average", "95% interval", "pooled"]
+    assert found.table_rows(1)[0][:4] == ["random", "75.0", "12.5", "43.8"]
+    assert found.table_rows(1)[0][5] == "33.3"
+    (row,) = [row for row in found.macro.paired if row.n == 2]
+    assert (row.selector, row.difference, row.problems, row.p_value) == ("random", 0.0, 6, 1.0)
+    assert found.macro.rows[0].sampled_tokens == 10.0
+    json.dumps(found.to_json(), allow_nan=False)
+
+
+def test_the_average_of_a_run_and_itself_is_the_run(make_run, strings):
+    run = make_run(*SCORED)
+    question = Question(["majority", "score:a", "vote:a"], [1, 3], resamples=100)
+    found = compare_runs({"a": run, "b": run}, question, strings)
+    for average in (found.macro, found.pooled):
+        assert [row.accuracy for row in average.rows] == [row.accuracy for row in found.runs["a"].rows]
+        assert [row.difference for row in average.paired] == [row.difference for row in found.runs["a"].paired]
+    with pytest.raises(ConfigError, match="at least two runs"):
+        compare_runs({"a": run}, question, strings)
+
+
+def test_a_selector_that_one_run_lacks_has_no_average(make_run, strings):
+    one, two = make_run(*SCORED, name="one"), make_run([RIGHT, WRONG], name="two")
+    found = compare_runs({"one": one, "two": two}, Question(resamples=20), strings)
+    assert "score:a" not in found.macro.selectors
+    assert found.macro.skipped["score:a"] == "score:a: not every run has it"
+    (cells,) = [cells for cells in found.table_rows(1) if cells[0] == "score:a"]
+    assert cells[1] != "-"
+    assert cells[2:] == ["-"] * 4
+
+
+def test_samples_may_be_resampled_too(make_run, strings):
+    attempts = [[RIGHT if (n * i) % 3 else WRONG for i in range(6)] for n in range(1, 9)]
+    run = make_run(*attempts)
+    widths = {}
+    for kind in ("problems", "samples", "both"):
+        found = compare(run, ["random", "majority"], [1], equivalence=strings, resample=kind, resamples=500)
+        assert found.resample == kind
+        widths[kind] = found.rows[0].high - found.rows[0].low
+        assert accuracies(found, "random")[1] == accuracies(found, "majority")[1]
+        assert found.paired[0].difference == 0.0
+    assert widths["both"] > max(widths["problems"], widths["samples"]) > 0
+    assert strings.asked <= 3 * len(attempts)  # resampled pools are not asked about again
+
+
+def test_flops_come_from_the_manifest(make_run, strings):
+    policy = {"non_embedding_parameters": 100, "layers": 2, "hidden_size": 8}
+    run = make_run([RIGHT, WRONG], info={"policy": policy})
+    found = compare(run, ["first"], [1, 2], equivalence=strings)
+    # Ten sampled tokens and no prompt: 2 * 100 * 10 + 2 * 2 * 8 * 10^2.
+    assert [row.flops for row in found.rows] == [5200.0, 10400.0]
+    assert [row.flops for row in compare(make_run([RIGHT], name="b"), ["first"], equivalence=strings).rows] == [None]
+
+
+def test_an_extra_selector_is_not_taken_as_exact(make_run, strings):
+    extra = {"mine": (lambda outcomes, ks: best_of_k(outcomes.correct, outcomes.scores["a"], ks), ("a",))}
+    found = compare(make_run(*SCORED), ["majority"], [3], equivalence=strings, extra=extra)
+    row = found.rows[1]
+    assert (row.selector, row.accuracy, row.exact, row.monte_carlo_error) == ("mine", 0.5, False, None)
+    extra = {"mine": (extra["mine"][0], ("none",))}
+    with pytest.raises(UnavailableError, match=r"mine: run .* holds no scores of 'none'"):
+        compare(make_run(*SCORED, name="b"), ["majority"], equivalence=strings, extra=extra)
+    with pytest.raises(ConfigError, match="'first' has the name of another"):
+        compare(make_run(*SCORED, name="c"), ["majority"], equivalence=strings, extra={"first": extra["mine"]})
+
+
+def test_trajectories_stored_twice_count_once_and_are_told(make_run, strings):
+    run = make_run([RIGHT, WRONG])
+    run.append_trajectories([t for pool in run.pools() for t in pool.trajectories])
+    found = compare(run, ["random"], [1], equivalence=strings)
+    assert (found.duplicates, accuracies(found, "random")[1]) == (2, 0.5)
+    assert "2 trajectories are stored twice; the first of each id counts" in found.warnings
+
+
+def test_an_index_that_a_pool_holds_twice_is_an_error(make_run, strings):
+    run = make_run([RIGHT, WRONG])
+    run.append_trajectories([Trajectory("other", "p0", 1, 0, Completion("x"))])
+    run.append_verdicts([Verdict("other", True)])
+    with pytest.raises(DataError, match="problem 'p0': two of its trajectories have the same index"):
+        compare(run, ["random"], equivalence=strings)
 
 
 def import_pools(path, folder):

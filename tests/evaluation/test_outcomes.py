@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from bestofn.errors import UnavailableError
-from bestofn.evaluation.outcomes import read_outcomes, require_verdicts, survey
+from bestofn.evaluation.outcomes import count_duplicates, read_outcomes, require_verdicts, survey
 
 
 @pytest.fixture
@@ -98,3 +98,41 @@ def test_a_run_of_which_nothing_could_be_judged_is_an_error(make_run):
         held = survey(connection)
     with pytest.raises(UnavailableError, match="none of the 2 trajectories of run R could be judged"):
         require_verdicts(held, "R")
+
+
+def test_the_unjudged_stand_beside_their_pool_as_all_wrong_and_all_right(make_run):
+    run = make_run([{"correct": True}, {"correct": None, "answer": "7"}, {"correct": False}, {"correct": True}])
+    with run.connect() as connection:
+        (found,) = read_outcomes(connection, with_prompt_tokens=True)
+    assert found.positions.tolist() == [0, 2, 3]
+    assert found.correct.tolist() == [True, False, True]
+    wrong, right = found.extremes
+    assert wrong.correct.tolist() == [True, False, False, True]
+    assert right.correct.tolist() == [True, True, False, True]
+    assert wrong.answers == right.answers == (None, "7", None, None)
+    assert found.prompt_tokens.tolist() == [0, 0, 0]
+
+
+def test_a_pool_where_all_were_judged_has_no_extremes(run):
+    with run.connect() as connection:
+        second = list(read_outcomes(connection))[1]
+    assert (second.extremes, second.positions, second.prompt_tokens) == (None, None, None)
+
+
+def test_places_may_repeat(run):
+    with run.connect() as connection:
+        first = next(read_outcomes(connection, ["a"]))
+    taken = first.take(np.array([1, 1, 0]))
+    assert (taken.correct.tolist(), taken.answers) == ([False, False, True], (None, None, "1"))
+    assert taken.scores["a"] == pytest.approx([np.nan, np.nan, 0.5], nan_ok=True)
+
+
+def test_trajectories_stored_twice_are_counted(make_run):
+    run = make_run([{"correct": True}, {"correct": False}])
+    trajectories = [t for pool in run.pools() for t in pool.trajectories]
+    with run.connect() as connection:
+        assert count_duplicates(run, connection) == 0
+    run.append_trajectories(trajectories[:1])
+    with run.connect() as connection:
+        assert count_duplicates(run, connection) == 1
+        assert len(next(read_outcomes(connection)).correct) == 2

@@ -12,7 +12,7 @@ def test_the_page_holds_table_curve_facts_and_loads_nothing(tmp_path):
     write_page(path, "A <title>", comparison, {"policy": "bundled:arithmetic", "seed": "0 & 1"})
     page = path.read_text(encoding="utf-8")
     assert "<svg" in page
-    assert "<td>majority</td><td>50.0</td><td>50.0</td><td>40.0 to 60.0</td>" in page
+    assert "<td class='word'>majority</td><td>50.0</td><td>50.0</td><td>40.0 to 60.0</td>" in page
     assert "<dt>policy</dt><dd>bundled:arithmetic</dd>" in page
     assert "A &lt;title&gt;" in page
     assert "0 &amp; 1" in page

@@ -62,6 +62,47 @@ def test_every_closed_form_equals_the_enumeration_of_all_subsets(pool):
         assert passed[place] == pytest.approx(fmean(any(s) for s in combinations(correct, k)), abs=TOLERANCE)
 
 
+def random_pool(rng):
+    """Up to ten attempts: verdicts with None, few distinct scores (ties) with None, answers with missing ones."""
+    size = int(rng.integers(1, 11))
+    verdicts = rng.choice([True, False, None], size, p=[0.4, 0.45, 0.15])
+    scores = rng.choice([None, 0.0, 0.5, 1.0, 2.0], size).tolist()
+    clusters = (rng.integers(0, 2 + int(rng.integers(0, 6)), size) - 1).tolist()
+    return verdicts.tolist(), scores, clusters
+
+
+def compare_with_enumeration(correct, scores, clusters):
+    """The largest difference of any estimator at any k, abstention included."""
+    ks = list(range(1, len(correct) + 1))
+    found = [
+        best_of_k(correct, [np.nan if score is None else score for score in scores], ks),
+        majority_at_k(correct, clusters, ks),
+    ]
+    passed, picked = pass_at_k(correct, ks), random_pick(correct, ks)
+    worst = 0.0
+    for place, k in enumerate(ks):
+        subsets = [[correct[at] for at in subset] for subset in combinations(range(len(correct)), k)]
+        pairs = [(passed[place], fmean(map(any, subsets))), (picked[place], fmean(map(fmean, subsets)))]
+        expected = best_by_enumeration(correct, scores, k), majority_by_enumeration(correct, clusters, k)
+        for curve, (accuracy, abstained) in zip(found, expected, strict=True):
+            pairs += [(curve.accuracy[place], accuracy), (curve.abstained[place], abstained)]
+        worst = max(worst, *(abs(a - b) for a, b in pairs))
+    return worst
+
+
+def test_a_thousand_random_pools_equal_enumeration():
+    rng = np.random.default_rng(0)
+    for number in range(1000):
+        verdicts, scores, clusters = random_pool(rng)
+        kept = [place for place, verdict in enumerate(verdicts) if verdict is not None]
+        chosen = [[values[place] for place in kept] for values in (verdicts, scores, clusters)]
+        assert compare_with_enumeration(*chosen) <= TOLERANCE, number  # those not judged are left out
+        if number < 200 and len(kept) < len(verdicts):  # and their bounds: all wrong, all right
+            for bound in (False, True):
+                settled = [bound if verdict is None else verdict for verdict in verdicts]
+                assert compare_with_enumeration(settled, scores, clusters) <= TOLERANCE, number
+
+
 def test_pass_at_k_by_hand():
     # 2 of 5 right. k=1: 2/5. k=2: 1 - C(3,2)/C(5,2) = 1 - 3/10. k=3: 1 - C(3,3)/C(5,3) = 1 - 1/10. k=4: 1.
     assert pass_at_k([True, False, False, True, False], [1, 2, 3, 4]) == pytest.approx([0.4, 0.7, 0.9, 1.0])

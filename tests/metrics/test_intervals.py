@@ -3,7 +3,14 @@ import pytest
 
 from bestofn.errors import ConfigError
 from bestofn.metrics import intervals as module
-from bestofn.metrics.intervals import clustered_standard_error, interval, intervals, paired_difference
+from bestofn.metrics.intervals import (
+    Within,
+    clustered_standard_error,
+    interval,
+    intervals,
+    paired_difference,
+    percentiles,
+)
 
 
 def test_standard_error_by_hand():
@@ -84,3 +91,49 @@ def test_the_interval_covers_about_as_often_as_it_says():
 def test_a_table_is_needed():
     with pytest.raises(ConfigError, match=r"\[P, R\]"):
         intervals(np.zeros(3), seed=0)
+
+
+def test_samples_of_the_same_problems_have_their_own_spread():
+    # The values never vary between problems, only their samples do: by +-0.2 in each of four resampled pools.
+    moved = np.array([0.2, -0.2, 0.2, -0.2])[:, None, None] * np.ones((4, 9, 1))
+    values = np.full((9, 1), 0.5)
+    (found,) = intervals(values, seed=0, resamples=2000, within=Within(moved, keeps_problems=True))
+    assert found.standard_error == pytest.approx(np.sqrt(9 * 0.16 / 3) / 9)  # of four: 4 * 0.04 / 3
+    # Each of nine is +0.2 or -0.2 with 1/2: the mean of nine has the spread 0.2 / 3.
+    assert (found.low, found.high) == pytest.approx((0.5 - 0.133, 0.5 + 0.133), abs=0.05)
+    (problems,) = intervals(values, seed=0, resamples=2000)
+    assert (problems.low, problems.high) == (0.5, 0.5)
+
+
+def test_both_levels_are_wider_than_either():
+    rng = np.random.default_rng(0)
+    values = rng.random((40, 1))
+    moved = rng.normal(0, 0.2, (50, 40, 1))
+    moved -= moved.mean(axis=0)
+    kinds = (None, Within(moved, keeps_problems=True), Within(moved, keeps_problems=False))
+    problems, samples, both = (intervals(values, seed=0, within=within)[0] for within in kinds)
+    widths = [found.high - found.low for found in (problems, samples, both)]
+    assert widths[2] == pytest.approx(np.hypot(widths[0], widths[1]), rel=0.05)  # independent: squares add
+    assert both.standard_error == problems.standard_error  # the values' own spread holds both already
+
+
+def test_undefined_values_stay_undefined_when_samples_move():
+    values, moved = np.array([[0.5, np.nan], [0.7, np.nan]]), np.zeros((3, 2, 2))
+    first, second = intervals(values, seed=0, resamples=20, within=Within(moved, keeps_problems=True))
+    assert (first.low, first.high) == pytest.approx((0.6, 0.6))
+    assert (second.mean, second.low, second.standard_error) == (None, None, None)
+
+
+def test_deviations_must_fit():
+    with pytest.raises(ConfigError, match=r"\[B, P, R\] with B at least 2"):
+        intervals(np.zeros((3, 1)), seed=0, within=Within(np.zeros((1, 3, 1)), keeps_problems=True))
+
+
+def test_percentiles_are_those_of_numpy():
+    means = np.random.default_rng(0).random((501, 4))
+    means[::7, 1] = np.nan
+    means[:, 3] = np.nan
+    expected = np.nanquantile(means[:, :3], [0.025, 0.975], axis=0)
+    found = percentiles(means, 0.95)
+    assert found[:, :3] == pytest.approx(expected, abs=1e-12)
+    assert np.isnan(found[:, 3]).all()

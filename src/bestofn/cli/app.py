@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 
 from bestofn import __version__
-from bestofn.cli import demonstration, formats, results, stages, train
+from bestofn.cli import demonstration, formats, report, results, stages, train
 from bestofn.errors import BestofnError
 
 app = typer.Typer(
@@ -27,6 +27,7 @@ app.command("verify", rich_help_panel="Stages of a run")(stages.verify)
 app.command("score", rich_help_panel="Stages of a run")(stages.score)
 app.command("select", rich_help_panel="Stages of a run")(stages.select)
 app.command("compare", rich_help_panel="Results")(results.compare)
+app.command("report", rich_help_panel="Results")(report.report)
 app.command("show", rich_help_panel="Results")(results.show)
 app.add_typer(formats.imports, name="import", rich_help_panel="Other formats")
 app.command("export", rich_help_panel="Other formats")(formats.export)

@@ -1,56 +1,170 @@
 """What a run shows: compare selectors, look at one pool."""
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.console import Console
 from rich.panel import Panel
 from rich.text import Text
 
 from bestofn.cli.terminal import JsonOut, RunPath, console, table, write_json
 
+if TYPE_CHECKING:
+    from bestofn.evaluation.comparison import Comparison
+    from bestofn.evaluation.several import SeveralRuns
+    from bestofn.storage.run import Run
+
+Runs = Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders; several are averaged.")]
 Names = Annotated[str | None, typer.Option("--selectors", help="Comma-separated; by default all this run allows.")]
 Sizes = Annotated[str | None, typer.Option("--n", help="Comma-separated pool sizes; by default powers of two.")]
 
 
 def compare(
-    run: RunPath,
+    run: Runs,
     selectors: Names = None,
     n: Sizes = None,
+    by: Annotated[
+        str | None, typer.Option(metavar="FIELD", help="Also by a field of the problems: kind, level, steps, ...")
+    ] = None,
+    combined: Annotated[
+        Path | None, typer.Option(metavar="FILE.json", help="Also the fitted selector of `train combined`.")
+    ] = None,
+    resample: Annotated[
+        str, typer.Option(help="What intervals draw again: problems, samples (of these problems), or both.")
+    ] = "problems",
     seed: Annotated[int, typer.Option(help="Of the bootstrap and of drawn subsets.")] = 0,
     baseline: Annotated[str, typer.Option(help="The selector that the others are paired with.")] = "majority",
+    published: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Beside published results: trajselector, genselect-rl.")
+    ] = None,
     chart: Annotated[Path | None, typer.Option(help="Also draw the curve into this folder (PNG and HTML).")] = None,
     json_out: JsonOut = None,
 ) -> None:
-    """Accuracy of selectors against N over subsets of each pool, with 95 % intervals and paired differences."""
-    from bestofn.evaluation.compare import compare as compare_run
-    from bestofn.storage.run import Run
+    """Accuracy of selectors against N over subsets of each pool, with 95 % intervals and paired differences.
+
+    Several runs (benchmarks) stand side by side, with their macro average (each run weighs alike) and the pooled one.
+    """
+    from typing import cast
+
+    from bestofn.evaluation.compare import answer, compare_runs
+    from bestofn.evaluation.question import Question, Resample
     from bestofn.verifiers.equivalence import Equivalence
 
     names = None if selectors is None else [name.strip() for name in selectors.split(",") if name.strip()]
     sizes = None if n is None else parse_sizes(n)
-    opened = Run.open(run)
-    equivalence = Equivalence()
-    try:
-        found = compare_run(opened, names, sizes, equivalence=equivalence, seed=seed, baseline=baseline)
-    finally:
-        equivalence.close()
-    screen = console(json_out)
-    screen.print(table(f"Accuracy in %, {found.problems} problems", found.table_columns(), found.table_rows()))
-    if found.paired:
-        title = f"Difference to {baseline} in points, problem by problem"
-        screen.print(table(title, found.paired_columns(), found.paired_table()))
-    for warning in found.warnings:
-        screen.print(f"note: {warning}", markup=False)
-    for reason in found.skipped.values():
-        screen.print(f"left out: {reason}", markup=False)
-    if chart is not None:
-        from bestofn.evaluation.charts import write_chart
+    if published is not None:
+        from bestofn.evaluation.published import published_table
 
-        write_chart(found, chart / "accuracy.png", chart / "accuracy.html")
+        published_table(published)  # a name that is none is refused before any work
+    runs = _open_runs(run)
+    question = Question(names, sizes, seed, baseline=baseline, by=by, resample=cast("Resample", resample))
+    screen = console(json_out)
+    with Equivalence() as equivalence:
+        if combined is not None:
+            question = replace(question, extra=_combined(combined, list(runs.values()), equivalence, seed))
+        if len(runs) > 1:
+            several = compare_runs(runs, question, equivalence)
+            print_several(screen, several, sizes or [several.largest_n])
+            shown, found = several.macro, several.to_json()
+        else:
+            shown = answer(next(iter(runs.values())), question, equivalence)
+            print_comparison(screen, shown)
+            found = shown.to_json()
+    if published is not None:
+        found = found | _print_published(screen, shown, published)
+    if chart is not None:
+        _draw(shown, published, chart)
         screen.print(f"curve: {chart / 'accuracy.png'}, {chart / 'accuracy.html'}", markup=False)
-    write_json(found.to_json(), json_out)
+    write_json(found, json_out)
+
+
+def _print_published(screen: Console, shown: "Comparison", name: str) -> dict[str, Any]:
+    from bestofn.evaluation.published import describe_published, published_json, tabulate_published
+
+    screen.print(table("Accuracy in %, own and published", *tabulate_published(shown, name)))
+    screen.print(f"note: {describe_published(name)}", markup=False)
+    return {"published": published_json(name)}
+
+
+def _draw(shown: "Comparison", published: str | None, folder: Path) -> None:
+    from bestofn.evaluation.charts import write_chart
+    from bestofn.evaluation.published import write_published
+
+    files = (folder / "accuracy.png", folder / "accuracy.html")
+    if published is None:
+        write_chart(shown, *files)
+    else:
+        write_published(shown, published, *files)
+
+
+def _open_runs(paths: list[Path]) -> "dict[str, Run]":
+    """The runs by the shortest ends of their paths that tell them apart. Raises ConfigError for one named twice."""
+    from bestofn.errors import ConfigError
+    from bestofn.storage.run import Run
+
+    places = [path.resolve() for path in paths]
+    twice = [path for path, count in Counter(places).items() if count > 1]
+    if twice:
+        raise ConfigError(f"run {twice[0]} was named twice; an average would count it twice")
+    length = 1
+    while len({place.parts[-length:] for place in places}) < len(places):
+        length += 1
+    return {"/".join(place.parts[-length:]): Run.open(path) for place, path in zip(places, paths, strict=True)}
+
+
+def _combined(file: Path, runs: "list[Run]", equivalence: Any, seed: int) -> dict[str, Any]:
+    """The fitted selector as an extra one of a comparison. Raises ConfigError where it is of another policy."""
+    from bestofn.errors import ConfigError
+    from bestofn.evaluation.combination import combined_estimator
+    from bestofn.selectors.mixture import CombinedModel
+
+    model = CombinedModel.load(file)
+    for run in runs:
+        policy = run.manifest["identity"].get("policy", {}).get("content_hash")
+        if None not in (model.policy, policy) and model.policy != policy:
+            raise ConfigError(f"{file}: fitted on the policy {model.policy!r}; run {run.path} is of {policy!r}")
+    return {"combined": (combined_estimator(model, equivalence, seed=seed), model.scorers)}
+
+
+def print_comparison(screen: Console, found: "Comparison", title: str = "") -> None:
+    """The tables of one run: accuracy, what the unjudged could change, differences, groups, notes."""
+    told = f"{title}, {found.problems} problems" if title else f"{found.problems} problems"
+    screen.print(table(f"Accuracy in %, {told}", found.table_columns(), found.table_rows()))
+    if found.unjudged:
+        name = f"If the {found.unjudged} not judged were all wrong, to all right"
+        screen.print(table(name, found.bounds_columns(), found.bounds_table()))
+    if found.paired:
+        name = f"Difference to {found.paired[0].baseline} in points, problem by problem"
+        screen.print(table(name, found.paired_columns(), found.paired_table()))
+    if found.groups:
+        last = found.ns[-1]
+        name = f"Accuracy in % at N={last} by {found.by} (problems)"
+        screen.print(table(name, found.group_columns(), found.group_rows(last)))
+    _print_notes(screen, found)
+
+
+def print_several(screen: Console, found: "SeveralRuns", sizes: list[int]) -> None:
+    """The tables of several runs: side by side at each of `sizes`, then the macro average against N."""
+    for size in sorted(set(sizes)):
+        screen.print(table(f"Accuracy in % at N={size}", found.table_columns(), found.table_rows(size)))
+    for name, run in found.runs.items():
+        if run.groups:
+            last = run.ns[-1]
+            heads = f"{name}: accuracy in % at N={last} by {run.by} (problems)"
+            screen.print(table(heads, run.group_columns(), run.group_rows(last)))
+    print_comparison(screen, found.macro, f"macro average over {len(found.runs)} runs")
+    for name, run in found.runs.items():
+        _print_notes(screen, run, f"{name}: ")
+
+
+def _print_notes(screen: Console, found: "Comparison", of: str = "") -> None:
+    for warning in found.warnings:
+        screen.print(f"note: {of}{warning}", markup=False)
+    for reason in found.skipped.values():
+        screen.print(f"left out: {of}{reason}", markup=False)
 
 
 def parse_sizes(text: str) -> list[int]:

@@ -65,19 +65,20 @@ def estimator(selector: str, equivalence: Clusterer, seed: int = 0) -> Estimator
 
 
 class RememberedClusters:
-    """A `Clusterer` that keeps its last reply, so that many selectors of one problem ask about its answers once."""
+    """A `Clusterer` that keeps its last reply, so that many selectors of one problem ask about its answers once.
+
+    Whoever asks about some of these answers only (a resampled pool does) is told their clusters among all of them.
+    """
 
     def __init__(self, equivalence: Clusterer):
         self._equivalence = equivalence
-        self._asked: list[str | None] | None = None
-        self._reply: list[int | None] = []
+        self._reply: dict[str | None, int | None] = {}
 
     def cluster(self, answers: Sequence[str | None]) -> list[int | None]:
-        asked = list(answers)
-        if asked != self._asked:
-            self._reply = self._equivalence.cluster(asked)
-            self._asked = asked
-        return self._reply
+        if not self._reply.keys() >= set(answers):
+            asked = list(answers)
+            self._reply = dict(zip(asked, self._equivalence.cluster(asked), strict=True))
+        return [self._reply[answer] for answer in answers]
 
     def same(self, a: str, b: str) -> bool:
         return self._equivalence.same(a, b)

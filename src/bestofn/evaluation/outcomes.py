@@ -5,14 +5,16 @@ order of problems and indices. Token and text columns are never read, but for th
 has no tokens. Memory: one row of numbers a trajectory inside DuckDB, one problem at a time outside.
 
 Rules
-    A trajectory whose verdict is None is left out of its pool and counted (`Outcomes.unjudged`).
+    A trajectory whose verdict is None is left out of its pool and counted (`Outcomes.unjudged`). The whole pool stands
+    beside it twice, these trajectories as all wrong and as all right (`Outcomes.extremes`): every estimator rises with
+    `correct`, so any other verdicts of theirs lie between.
     A failed attempt (`finish="error"`) stays in its pool as one that cannot win: wrong, without answer or score.
 
 This module does not know selectors, estimators or how answers are compared. Shapes: N judged trajectories of a problem.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Any
 
@@ -21,6 +23,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bestofn.errors import UnavailableError
+from bestofn.storage.parquet import SUFFIX, open_part
+from bestofn.storage.parts import list_parts
+from bestofn.storage.run import Run
+from bestofn.storage.tables import TRAJECTORIES
 
 _FETCH_ROWS = 8192
 
@@ -31,6 +37,9 @@ class Outcomes:
 
     `correct` and `failed` are bool; `answers` as the verifier read them; `sampled_tokens` is 0 where the source
     recorded no tokens; `characters` of text is all 0 unless asked for; `scores` by scorer, NaN = missing.
+    `prompt_tokens` is None unless asked for. `unjudged` ones are left out; `extremes` is the whole pool with these as
+    all wrong, and as all right (None without any), `positions` where each judged one stands in the whole pool (None:
+    0, 1, ...). `sampling_seconds` is the mean over the trajectories where their source told it for each, else None.
     """
 
     problem_id: str
@@ -42,6 +51,23 @@ class Outcomes:
     characters: NDArray[np.int64]
     scores: Mapping[str, NDArray[np.float64]]
     unjudged: int = 0
+    prompt_tokens: NDArray[np.int64] | None = None
+    positions: NDArray[np.int64] | None = None
+    extremes: "tuple[Outcomes, Outcomes] | None" = None
+    sampling_seconds: float | None = None
+
+    def take(self, places: NDArray[np.int64]) -> "Outcomes":
+        """The trajectories at `places`, which may repeat, as a pool of its own."""
+        return Outcomes(
+            problem_id=self.problem_id,
+            indices=self.indices[places],
+            correct=self.correct[places],
+            failed=self.failed[places],
+            answers=tuple(self.answers[place] for place in map(int, places)),
+            sampled_tokens=self.sampled_tokens[places],
+            characters=self.characters[places],
+            scores={name: values[places] for name, values in self.scores.items()},
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +103,10 @@ _JOINED = """
     LEFT JOIN verdicts v ON v.trajectory_id = t.id
 """
 _FAILED = "t.finish = 'error'"
+_SECONDS = "TRY_CAST(json_extract_string(t.meta, '$.generation_time') AS DOUBLE)"
+"""Wall-clock seconds of one generation, as NeMo-Skills writes them; no other source tells any."""
+_SCORES_FROM = 9
+"""The column of the first score in a row of outcomes."""
 _JUDGED = f"({_FAILED} OR v.correct IS NOT NULL)"
 
 _SURVEY = f"""
@@ -131,18 +161,33 @@ def require_verdicts(held: Survey, run: str) -> None:
         raise UnavailableError(f"none of the {held.trajectories} trajectories of run {run} could be judged")
 
 
+def count_duplicates(run: Run, connection: duckdb.DuckDBPyConnection) -> int:
+    """Stored trajectories whose id an earlier part (or row) holds: readers drop them, so they never count twice."""
+    stored = 0
+    for path in list_parts(run.path / TRAJECTORIES.name, SUFFIX):
+        opened: Any = open_part(path, TRAJECTORIES)  # Arrow comes without types
+        with opened as part:
+            stored += int(part.metadata.num_rows)
+    return stored - int(_rows(connection, "SELECT count(*) FROM trajectories")[0][0])
+
+
 def read_outcomes(
-    connection: duckdb.DuckDBPyConnection, scorers: Sequence[str] = (), with_characters: bool = False
+    connection: duckdb.DuckDBPyConnection,
+    scorers: Sequence[str] = (),
+    with_characters: bool = False,
+    with_prompt_tokens: bool = False,
 ) -> Iterator[Outcomes]:
     """Streams one Outcomes a problem that has trajectories, by problem position; trajectories by index.
 
     The connection is busy until the stream is read. `scorers` names the scores to read along. `with_characters` reads
-    the length of every text, which costs a pass over the text column.
+    the length of every text, which costs a pass over the text column, `with_prompt_tokens` that of every prompt.
     """
     columns = "".join(f", s.s{place}" for place in range(len(scorers)))
     characters = "length(t.text)" if with_characters else "0"
+    prompts = "len(t.prompt_tokens)" if with_prompt_tokens else "NULL"
     query = f"""
-        SELECT t.problem_id, t."index", {_FAILED}, v.correct, v.answer, t.sampled_tokens, {characters} {columns}
+        SELECT t.problem_id, t."index", {_FAILED}, v.correct, v.answer, t.sampled_tokens, {characters}, {prompts},
+               {_SECONDS} {columns}
         {_JOINED} {_scores_beside(len(scorers))}
         ORDER BY p.position, t.problem_id, t."index"
     """
@@ -179,22 +224,42 @@ def _count_unscored(connection: duckdb.DuckDBPyConnection, scorers: Sequence[str
 
 
 def _outcomes(problem_id: str, rows: list[tuple[Any, ...]], scorers: Sequence[str]) -> Outcomes:
-    judged = [row for row in rows if row[2] or row[3] is not None]
-    failed = np.array([row[2] for row in judged], dtype=np.bool_)
+    judged = [place for place, row in enumerate(rows) if row[2] or row[3] is not None]
+    unjudged = len(rows) - len(judged)
+    if not unjudged:
+        return _pool(problem_id, rows, scorers)
+    wrong, right = (_pool(problem_id, [_settle(row, verdict) for row in rows], scorers) for verdict in (False, True))
+    return replace(
+        _pool(problem_id, [rows[place] for place in judged], scorers),
+        unjudged=unjudged,
+        positions=np.array(judged, dtype=np.int64),
+        extremes=(wrong, right),
+    )
+
+
+def _settle(row: tuple[Any, ...], verdict: bool) -> tuple[Any, ...]:
+    return row if row[3] is not None else (*row[:3], verdict, *row[4:])
+
+
+def _pool(problem_id: str, rows: list[tuple[Any, ...]], scorers: Sequence[str]) -> Outcomes:
+    failed = np.array([row[2] for row in rows], dtype=np.bool_)
+    prompts = [row[7] for row in rows]
+    seconds = [row[8] for row in rows]
     return Outcomes(
         problem_id=problem_id,
-        indices=np.array([row[1] for row in judged], dtype=np.int64),
-        correct=np.array([bool(row[3]) for row in judged], dtype=np.bool_) & ~failed,
+        indices=np.array([row[1] for row in rows], dtype=np.int64),
+        correct=np.array([bool(row[3]) for row in rows], dtype=np.bool_) & ~failed,
         failed=failed,
-        answers=tuple(None if row[2] else row[4] for row in judged),
-        sampled_tokens=np.array([row[5] for row in judged], dtype=np.int64),
-        characters=np.array([row[6] for row in judged], dtype=np.int64),
+        answers=tuple(None if row[2] else row[4] for row in rows),
+        sampled_tokens=np.array([row[5] for row in rows], dtype=np.int64),
+        characters=np.array([row[6] for row in rows], dtype=np.int64),
         scores={
             # A float dtype turns None into NaN.
-            name: np.where(failed, np.nan, np.array([row[7 + place] for row in judged], dtype=np.float64))
+            name: np.where(failed, np.nan, np.array([row[_SCORES_FROM + place] for row in rows], dtype=np.float64))
             for place, name in enumerate(scorers)
         },
-        unjudged=len(rows) - len(judged),
+        prompt_tokens=None if None in prompts else np.array(prompts, dtype=np.int64),
+        sampling_seconds=None if None in seconds or not rows else float(np.mean(seconds)),
     )
 
 

@@ -117,25 +117,39 @@ def _winning_credit(sizes: NDArray[np.int64], worth: Values, silent: int, depth:
     pascal = _pascal(int(sizes.sum()) + silent)
     width = depth + 1
     credit = np.zeros(width)
-    offsets = _toeplitz_index(width)
-    for count in range(1, min(int(sizes.max()), depth) + 1):
+    runner_up, largest = (int(size) for size in np.sort(np.append(sizes, 0))[-2:])
+    for count in range(1, min(runner_up, depth) + 1):
         active = np.flatnonzero(sizes >= count)
         free = silent + int(sizes[sizes < count].sum())  # smaller clusters can neither win nor tie: any subset of them
-        # ways[0]: no winner named yet, ways[1]: the winner is among the clusters seen (weighted by its worth);
-        # second axis: how many others tie, third: members of the subset so far.
-        ways = np.zeros((2, len(active), width))
-        ways[0, 0] = pascal[free, :width]
-        for cluster in active:
-            tie = pascal[sizes[cluster], count]
-            shifted = tie * ways[:, :, : width - count]
-            if count > 1:
-                fewer = np.zeros(2 * width - 1)
-                fewer[width - 1 : width - 1 + count] = pascal[sizes[cluster], :count]
-                ways = ways @ fewer.take(offsets)
-            ways[:, 1:, count:] += shifted[:, :-1]
-            ways[1, :, count:] += worth[cluster] * shifted[0]
-        credit += (1.0 / np.arange(1, len(active) + 1)) @ ways[1]
+        credit += _credit_at_count(count, sizes[active], worth[active], pascal[free, :width], pascal)
+    # Above the size of every other cluster nothing can tie with the largest: it takes any subset of the rest along.
+    counts = np.arange(runner_up + 1, min(largest, depth) + 1)
+    if len(counts):
+        rest = silent + int(sizes.sum()) - largest
+        beside = np.arange(width)[None, :] - counts[:, None]
+        ways = np.where(beside >= 0, pascal[rest, np.maximum(beside, 0)], 0.0)
+        credit += worth[sizes.argmax()] * (pascal[largest, counts] @ ways)
     return credit
+
+
+def _credit_at_count(count: int, sizes: NDArray[np.int64], worth: Values, free: Values, pascal: Values) -> Values:
+    """[width] the credit of subsets whose winner has `count` members; `free` [width] subsets of what cannot tie."""
+    width = len(free)
+    ties = min(len(sizes), max(1, (width - 1) // count))  # so many clusters of `count` fit into a subset
+    # ways[0]: no winner named yet, ways[1]: the winner is among the clusters seen (weighted by its worth);
+    # second axis: how many others tie, third: members of the subset so far.
+    ways = np.zeros((2, ties + 1, width))
+    ways[0, 0] = free
+    offsets = _toeplitz_index(width)
+    for size, credit in zip(sizes, worth, strict=True):
+        shifted = pascal[size, count] * ways[:, :, : width - count]
+        if count > 1:
+            fewer = np.zeros(2 * width - 1)
+            fewer[width - 1 : width - 1 + count] = pascal[size, :count]
+            ways = (ways.reshape(-1, width) @ fewer.take(offsets)).reshape(ways.shape)
+        ways[:, 1:, count:] += shifted[:, :-1]
+        ways[1, :, count:] += credit * shifted[0]
+    return (1.0 / np.arange(1, ties + 2)) @ ways[1]
 
 
 def _check_ks(ks: Sequence[int]) -> None:

@@ -177,7 +177,8 @@ class Batch:
         asked = {attempt.job.layers for row in rows.tolist() if (attempt := table.attempts[row]) is not None}
         layers = asked.pop() if len(asked) == 1 else tuple(sorted(set().union(*asked)))
         where = torch.from_numpy(rows).to(self.checkpoint.device)
-        kept = torch.stack([states[layer][:, -1].index_select(0, where) for layer in layers], dim=1)
+        taken = [states[layer][:, -1].index_select(0, where) for layer in layers]
+        kept = taken[0][:, None] if len(taken) == 1 else torch.stack(taken, dim=1)
         values: NDArray[np.float32] = kept.float().cpu().numpy()
         spans = zip(rows.tolist(), begins[rows].tolist(), table.counts[rows].tolist(), values, strict=True)
         for row, start, end, value in spans:

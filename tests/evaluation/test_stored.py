@@ -1,0 +1,46 @@
+import pytest
+
+from bestofn.errors import ConfigError, DataError, UnavailableError
+from bestofn.evaluation.compare import compare
+from bestofn.records import Selection
+
+RIGHT, WRONG = {"correct": True, "answer": "1"}, {"correct": False, "answer": "2"}
+
+
+@pytest.fixture
+def run(make_run):
+    made = make_run([RIGHT, WRONG], [WRONG, RIGHT], [WRONG, WRONG], [RIGHT, {"correct": None}])
+    picks = [Selection("p0", 0), Selection("p1", 0), Selection("p2", None), Selection("p3", 1)]
+    made.append_selections("asked", picks)
+    return made
+
+
+def test_a_stored_selection_counts_at_the_size_of_its_pool(run, strings):
+    found = compare(run, ["stored:asked", "random"], [1, 2], equivalence=strings, baseline="random")
+    first, second = (row for row in found.rows if row.selector == "stored:asked")
+    assert first.accuracy is None
+    # Right on p0, wrong on p1, abstained on p2; the pick on p3 could not be judged and is left out.
+    assert (second.accuracy, second.abstained, second.problems) == pytest.approx((1 / 3, 1 / 3, 3))
+    assert (second.exact, second.accuracy_if_wrong, second.accuracy_if_right) == (True, 0.25, 0.5)
+    assert [row.selector for row in found.paired] == ["stored:asked"] * 2
+
+
+def test_stored_selections_without_an_estimator_are_in_the_defaults(run, strings):
+    assert "stored:asked" in compare(run, equivalence=strings).selectors
+    run.append_selections("majority", [Selection("p0", 0)])
+    assert "stored:majority" not in compare(run, equivalence=strings).selectors
+
+
+@pytest.mark.parametrize("index", [2, -1])
+def test_a_selection_outside_the_pool_is_named(run, strings, index):
+    run.append_selections("off", [Selection("p1", index)])
+    told = f"selection 'off' of run .*'p1' has index {index}, allowed are 0 to 1"
+    with pytest.raises(DataError, match=told):
+        compare(run, ["stored:off"], [2], equivalence=strings)
+
+
+def test_what_cannot_be_asked(run, strings):
+    with pytest.raises(UnavailableError, match=r"stored:other: run .* stored: asked"):
+        compare(run, ["stored:other"], equivalence=strings)
+    with pytest.raises(ConfigError, match="says nothing of pools that are sampled again"):
+        compare(run, ["stored:asked"], equivalence=strings, resample="both")

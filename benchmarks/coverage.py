@@ -73,7 +73,8 @@ def within_of(chances: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray
         for inner in range(INNER):
             drawn = rng.integers(0, SAMPLES, SAMPLES)
             moved[inner, place] = curve_of((pool[0][drawn], pool[1][drawn], pool[2][drawn]), KS)
-    return values, Within(moved - moved.mean(axis=0), keeps_problems=True)
+    scale = np.sqrt(SAMPLES / (SAMPLES - 1))  # as evaluation/measuring.py
+    return values, Within(scale * (moved - moved.mean(axis=0)), keeps_problems=True)
 
 
 class Tally:

@@ -11,6 +11,7 @@ from bestofn.config import ScorerTrainingConfig, parse_config
 from bestofn.errors import ConfigError, EngineError
 from bestofn.models.step_heads import ClueModel
 from bestofn.training import scorer as scorer_training
+from bestofn.training.callbacks import find_checkpoint
 from bestofn.training.scorer import (
     build_model,
     evaluate,
@@ -112,6 +113,15 @@ def test_a_killed_training_goes_on_and_ends_as_if_it_had_not_been(tmp_path: Path
     first, second = (AutoModel.from_pretrained(each.folder).state_dict() for each in (whole, resumed))
     for name, weights in first.items():
         assert torch.allclose(weights, second[name], atol=1e-5), name
+
+
+def test_a_checkpoint_that_was_being_written_is_passed_over(tmp_path: Path) -> None:
+    assert find_checkpoint(tmp_path) is None
+    for number, state in ((5, "{}"), (10, "{}"), (100, '{"half'), (200, None)):
+        (tmp_path / f"checkpoint-{number}").mkdir()
+        if state is not None:
+            (tmp_path / f"checkpoint-{number}" / "trainer_state.json").write_text(state)
+    assert find_checkpoint(tmp_path) == str(tmp_path / "checkpoint-10")
 
 
 def test_log_probabilities_alone_and_nothing_at_all(tmp_path: Path, run: Path, body: Path) -> None:

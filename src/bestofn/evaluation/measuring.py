@@ -5,6 +5,7 @@ This module does not know intervals, how answers are compared, or how results ar
 Shapes: P problems, K entries of `ns`, B resampled pools of a problem.
 """
 
+import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -194,7 +195,10 @@ class _Tally:
             self._tables[kind][name].append(values)
 
     def _add_deviations(self, outcomes: Outcomes) -> None:
-        """The curves of pools of the same size drawn with replacement, minus their mean; the same pools for all."""
+        """The curves of pools of the same size drawn with replacement, minus their mean; the same pools for all.
+
+        Their spread is that of samples about the pool's own mean, too small by (N - 1) / N in variance: made good here.
+        """
         size = len(outcomes.correct)
         rng = np.random.default_rng(derive_seed(self._question.seed, outcomes.problem_id, 1))
         curves: dict[str, list[Values]] = {name: [] for name in self._estimators}
@@ -204,7 +208,8 @@ class _Tally:
                 curves[name].append(estimate(pool, self._ns).accuracy)
         for name, drawn in curves.items():
             values = np.stack(drawn)
-            self._tables["deviations"][name].append(values - values.mean(axis=0))
+            scale = math.sqrt(size / (size - 1)) if size > 1 else 1.0
+            self._tables["deviations"][name].append(scale * (values - values.mean(axis=0)))
 
     def _cost(self, outcomes: Outcomes) -> tuple[float, float, float]:
         """Mean sampled tokens, FLOPs and seconds of a judged trajectory; NaN where unknown."""

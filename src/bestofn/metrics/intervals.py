@@ -63,6 +63,8 @@ class Within:
 
     `deviations` [B, P, R]: the value in each of B pools resampled with replacement, minus the mean of these. Centred,
     because a pool with repeats is a poorer one (its pass@N is lower): only the spread is used, never the level.
+    Where k comes near N, best-of-k sees few distinct candidates in such a pool and its spread is understated
+    (`benchmarks/coverage.py` measures it); maj@k and small k are not affected.
     `keeps_problems`: the problems stay and only samples are drawn again; otherwise both levels are drawn.
     """
 

@@ -1,4 +1,4 @@
-"""What our trainers tell while they work: a JSON-lines log, and progress for a bar. Knows no model and no terminal."""
+"""What our trainers share: a JSON-lines log, progress for a bar, where to go on. Knows no model and no terminal."""
 
 import json
 from collections.abc import Callable
@@ -39,3 +39,22 @@ class Progress(TrainerCallback):
 def silence(trainer: Trainer) -> None:
     """No dictionaries printed line by line: the log has them."""
     trainer.remove_callback(PrinterCallback)
+
+
+def find_checkpoint(folder: Path) -> str | None:
+    """The newest whole checkpoint under `folder`, None where there is none.
+
+    A process killed while it wrote leaves one without (all of) `trainer_state.json`, which is written last: that one is
+    passed over.
+    """
+
+    def number(path: Path) -> int:
+        return int(path.name.rpartition("-")[2])
+
+    for path in sorted(folder.glob("checkpoint-*"), key=number, reverse=True):
+        try:
+            json.loads((path / "trainer_state.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+        return str(path)
+    return None

@@ -31,7 +31,7 @@ from transformers import (
 from bestofn.config import ModelShape, PolicyTrainingConfig
 from bestofn.errors import MissingExtraError
 from bestofn.problems.arithmetic import draw_chains
-from bestofn.training.callbacks import LogFile, silence
+from bestofn.training.callbacks import LogFile, find_checkpoint, silence
 from bestofn.training.corpus import write_solution
 
 PAD, MESSAGE_START, MESSAGE_END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
@@ -159,7 +159,7 @@ def train_policy(config: PolicyTrainingConfig, callbacks: Sequence[TrainerCallba
         callbacks=[LogFile(config.out / "log.jsonl"), *callbacks],
     )
     silence(trainer)
-    trainer.train(resume_from_checkpoint=any(checkpoints.glob("checkpoint-*")))
+    trainer.train(resume_from_checkpoint=find_checkpoint(checkpoints))
     return save_policy(model, tokenizer, config.out / "model")
 
 

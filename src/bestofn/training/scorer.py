@@ -32,7 +32,7 @@ from bestofn.models.step_scorer import StepScorer, StepScorerConfig, TrajSelecto
 from bestofn.samplers.checkpoint import locate_checkpoint
 from bestofn.scorers.hidden import score_rows
 from bestofn.storage.run import Run
-from bestofn.training.callbacks import LogFile, silence
+from bestofn.training.callbacks import LogFile, find_checkpoint, silence
 from bestofn.training.step_batches import (
     FEATURES,
     StepBatches,
@@ -258,7 +258,7 @@ def _fit(
     )
     silence(trainer)
     checkpoints = Path(str(arguments.output_dir))
-    trainer.train(resume_from_checkpoint=any(checkpoints.glob("checkpoint-*")))
+    trainer.train(resume_from_checkpoint=find_checkpoint(checkpoints))
     folder = config.out / "model"
     # Gathers what FSDP and ZeRO divide among processes, and writes once.
     trainer.save_model(str(folder))

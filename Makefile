@@ -31,6 +31,8 @@ bench: install
 	$(BIN)/python benchmarks/sampling.py
 	$(BIN)/python benchmarks/answers.py
 	$(BIN)/python benchmarks/scoring.py --clock cpu
+	$(BIN)/python benchmarks/evaluation.py
+	$(BIN)/python benchmarks/coverage.py
 
 clean:
 	rm -rf .venv demo build dist

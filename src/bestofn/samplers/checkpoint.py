@@ -89,11 +89,16 @@ class Checkpoint:
         one before it (Kaplan et al., arXiv 2001.08361, table 1, forward pass). Mixtures of experts count as dense.
         """
         config = self.model.config.get_text_config()
-        width = config.num_attention_heads * (
-            getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-        )
+        width = self.info["attention_width"]
         total = prompt_tokens + sampled_tokens
         return 2.0 * self.info["non_embedding_parameters"] * total + 2.0 * config.num_hidden_layers * width * total**2
+
+
+def _measure_attention(config: Any) -> int:
+    """Heads times their size."""
+    return config.num_attention_heads * (
+        getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    )
 
 
 def locate_checkpoint(model: str) -> str:
@@ -236,6 +241,7 @@ def _describe(model: Any, tokenizer: Any, name: str, revision: str | None) -> di
         "transformers": transformers.__version__,
         "layers": model.config.get_text_config().num_hidden_layers,
         "hidden_size": model.config.get_text_config().hidden_size,
+        "attention_width": _measure_attention(model.config.get_text_config()),
         "last_layer_after_norm": True,
         "parameters": parameters,
         "non_embedding_parameters": parameters - embeddings,

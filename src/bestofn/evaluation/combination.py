@@ -26,6 +26,7 @@ from bestofn.evaluation.judged_pools import (
 )
 from bestofn.evaluation.outcomes import Outcomes
 from bestofn.metrics.estimators import Curve
+from bestofn.metrics.subsets import SampledCurve
 from bestofn.records import derive_seed
 from bestofn.selectors.mixture import CombinedModel
 from bestofn.storage.run import Run
@@ -59,13 +60,13 @@ def combined_at_k(
     draws: int = DRAWS,
     seed: int = 0,
     threshold: float | None = None,
-) -> Curve:
+) -> SampledCurve:
     """Accuracy of the combined selector on k-subsets: the mean over `draws` random ones (one where k is N).
 
     `correct` [N], `clusters` [N] (negative = no answer), `scores` by scorer [N], NaN = none. With a `threshold`, or
     without any answer, a subset abstains: it counts as wrong, and `abstained` says how often. NaN where k > N. The
-    subsets at each k are prefixes of the same orders. A simulation, unlike `metrics.estimators`. Raises
-    UnavailableError naming a scorer of the model that `scores` lacks.
+    subsets at each k are prefixes of the same independent orders: `error` is the spread of their credit over the root
+    of their number, 0 where k is N. Raises UnavailableError naming a scorer of the model that `scores` lacks.
     """
     absent = [name for name in model.scorers if name not in scores]
     if absent:
@@ -73,7 +74,8 @@ def combined_at_k(
     raw = np.array([scores[name] for name in model.scorers]).reshape(len(model.scorers), len(correct))
     pool = JudgedPool("", correct, clusters, raw)
     orders = draw_orders(len(correct), draws, seed)
-    accuracy, abstained = np.full(len(ks), np.nan), np.full(len(ks), np.nan)
+    accuracy, abstained, error = (np.full(len(ks), np.nan) for _ in range(3))
+    exact = np.zeros(len(ks), dtype=np.bool_)
     for place, k in enumerate(ks):
         if k < 1:
             raise ConfigError(f"k must be at least 1, got {k}")
@@ -85,8 +87,13 @@ def combined_at_k(
         if threshold is not None:
             is_out |= decision.confidence < threshold
         right = drawn.right_picks(decision.chosen, model.main_row)
-        accuracy[place], abstained[place] = float((right & ~is_out).mean()), float(is_out.mean())
-    return Curve(accuracy, abstained)
+        credit = (right & ~is_out).astype(np.float64)
+        accuracy[place], abstained[place] = float(credit.mean()), float(is_out.mean())
+        exact[place] = k == len(correct)
+        error[place] = (
+            0.0 if exact[place] else float(credit.std(ddof=1) / np.sqrt(len(credit))) if draws > 1 else np.nan
+        )
+    return SampledCurve(accuracy, abstained, error, exact)
 
 
 def combined_estimator(

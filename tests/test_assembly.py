@@ -13,9 +13,10 @@ from bestofn.assembly import (
     find,
     load_problems,
     load_sample_config,
+    pin_revision,
     read_git_commit,
 )
-from bestofn.config import PolicyConfig, ProblemsConfig, SampleConfig
+from bestofn.config import PolicyConfig, ProblemsConfig, SampleConfig, parse_config
 from bestofn.errors import ConfigError
 from bestofn.evaluation.curves import NAMES
 from bestofn.protocols import Sampler, Selector
@@ -79,3 +80,14 @@ def test_the_manifest_fixes_what_decides_the_result() -> None:
     assert describe_sampling(other, policy, problems)["identity"] != identity
     assert describe_sampling(config, policy, problems[:2])["identity"] != identity
     assert manifest["info"]["git_commit"] == read_git_commit()
+
+
+def test_the_revision_of_a_benchmark_is_pinned_to_a_commit() -> None:
+    """A whole commit is taken as it is, without asking the hub; the generator and local copies have none."""
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    settings = parse_config(SampleConfig, {"problems": {"source": "aime_2024", "revision": commit}}, "test")
+    assert pin_revision(settings).problems.revision == commit
+    generated = SampleConfig()
+    assert pin_revision(generated) is generated
+    local = parse_config(SampleConfig, {"problems": {"source": "aime_2024", "file": "copy.jsonl"}}, "test")
+    assert pin_revision(local) is local

@@ -186,3 +186,12 @@ def test_benchmarks_are_listed(bestofn: Callable) -> None:
     shown = bestofn("benchmarks", "--json", "-")
     assert {"aime_2024", "aime_2025"} <= {entry["name"] for entry in shown.json}
     assert "AIME 2024" in shown.err
+
+
+def test_published_results_stand_beside_ones_own(bestofn: Callable, run: Path, tmp_path: Path) -> None:
+    shown = bestofn("compare", run, "--published", "trajselector", "--chart", tmp_path / "chart", "--json", "-")
+    assert shown.code == 0, shown.err
+    assert "TrajSelector (published)" in shown.err
+    assert shown.json["published"]
+    assert (tmp_path / "chart" / "accuracy.png").read_bytes().startswith(b"\x89PNG")
+    assert "allowed: trajselector" in bestofn("compare", run, "--published", "nobody").err

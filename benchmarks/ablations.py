@@ -18,12 +18,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
+from selection import read_auc, tell_gap, write_result
 
 from bestofn.config import ScorerTrainingConfig, parse_config
 from bestofn.evaluation.compare import compare
-from bestofn.metrics.ranking import within_pool_auc
 from bestofn.pipeline import score_run
 from bestofn.records import Step
 from bestofn.samplers.encoder import TransformersEncoder
@@ -122,19 +121,10 @@ def train(name: str, options: argparse.Namespace, runs: dict[str, Run]) -> tuple
         "evaluations": 4,
     }
     if options.quick:
-        values["data"]["trajectories"] = min(values["data"]["trajectories"], options.limit)
+        # The quick pools have no training split: some of their validation problems are held out instead.
+        values["data"] |= {"validation_runs": [], "validation_share": 0.3, "trajectories": options.limit}
     train_scorer(parse_config(ScorerTrainingConfig, values, name))
     return folder, time.perf_counter() - start
-
-
-def measure_auc(run: Run, name: str) -> float | None:
-    correct = {verdict.trajectory_id: bool(verdict.correct) for verdict in run.verdicts()}
-    pools: dict[str, list[tuple[bool, float]]] = {}
-    for score in run.scores(name):
-        if score.value == score.value:
-            key = score.trajectory_id.rpartition("#")[0]
-            pools.setdefault(key, []).append((correct[score.trajectory_id], score.value))
-    return within_pool_auc((np.array([c for c, _ in p]), np.array([v for _, v in p])) for p in pools.values())[0]
 
 
 def judge(names: list[str], test: Run, ns: list[int]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -162,11 +152,7 @@ def tell(names: list[str], auc: dict[str, Any], accuracy: dict[str, Any], paired
         for rule in ("score", "vote"):
             cells.append(f"{100 * accuracy[f'{rule}:{name}'][str(n)]:.1f}")
             gap = paired.get(f"{rule}:{name}", {}).get(str(n))
-            cells.append(
-                ""
-                if gap is None
-                else "{:+.1f} [{:+.1f}, {:+.1f}]".format(*(100 * gap[k] for k in ("difference", "low", "high")))
-            )
+            cells.append("" if gap is None else tell_gap((gap["difference"], gap["low"], gap["high"])))
         print("| " + " | ".join(cells) + " |")
     print(f"| majority | | | | {100 * accuracy['majority'][str(n)]:.1f} | |")
 
@@ -177,16 +163,14 @@ def tell_longer(run: Run, ns: list[int]) -> dict[str, Any]:
     selectors = [f"{rule}:{name}" for name in names for rule in ("score", "vote")]
     with Equivalence() as equivalence:
         found = compare(run, [*selectors, "majority"], ns, equivalence=equivalence)
-    auc = {name: measure_auc(run, name) for name in names}
+    auc = read_auc(run, names)
     print(f"Problems of more than {SHORT_STEPS} steps; difference from majority with its paired 95 % interval.\n")
     print("| selector | AUC within pools | " + " | ".join(f"N={n}" for n in ns) + " |\n" + "|---" * (len(ns) + 2) + "|")
     result: dict[str, Any] = {}
     for row in found.paired:
         result.setdefault(row.selector, {})[str(row.n)] = {k: getattr(row, k) for k in ("difference", "low", "high")}
     for selector, cells in result.items():
-        told = [
-            "{:+.1f} [{:+.1f}, {:+.1f}]".format(*(100 * value for value in cell.values())) for cell in cells.values()
-        ]
+        told = [tell_gap((cell["difference"], cell["low"], cell["high"])) for cell in cells.values()]
         print(f"| {selector} | {auc[selector.partition(':')[2]]:.3f} | " + " | ".join(told) + " |")
     return {"paired": result, "within_pool_auc": auc}
 
@@ -213,9 +197,8 @@ def main() -> None:
     runs = {name: sources[name] for name in ("train", "validation")}
     runs["test"] = copy_run(sources["test"], options.out / "test", options.problems, options.n)
     if any(ABLATIONS[name].get("tokens") for name in names):
-        per_pool = 16
         sizes = {
-            "train": (TOKEN_LIMIT // per_pool, per_pool),
+            "train": (TOKEN_LIMIT // PER_POOL, PER_POOL),
             "validation": (100, 32),
             "test": (options.problems, options.n),
         }
@@ -238,7 +221,7 @@ def main() -> None:
         if longer is not None and name in GENERALISING:
             scorer = HiddenScorer(load_step_scorer(folder), longer)
             asyncio.run(score_run(longer, scorer, name, lambda *_: None))
-    auc = {name: measure_auc(runs["test"], name) for name in names}
+    auc = read_auc(runs["test"], names)
     ns = [n for n in (4, 8, 16, 32, 64) if n <= options.n]
     accuracy, paired = judge(names, runs["test"], ns)
     for n in ns[-2:]:
@@ -266,10 +249,7 @@ def main() -> None:
         "longer_problems": generalised,
         "validation": metrics,
     }
-    if options.json_out == "-":
-        print(json.dumps(result))
-    elif options.json_out:
-        Path(options.json_out).write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    write_result(result, options.json_out)
 
 
 if __name__ == "__main__":

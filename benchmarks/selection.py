@@ -161,6 +161,14 @@ def tell(found: Comparison, names: dict[str, str], auc: dict[str, float | None],
     return {"accuracy": accuracy, "paired": pairs, "within_pool_auc": auc}
 
 
+def write_result(result: dict[str, Any], json_out: str | None) -> None:
+    """One JSON object to a file; `-` is the screen."""
+    if json_out == "-":
+        print(json.dumps(result))
+    elif json_out:
+        Path(json_out).write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("runs/selection"))
@@ -218,10 +226,7 @@ def main() -> None:
         **tables.pop("test"),
         "shifts": tables,
     }
-    if options.json_out == "-":
-        print(json.dumps(result))
-    elif options.json_out:
-        Path(options.json_out).write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    write_result(result, options.json_out)
 
 
 if __name__ == "__main__":

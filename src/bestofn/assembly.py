@@ -15,7 +15,7 @@ from bestofn import __version__
 from bestofn.config import PolicyConfig, ProblemsConfig, SampleConfig, load_config
 from bestofn.errors import ConfigError
 from bestofn.protocols import Sampler, Scorer, Selector
-from bestofn.records import Problem
+from bestofn.records import Problem, Score
 from bestofn.storage.run import Run
 from bestofn.verifiers.equivalence import Equivalence
 
@@ -126,12 +126,16 @@ def _build_combined(file: Path | None, run: Run, equivalence: Equivalence) -> Se
     policy = run.manifest["identity"].get("policy", {}).get("content_hash")
     if None not in (model.policy, policy) and model.policy != policy:
         raise ConfigError(f"{file}: fitted on the policy {model.policy!r}; run {run.path} is of {policy!r}")
-    scores = {scorer: {score.trajectory_id: score for score in run.scores(scorer)} for scorer in model.scorers}
+    scores = {scorer: _read_scores(run, scorer) for scorer in model.scorers}
     return find("bestofn.selectors.combined:CombinedSelector")(model, scores, equivalence)
 
 
+def _read_scores(run: Run, scorer: str) -> dict[str, Score]:
+    return {score.trajectory_id: score for score in run.scores(scorer)}
+
+
 def _build_scored(rule: str, scorer: str, run: Run, equivalence: Equivalence) -> Selector:
-    scores = {score.trajectory_id: score for score in run.scores(scorer)}
+    scores = _read_scores(run, scorer)
     if rule == "score":
         return find("bestofn.selectors.scored:ScoreSelector")(scorer, scores, str(run.path))
     made = find("bestofn.selectors.weighted:WeightedVoteSelector")

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoModel, Qwen3Config, Qwen3ForCausalLM
+from transformers import AutoModel
 
 from bestofn.errors import ConfigError
 from bestofn.models.step_heads import MODELS, ClueConfig, ClueModel, SwiftConfig, SwiftModel, weigh
@@ -13,25 +13,13 @@ from bestofn.models.step_scorer import (
     create_trajselector,
     read_scores,
 )
+from tests.training.scorer_runs import save_body
 
 
 @pytest.fixture(scope="module")
 def body(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A causal language model of two tiny layers, in bf16 as published ones are."""
-    torch.manual_seed(0)
-    config = Qwen3Config(
-        vocab_size=32,
-        hidden_size=16,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        head_dim=8,
-        intermediate_size=24,
-        max_position_embeddings=64,
-    )
-    folder = tmp_path_factory.mktemp("body")
-    Qwen3ForCausalLM(config).to(torch.bfloat16).save_pretrained(folder)
-    return folder
+    return save_body(tmp_path_factory.mktemp("body"), layers=2, dtype=torch.bfloat16)
 
 
 def create(body: Path, features: int = 0, has_states: bool = True, **settings: object) -> TrajSelectorModel:

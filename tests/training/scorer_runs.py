@@ -1,9 +1,11 @@
-"""Small verified runs with hidden states in which the outcome can be read, for training and scoring tests."""
+"""A tiny body, and small verified runs with hidden states in which the outcome can be read."""
 
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+import torch
+from transformers import Qwen3Config, Qwen3ForCausalLM
 
 from bestofn.records import Completion, HiddenStates, Problem, Step, Trajectory, Verdict, trajectory_id
 from bestofn.storage.run import Run
@@ -41,3 +43,20 @@ def make_run(
     run.append_states(states, about)
     run.append_verdicts(verdicts)
     return run
+
+
+def save_body(folder: Path, layers: int = 1, dtype: torch.dtype = torch.float32) -> Path:
+    """A tiny causal language model of random weights in `folder`: the body of a scorer."""
+    torch.manual_seed(0)
+    config = Qwen3Config(
+        vocab_size=32,
+        hidden_size=16,
+        num_hidden_layers=layers,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        head_dim=8,
+        intermediate_size=24,
+        max_position_embeddings=64,
+    )
+    Qwen3ForCausalLM(config).to(dtype).save_pretrained(folder)  # type: ignore[arg-type]
+    return folder

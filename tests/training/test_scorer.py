@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import AutoModel, Qwen3Config, Qwen3ForCausalLM, TrainerCallback
+from transformers import AutoModel, TrainerCallback
 
 from bestofn.config import ScorerTrainingConfig, parse_config
 from bestofn.errors import ConfigError, EngineError
@@ -20,25 +20,12 @@ from bestofn.training.scorer import (
     read_sets,
     train_scorer,
 )
-from tests.training.scorer_runs import make_run
+from tests.training.scorer_runs import make_run, save_body
 
 
 @pytest.fixture(scope="module")
 def body(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.manual_seed(0)
-    config = Qwen3Config(
-        vocab_size=8,
-        hidden_size=16,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        head_dim=8,
-        intermediate_size=16,
-        max_position_embeddings=64,
-    )
-    folder = tmp_path_factory.mktemp("body")
-    Qwen3ForCausalLM(config).save_pretrained(folder)
-    return folder
+    return save_body(tmp_path_factory.mktemp("body"))
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,7 @@ def _group() -> None: ...
 
 @contextmanager
 def training_bar(label: str, screen: Console) -> "Generator[Progress]":
-    """A bar of updates with the latest loss; yields the callback that moves it."""
+    """A bar of updates; yields the callback that moves it."""
     from transformers.utils import logging
 
     from bestofn.training.callbacks import Progress
@@ -33,7 +33,7 @@ def training_bar(label: str, screen: Console) -> "Generator[Progress]":
     done = 0
     with progress(label, None, screen) as on_done:
 
-        def on_update(updates: int, total: int, latest: dict[str, float]) -> None:  # noqa: ARG001
+        def on_update(updates: int, total: int) -> None:
             nonlocal done
             on_done(updates - done, 0, total)
             done = updates

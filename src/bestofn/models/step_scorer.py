@@ -14,7 +14,7 @@ C classes, W width of the body.
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -76,7 +76,6 @@ class StepScorer(PreTrainedModel):
     supports_gradient_checkpointing = True
     _supports_sdpa = True
     _supports_flash_attn = True
-    classes: ClassVar[int] = 1
 
     def __init__(self, config: StepScorerConfig):
         super().__init__(config)

@@ -129,14 +129,14 @@ def load_checkpoint(
     """
     if template not in ("chat", "none"):
         raise ConfigError(f"template: {template!r} given; allowed are 'chat' and 'none'")
-    place = _choose_device(device)
+    place = choose_device(device)
     folder = locate_checkpoint(model)
     kwargs: dict[str, Any] = {"revision": revision, "local_files_only": local_files_only}
     try:
         _refuse_recurrent(model, AutoConfig.from_pretrained(folder, **kwargs))
         tokenizer = AutoTokenizer.from_pretrained(folder, **kwargs)
-        with _without_progress_bar():
-            network: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=_choose_dtype(dtype, place), **kwargs)
+        with without_progress_bar():
+            network: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=choose_dtype(dtype, place), **kwargs)
     except ConfigError:
         raise
     except (OSError, ValueError, KeyError) as error:
@@ -175,7 +175,7 @@ def describe_checkpoint(
 
 
 @contextmanager
-def _without_progress_bar() -> Iterator[None]:
+def without_progress_bar() -> Iterator[None]:
     """transformers draws a bar for weights that load in milliseconds; progress is the command line's affair."""
     was_enabled = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
@@ -186,7 +186,7 @@ def _without_progress_bar() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def _choose_device(device: str) -> torch.device:
+def choose_device(device: str) -> torch.device:
     try:
         place = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
     except RuntimeError as error:
@@ -196,7 +196,7 @@ def _choose_device(device: str) -> torch.device:
     return place
 
 
-def _choose_dtype(dtype: str, place: torch.device) -> Any:
+def choose_dtype(dtype: str, place: torch.device) -> Any:
     if dtype == "auto":
         return torch.float32 if place.type == "cpu" else "auto"
     if dtype not in ("float32", "bfloat16", "float16"):

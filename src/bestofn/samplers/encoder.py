@@ -108,7 +108,7 @@ class TransformersEncoder:
         shape = (len(self.layers), self.checkpoint.hidden_size)
         values = [np.zeros((len(spans), *shape), dtype=np.float32) for spans in steps]
         with self._busy:
-            for part in _bucket([len(row) for row in rows], self._batch_tokens):
+            for part in bucket([len(row) for row in rows], self._batch_tokens):
                 ends = [_find_ends(trajectories[index], steps[index]) for index in part]
                 states = self._compute([rows[index] for index in part], ends)
                 offsets = np.cumsum([len(end) for end in ends])[:-1]
@@ -157,7 +157,7 @@ def _find_ends(trajectory: Trajectory, steps: tuple[Step, ...]) -> np.ndarray:
     return len(trajectory.completion.prompt_tokens) + np.array([step.end - 1 for step in steps], dtype=np.int64)
 
 
-def _bucket(lengths: list[int], most_tokens: int) -> list[list[int]]:
+def bucket(lengths: list[int], most_tokens: int) -> list[list[int]]:
     """Indices of the non-empty rows in batches of similar length, at most `most_tokens` each, padding included."""
     parts: list[list[int]] = []
     for index in sorted((index for index, length in enumerate(lengths) if length), key=lambda index: lengths[index]):

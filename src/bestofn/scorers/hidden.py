@@ -33,6 +33,7 @@ from bestofn.metrics.logprobs import step_features
 from bestofn.models.step_heads import weigh
 from bestofn.models.step_scorer import StepOutput, StepScorer
 from bestofn.records import HiddenStates, Pool, Score, Trajectory
+from bestofn.samplers.checkpoint import choose_device, choose_dtype, without_progress_bar
 from bestofn.scorers.aggregation import aggregate_rows
 from bestofn.storage.run import Run
 
@@ -45,14 +46,15 @@ _SOURCE_FIELDS = ("content_hash", "step_rule", "last_layer_after_norm")
 
 def load_step_scorer(model: str | Path, device: str = "auto", dtype: str = "float32") -> StepScorer:
     """A trained scorer from a folder or hub id. Raises ConfigError where it is none or is damaged."""
+    place = choose_device(device)
     try:
-        loaded = AutoModel.from_pretrained(str(model), dtype=getattr(torch, dtype))
+        with without_progress_bar():
+            loaded = AutoModel.from_pretrained(str(model), dtype=choose_dtype(dtype, place))
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise ConfigError(f"scorer {str(model)!r} cannot be loaded: {error}") from error
     if not isinstance(loaded, StepScorer):
         raise ConfigError(f"scorer {str(model)!r} is a {type(loaded).__name__}, not a scorer of steps")
-    place = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-    return loaded.to(torch.device(place)).eval()  # pyright: ignore[reportArgumentType]
+    return loaded.to(place).eval()  # pyright: ignore[reportArgumentType]
 
 
 class HiddenScorer:
@@ -129,24 +131,33 @@ class HiddenScorer:
 
     @torch.inference_mode()
     def _score_batch(self, batch: Sequence[Row]) -> Iterator[Score]:
-        width = max(len(held.steps) for held, _ in batch)
-        count, device = len(batch), self.model.device
-        columns = [batch[0][0].layers.index(layer) for layer in self._layers]
-        states = np.zeros((count, width, len(columns), batch[0][0].values.shape[2]), dtype=np.float32)
-        features = np.zeros((count, width, self.model.config.features), dtype=np.float32)
-        mask = np.zeros((count, width), dtype=bool)
-        for row, (held, numbers) in enumerate(batch):
-            steps = len(held.steps)
-            states[row, :steps] = held.values[:, columns]
-            mask[row, :steps] = True
-            if numbers is not None:
-                features[row, :steps] = numbers
-        inputs = [torch.from_numpy(array).to(device) for array in (states, mask, features)]
+        states, mask, features = pad_rows(batch, self._layers, self.model.config.features)
+        inputs = [torch.from_numpy(array).to(self.model.device) for array in (states, mask, features)]
         output = self.model(inputs[0], inputs[1], inputs[2] if self.model.config.features else None)
         steps_of = output.scores.double().cpu().numpy()
         values = score_rows(output, mask, self.aggregation)
         for row, (held, _) in enumerate(batch):
             yield Score(held.trajectory_id, float(values[row]), tuple(steps_of[row, : len(held.steps)].tolist()))
+
+
+def pad_rows(
+    rows: Sequence[Row], layers: Sequence[int], features: int
+) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.float32]]:
+    """`states` [B S L D] of these layers, `mask` [B S] and `features` [B S F], zero behind the end of a trajectory.
+
+    Training and scoring read the same batches.
+    """
+    width = max(len(held.steps) for held, _ in rows)
+    states = np.zeros((len(rows), width, len(layers), rows[0][0].values.shape[2]), dtype=np.float32)
+    mask = np.zeros((len(rows), width), dtype=bool)
+    numbers = np.zeros((len(rows), width, features), dtype=np.float32)
+    for row, (held, given) in enumerate(rows):
+        steps = len(held.steps)
+        states[row, :steps] = held.values[:, [held.layers.index(layer) for layer in layers]]
+        mask[row, :steps] = True
+        if given is not None:
+            numbers[row, :steps] = given
+    return states, mask, numbers
 
 
 def score_rows(output: StepOutput, mask: NDArray[np.bool_], aggregation: str) -> NDArray[np.float64]:

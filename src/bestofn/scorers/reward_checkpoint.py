@@ -25,7 +25,7 @@ from transformers import (
 from transformers.utils.hub import cached_file
 
 from bestofn.errors import ConfigError
-from bestofn.samplers.checkpoint import _choose_device, _choose_dtype, _without_progress_bar, locate_checkpoint
+from bestofn.samplers.checkpoint import choose_device, choose_dtype, locate_checkpoint, without_progress_bar
 from bestofn.scorers.reward_families import RewardFamily, find_family
 from bestofn.scorers.reward_inputs import RewardReader
 
@@ -115,13 +115,13 @@ def load_reward_checkpoint(
     family needs (a head is never made up at random).
     """
     kind = family if isinstance(family, RewardFamily) else find_family(family, model)
-    place = _choose_device(device)
-    number_format = _choose_dtype(dtype, place)
+    place = choose_device(device)
+    number_format = choose_dtype(dtype, place)
     folder = locate_checkpoint(model)
     kwargs: dict[str, Any] = {"revision": revision, "local_files_only": local_files_only}
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, **kwargs, **_NO_REMOTE_CODE)
-        with _without_progress_bar():
+        with without_progress_bar():
             network, missing = _load_network(folder, kind, number_format, kwargs)
         state = _load_head_file(folder, kwargs) if kind.head == "file" else None
     except (OSError, ValueError, KeyError, RuntimeError) as error:

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from bestofn.errors import ConfigError, DataError, EngineError
 from bestofn.records import Pool, Score, Trajectory, Usage
-from bestofn.samplers.encoder import _bucket
+from bestofn.samplers.encoder import bucket
 from bestofn.scorers.aggregation import Aggregation, aggregate
 from bestofn.scorers.reward_checkpoint import RewardCheckpoint, load_reward_checkpoint
 from bestofn.scorers.reward_families import RewardFamily, Thinking
@@ -139,7 +139,7 @@ class RewardModelScorer:
     def _compute(self, rows: Sequence[RewardInput]) -> list[list[float]]:
         """The rewards at the places of each row."""
         found: list[list[float]] = [[] for _ in rows]
-        for part in _bucket([len(row.tokens) for row in rows], self._batch_tokens):
+        for part in bucket([len(row.tokens) for row in rows], self._batch_tokens):
             chosen = [rows[index] for index in part]
             values = iter(self._forward(chosen).tolist())
             for index, row in zip(part, chosen, strict=True):

@@ -23,17 +23,13 @@ class LogFile(TrainerCallback):
 
 
 class Progress(TrainerCallback):
-    """Calls `on_update(updates done, updates in all, latest numbers logged)` after each update."""
+    """Calls `on_update(updates done, updates in all)` after each update."""
 
-    def __init__(self, on_update: Callable[[int, int, dict[str, float]], None]):
+    def __init__(self, on_update: Callable[[int, int], None]):
         self.on_update = on_update
-        self.latest: dict[str, float] = {}
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:  # noqa: ARG002
-        self.latest |= logs or {}
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
-        self.on_update(state.global_step, state.max_steps, self.latest)
+        self.on_update(state.global_step, state.max_steps)
 
 
 def silence(trainer: Trainer) -> None:

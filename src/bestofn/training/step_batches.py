@@ -22,13 +22,13 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from bestofn.errors import DataError, UnavailableError
-from bestofn.metrics.logprobs import step_features
+from bestofn.metrics.logprobs import STEP_FEATURES, step_features
 from bestofn.records import Trajectory
+from bestofn.scorers.hidden import Row, pad_rows
 from bestofn.storage.run import Run
 from bestofn.storage.states import StatesPart
 
-FEATURES = 4
-"""Mean, minimum, sum and length of a step's log-probabilities (`metrics/logprobs.py`)."""
+FEATURES = len(STEP_FEATURES)
 BATCHES_SORTED = 64
 """Batches cut from one stretch of the shuffled epoch that is sorted by length."""
 
@@ -205,7 +205,7 @@ class StepBatches(Dataset[dict[str, Tensor]]):
         self.how: Balance = how
         self._right, self._problem, self._steps = steps.right, steps.problem, steps.steps
         self._epoch = lru_cache(maxsize=2)(self._plan)
-        self.batches_per_epoch = len(self._plan(0))
+        self.batches_per_epoch = len(self._epoch(0))
         self.epochs = epochs
         if not self.batches_per_epoch:
             chosen = len(balance(self._right, self._problem, how, np.random.default_rng(0)))
@@ -231,23 +231,17 @@ def load_batch(steps: StepSet, chosen: Sequence[int] | NDArray[np.integer]) -> d
 
     Raises DataError where a state is not finite.
     """
-    rows = [int(m) for m in chosen]
-    width = max(steps.step_counts[m] for m in rows)
-    states = np.zeros((len(rows), width, len(steps.layers), steps.hidden_size), dtype=np.float32)
-    mask = np.zeros((len(rows), width), dtype=bool)
-    features = np.zeros((len(rows), width, FEATURES), dtype=np.float32)
+    members = [int(m) for m in chosen]
+    rows: dict[int, Row] = {}
     for number, run in enumerate(steps.runs):
-        members = [row for row, m in enumerate(rows) if steps.run_of[m] == number]
-        for row, held in zip(members, run.states([steps.ids[rows[row]] for row in members]), strict=True):
-            count = len(held.steps)
-            states[row, :count] = held.values[:, [held.layers.index(layer) for layer in steps.layers]]
-            mask[row, :count] = True
-            if steps.features:
-                features[row, :count] = steps.features[rows[row]]
-            if not np.isfinite(states[row, :count]).all():
+        of_run = [m for m in members if steps.run_of[m] == number]
+        for m, held in zip(of_run, run.states([steps.ids[m] for m in of_run]), strict=True):
+            if not np.isfinite(held.values).all():
                 raise DataError(
                     f"{run.path}: the hidden states of {held.trajectory_id!r} are not finite; encode this run again"
                 )
-    labels = np.array([steps.is_right[m] for m in rows], dtype=np.float32)
+            rows[m] = (held, steps.features[m] if steps.features else None)
+    states, mask, features = pad_rows([rows[m] for m in members], steps.layers, FEATURES)
+    labels = np.array([steps.is_right[m] for m in members], dtype=np.float32)
     batch = {"states": torch.from_numpy(states), "mask": torch.from_numpy(mask), "labels": torch.from_numpy(labels)}
     return batch | ({"features": torch.from_numpy(features)} if steps.features else {})

@@ -12,7 +12,7 @@ install: $(STAMP)
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet -c constraints.txt torch
-	$(BIN)/pip install --quiet -c constraints.txt -e '.[dev,train]'
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[dev,train,openai,serve]'
 	touch $(STAMP)
 
 demo: install

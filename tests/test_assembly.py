@@ -1,6 +1,7 @@
 """From names and configs to objects; what the manifest of a run says."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -91,3 +92,24 @@ def test_the_revision_of_a_benchmark_is_pinned_to_a_commit() -> None:
     assert pin_revision(generated) is generated
     local = parse_config(SampleConfig, {"problems": {"source": "aime_2024", "file": "copy.jsonl"}}, "test")
     assert pin_revision(local) is local
+
+
+def test_a_policy_behind_a_server_is_described_without_asking_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    fields = {"type": "openai", "model": "m", "base_url": "http://127.0.0.1:1/v1", "api_key_env": "A_KEY", "retries": 0}
+    monkeypatch.setenv("A_KEY", "secret")
+    policy = build_policy(parse_config(SampleConfig, {"policy": fields}, "test").policy)
+    assert policy.identity == {"type": "openai", "model": "m", "template": "chat", "dialect": "vllm"}
+    assert policy.info == {"base_url": "http://127.0.0.1:1/v1"}
+    policy.close()
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"type": "openai"}, "policy.base_url: type 'openai' needs the URL"),
+        ({"base_url": "http://127.0.0.1:1/v1"}, "policy.base_url: only type 'openai' asks a server"),
+    ],
+)
+def test_a_server_and_its_type_belong_together(fields: dict[str, Any], told: str) -> None:
+    with pytest.raises(ConfigError, match=told):
+        build_policy(parse_config(SampleConfig, {"policy": fields}, "test").policy)

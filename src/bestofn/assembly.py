@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bestofn import __version__
-from bestofn.config import PolicyConfig, ProblemsConfig, SampleConfig, load_config
+from bestofn.config import GenerativeConfig, PolicyConfig, ProblemsConfig, SampleConfig, load_config
 from bestofn.errors import ConfigError
 from bestofn.protocols import Sampler, Scorer, Selector
 from bestofn.records import Problem, Score
@@ -22,6 +22,8 @@ from bestofn.verifiers.equivalence import Equivalence
 SAMPLERS = {
     "transformers": "bestofn.samplers.transformers:TransformersSampler",
     "scripted": "bestofn.samplers.scripted:ScriptedSampler",
+    "openai": "bestofn.samplers.openai_compatible:OpenAISampler",
+    "vllm": "bestofn.samplers.vllm:VllmSampler",
 }
 ENCODER = "bestofn.samplers.encoder:TransformersEncoder"
 SELECTORS = {
@@ -31,6 +33,16 @@ SELECTORS = {
     "shortest": "bestofn.selectors.scored:LengthSelector",
     "majority": "bestofn.selectors.voting:MajoritySelector",
 }
+GENERATIVE = {
+    "genselect": "bestofn.selectors.generative:GenSelectSelector",
+    "genselect-tournament": "bestofn.selectors.generative:TournamentSelector",
+    "genselect-vote": "bestofn.selectors.generative:VoteSelector",
+    "usc": "bestofn.selectors.generative:ConsistencySelector",
+    "knockout": "bestofn.selectors.pairwise:KnockoutSelector",
+    "genrm": "bestofn.selectors.pointwise:PointwiseSelector",
+}
+"""Selectors in which a model reads the candidates."""
+GENSELECT_SCORER = "genselect"
 RULES = "bestofn.metrics.votes:RULES"
 """Weighted votes by name."""
 STEP_SCORERS = ("trajselector", "trajselector-fused", "step-mlp", "sprm", "swift", "clue")
@@ -74,17 +86,38 @@ def find(place: str) -> Any:
 
 def build_policy(config: PolicyConfig) -> Policy:
     """Loads the policy. Raises ConfigError where it cannot be found."""
+    if config.base_url is not None and config.type != "openai":
+        raise ConfigError(f"policy.base_url: only type 'openai' asks a server; type is {config.type!r}")
     if config.type == "scripted":
         if not config.script:
             raise ConfigError("policy.script: a scripted policy needs at least one text to reply with")
         identity = {"type": "scripted", "script": list(config.script)}
         return Policy(find(SAMPLERS["scripted"])(config.script), identity, {})
+    if config.type == "openai":
+        return _build_endpoint(config)
+    if config.type == "vllm":
+        sampler = find(SAMPLERS["vllm"])(config.model, config.revision, config.dtype, config.template, config.engine)
+        return Policy(sampler, *sampler.describe())
     sampler = find(SAMPLERS["transformers"])(
         config.model, config.revision, config.dtype, config.device, config.batch_rows, config.template
     )
     info = sampler.policy_info()
     identity = {"type": config.type, "model": config.model} | {name: info[name] for name in IDENTITY_FIELDS}
     return Policy(sampler, identity, info)
+
+
+def _build_endpoint(config: PolicyConfig) -> Policy:
+    if config.base_url is None:
+        raise ConfigError(
+            "policy.base_url: type 'openai' needs the URL of its server, such as http://127.0.0.1:8000/v1"
+        )
+    server = find("bestofn.samplers.openai_compatible:Endpoint")(
+        config.base_url, config.api_key_env, config.timeout_seconds, config.retries, config.concurrency
+    )
+    form = find("bestofn.samplers.openai_payloads:Form")(config.model, config.dialect, config.template, config.logprobs)
+    # Where the model runs does not fix the result: the server may move.
+    identity = {"type": "openai", "model": config.model, "template": config.template, "dialect": config.dialect}
+    return Policy(find(SAMPLERS["openai"])(server, form), identity, {"base_url": config.base_url})
 
 
 def build_encoder(config: PolicyConfig, layers: tuple[int, ...]) -> Any:
@@ -96,11 +129,41 @@ def describe_states(info: Mapping[str, Any]) -> dict[str, str]:
     return known | {"step_rule": STEP_RULE, "last_layer_after_norm": "true"}
 
 
+@dataclass(frozen=True, slots=True)
+class JudgeModel:
+    """A loaded model that judges, with the settings it is asked by. Close its policy."""
+
+    config: GenerativeConfig
+    policy: Policy
+
+    def setting(self, equivalence: Equivalence) -> Any:
+        """What one generative selector or scorer works with; each gets its own, with counts of its own."""
+        return find("bestofn.scorers.judge_settings:make_setting")(self.config, self.policy.sampler, equivalence)
+
+
+def load_judge(config: GenerativeConfig) -> JudgeModel:
+    """Loads the model of a generative selector; what `config` does not say comes from its `selection.json`. Raises
+    ConfigError."""
+    if config.policy.type == "transformers":
+        folder = Path(find(LOCATE)(config.policy.model))
+        config = find("bestofn.scorers.judge_settings:fill_from_model")(config, folder)
+    return JudgeModel(config, build_policy(config.policy))
+
+
 def build_selector(
-    name: str, run: Run, equivalence: Equivalence, seed: int = 0, combined: Path | None = None
+    name: str,
+    run: Run,
+    equivalence: Equivalence,
+    seed: int = 0,
+    combined: Path | None = None,
+    judge: JudgeModel | None = None,
 ) -> Selector:
     """A selector by its name; `RULE:NAME` reads the scores of NAME in `run`, `combined` the fitted mixture in the file
-    `combined`. Raises ConfigError for unknown names."""
+    `combined`, those of GENERATIVE ask `judge`. Raises ConfigError for unknown names."""
+    if name in GENERATIVE:
+        if judge is None:
+            raise ConfigError(f"selector {name!r} asks a model: name it with --model, or in a file with --config")
+        return find(GENERATIVE[name])(judge.setting(equivalence))
     if name == "combined":
         return _build_combined(combined, run, equivalence)
     rule, _, scorer = name.partition(":")
@@ -109,7 +172,7 @@ def build_selector(
     if name == "oracle":
         raise ConfigError("selector 'oracle' sees the verdicts: it is a bound in `bestofn compare`, never a selection")
     if name not in SELECTORS:
-        known = [*SELECTORS, "combined", *(f"{rule}:NAME" for rule in ("score", *find(RULES)))]
+        known = [*SELECTORS, *GENERATIVE, "combined", *(f"{rule}:NAME" for rule in ("score", *find(RULES)))]
         raise ConfigError(f"selector {name!r} is none of {', '.join(known)}")
     made = find(SELECTORS[name])
     if name == "majority":
@@ -144,7 +207,8 @@ def _build_scored(rule: str, scorer: str, run: Run, equivalence: Equivalence) ->
 
 def build_scorer(name: str, run: Run, model: str | None = None, family: str | None = None) -> Scorer:
     """A scorer by its name. Scorers of steps read `model` (a folder or hub id; without it the bundled one of that
-    name), `reward` needs a model and its family. Raises ConfigError, UnavailableError, DataError."""
+    name), `reward` needs a model and its family, `genselect` a model or a file of settings (.toml). Close what has a
+    `close`. Raises ConfigError, UnavailableError, DataError."""
     confidence = find(CONFIDENCE)
     if name in confidence:
         return confidence[name]()
@@ -152,6 +216,8 @@ def build_scorer(name: str, run: Run, model: str | None = None, family: str | No
         if model is None:
             raise ConfigError("scorer 'reward' needs --model, a process or outcome reward model (folder or hub id)")
         return find("bestofn.scorers.reward_model:RewardModelScorer")(model, family)
+    if name == GENSELECT_SCORER:
+        return _build_genselect_scorer(model)
     if model is None and name in BUNDLED_SCORERS:
         model = f"bundled:{name}"
     if model is None and name in STEP_SCORERS:
@@ -164,6 +230,20 @@ def build_scorer(name: str, run: Run, model: str | None = None, family: str | No
         raise ConfigError(f"scorer {name!r} is none of {known}; a scorer of your own is a name and --model FOLDER")
     hidden = import_module("bestofn.scorers.hidden")
     return hidden.HiddenScorer(hidden.load_step_scorer(find(LOCATE)(model)), run)
+
+
+def _build_genselect_scorer(model: str | None) -> Scorer:
+    if model is not None and model.endswith(".toml"):
+        config = load_config(GenerativeConfig, Path(model))
+    else:
+        config = GenerativeConfig(policy=PolicyConfig(model=model)) if model else GenerativeConfig()
+    judge, equivalence = load_judge(config), Equivalence()
+
+    def close() -> None:
+        judge.policy.close()
+        equivalence.close()
+
+    return find("bestofn.scorers.generative:GenSelectScorer")(judge.setting(equivalence), close)
 
 
 def load_problems(config: ProblemsConfig) -> list[Problem]:

@@ -34,9 +34,14 @@ class ProblemsConfig(Section):
 
 
 class PolicyConfig(Section):
-    """The frozen model: a folder, a hub id, or `bundled:NAME`."""
+    """The frozen model: a folder, a hub id, or `bundled:NAME`; with type `openai` the name its server gives it.
 
-    type: Literal["transformers", "scripted"] = "transformers"
+    From `base_url` to `logprobs` the fields belong to `openai` alone: `api_key_env` is the variable that holds the key,
+    `timeout_seconds` of one attempt, `concurrency` requests at once; `dialect` "openai" sends only what OpenAI's own
+    reference lists, `logprobs` = false is for servers that refuse to give them. `engine` are AsyncEngineArgs of vLLM.
+    """
+
+    type: Literal["transformers", "scripted", "openai", "vllm"] = "transformers"
     model: str = "bundled:arithmetic"
     revision: str | None = None
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
@@ -44,6 +49,14 @@ class PolicyConfig(Section):
     batch_rows: Count = 256
     template: Literal["chat", "none"] = "chat"
     script: tuple[str, ...] = Field(default=(), strict=False)
+    base_url: str | None = None
+    api_key_env: str | None = None
+    timeout_seconds: float = Field(default=600.0, gt=0)
+    retries: int = Field(default=5, ge=0)
+    concurrency: Count = 64
+    dialect: Literal["vllm", "openai"] = "vllm"
+    logprobs: bool = True
+    engine: dict[str, Any] = Field(default_factory=dict[str, Any])
 
 
 class SampleConfig(Section):
@@ -53,6 +66,27 @@ class SampleConfig(Section):
     policy: PolicyConfig = PolicyConfig()
     sampling: SamplingParams = SamplingParams()
     n: Count = 32
+    seed: int = 0
+
+
+class GenerativeConfig(Section):
+    """How a generative selector asks its model (`policy`). Values that are not given come from `selection.json` in the
+    model's folder where a trained selector has one, else they are the published ones (arXiv 2507.17797): window 8,
+    T = 0.6. `budget_tokens` of one prompt: None is what the model's context leaves, where that is known."""
+
+    policy: PolicyConfig = PolicyConfig(model="bundled:genselect")
+    sampling: SamplingParams | None = None
+    style: Literal["published", "compact"] = "published"
+    thinking: Literal["remove", "keep", "answer"] = "remove"
+    window: int = Field(default=8, ge=2)
+    budget_tokens: Count | None = None
+    summary_tokens: Count | None = None
+    repeats: Count = 8
+    retries: int = Field(default=2, ge=0)
+    deadline_seconds: float | None = Field(default=None, gt=0)
+    selection_seconds: float | None = Field(default=None, gt=0)
+    concurrency: Count = 64
+    on_failure: Literal["abstain", "majority"] = "abstain"
     seed: int = 0
 
 
@@ -146,6 +180,125 @@ class ScorerTrainingConfig(Section):
     gradient_checkpointing: bool = False
     evaluations: Count = 6
     log_every: Count = 25
+    trackers: tuple[str, ...] = Field(default=(), strict=False)
+    threads: Count = 1
+
+
+class TasksConfig(Section):
+    """What `bestofn tasks build` does. Published (arXiv 2602.02143, and 2507.17797 for counts): limits, numbers of
+    candidates and tasks. Ours: the mean and deviation of the truncated normal, which neither states.
+
+    `solutions` is the least number of usable, distinct candidates of a problem; `truncated` takes attempts that were
+    cut at their token limit. `max_candidate_tokens` None: 12,288 for code, no limit for others.
+    """
+
+    style: Literal["published", "compact"] = "published"
+    thinking: Literal["remove", "keep", "answer"] = "remove"
+    tokenizer: str = "Qwen/Qwen3-1.7B"
+    seed: int = 0
+    max_pass_rate: float = Field(default=0.5, gt=0, le=1)
+    solutions: int = Field(default=4, ge=2)
+    per_problem: Count = 4
+    most: int = Field(default=16, ge=2)
+    mean_candidates: float = Field(default=8.0, gt=0)
+    sd_candidates: float = Field(default=4.0, gt=0)
+    truncated: bool = False
+    max_prompt_tokens: Count = 16_384
+    max_candidate_tokens: Count | None = None
+    validation_share: float | None = Field(default=None, gt=0, lt=1)
+
+
+class SelectionDataConfig(Section):
+    """Task files of `bestofn tasks build`. Of the validation tasks the first `validation_count` are judged."""
+
+    tasks: tuple[Folder, ...] = Field(min_length=1, strict=False)
+    validation_tasks: tuple[Folder, ...] = Field(default=(), strict=False)
+    validation_count: Count = 512
+    validate_every: Count = 25
+    validation_temperature: float = Field(default=0.6, ge=0)
+
+
+class ColdStartConfig(Section):
+    """Supervised fine-tuning before reinforcement learning, for a model too small to be told what to do.
+
+    `runs` are those that the tasks were built from, `tasks` how many of them are shown. Each integer of `answers` gets
+    a token of its own, and so does each number of a candidate.
+    """
+
+    runs: tuple[Folder, ...] = Field(min_length=1, strict=False)
+    answers: tuple[int, int] = Field(default=(-99, 299), strict=False)
+    drill_updates: Count = 1200
+    drill_rate: float = Field(default=2e-3, gt=0)
+    tasks: Count = 2000
+    updates: Count = 300
+    batch_tasks: Count = 32
+    learning_rate: float = Field(default=1e-3, gt=0)
+
+
+class RolloutConfig(Section):
+    """Judgements drawn while training. One generation batch is `prompts` tasks with `group` rollouts each (G).
+
+    `in-process` draws with the model in training itself, `vllm-colocate` and `vllm-server` are TRL's modes of vLLM.
+    Published: 128 prompts, 16 rollouts for math and 8 for code, T = 1.5, at most 16,384 tokens (arXiv 2602.02143).
+    """
+
+    engine: Literal["in-process", "vllm-colocate", "vllm-server"] = "vllm-colocate"
+    prompts: Count = 128
+    group: int = Field(default=16, ge=2)
+    temperature: float = Field(default=1.5, gt=0)
+    top_p: float = Field(default=1.0, gt=0, le=1)
+    max_tokens: Count = 16_384
+    batch_rows: Count = 256
+    server_url: str | None = None
+    memory_share: float = Field(default=0.3, gt=0, lt=1)
+
+
+class DapoConfig(Section):
+    """The parts of DAPO (arXiv 2503.14476); each can be switched off.
+
+    Clip-higher: `clip_high` = `clip_low` is off. Dynamic sampling: `most_rounds` of drawing for a batch, 1 is off.
+    `token_loss` false is GRPO's mean over each rollout first. Soft overlong punishment over the last `overlong_tokens`
+    before the limit, 0 is off; `filter_overlong` leaves judgements that were cut out of the loss.
+    """
+
+    clip_low: float = Field(default=0.2, gt=0)
+    clip_high: float = Field(default=0.28, gt=0)
+    most_rounds: Count = 10
+    token_loss: bool = True
+    overlong_tokens: int = Field(default=4096, ge=0)
+    filter_overlong: bool = True
+
+
+class OptimiserConfig(Section):
+    """`updates_per_batch` optimiser steps on each generation batch; `micro_rows` rollouts in one forward pass."""
+
+    updates: Count = 500
+    updates_per_batch: Count = 4
+    micro_rows: Count = 16
+    learning_rate: float = Field(default=1e-6, gt=0)
+    weight_decay: float = Field(default=0.0, ge=0)
+    warmup_updates: int = Field(default=0, ge=0)
+    bf16: bool = False
+    gradient_checkpointing: bool = False
+    share_prompts: bool = False
+
+
+class SelectionTrainingConfig(Section):
+    """What `bestofn train genselect` does; defaults are the published settings (arXiv 2602.02143) where it states
+    them. Not stated there: updates, updates a batch, the length of the soft punishment."""
+
+    out: Path = Field(default=Path("checkpoints/genselect"), strict=False)
+    seed: int = 1
+    model: str = "Qwen/Qwen3-1.7B"
+    revision: str | None = None
+    data: SelectionDataConfig
+    cold_start: ColdStartConfig | None = None
+    rollouts: RolloutConfig = RolloutConfig()
+    dapo: DapoConfig = DapoConfig()
+    optimiser: OptimiserConfig = OptimiserConfig()
+    window: int = Field(default=8, ge=2)
+    save_every: Count = 20
+    log_every: Count = 1
     trackers: tuple[str, ...] = Field(default=(), strict=False)
     threads: Count = 1
 

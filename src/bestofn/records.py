@@ -74,7 +74,8 @@ class Completion:
     `confidences` [T] the mean log-probability of the top-k tokens (DeepConf, arXiv 2508.15260, without its minus
     sign); `certainties` [T] the self-certainty of each draw in nats, KL(uniform || policy) at temperature 1, unfiltered
     (arXiv 2502.18581: minus the mean over the vocabulary of log(V p), 0 where all V tokens are as probable). An array
-    is empty (or None for these three) where the source did not record it.
+    is empty (or None for these three) where the source did not record it. `usage` is what a source that counts tokens
+    without giving their ids told (a server, say); tables keep its count of sampled tokens.
     """
 
     text: str
@@ -86,6 +87,11 @@ class Completion:
     states: CapturedStates | None = None
     note: str = ""
     certainties: Floats | None = None
+    usage: "Usage | None" = None
+
+    def count_usage(self) -> "Usage":
+        """What the source told, else the tokens that are held: 0 where neither is known."""
+        return self.usage or Usage(len(self.prompt_tokens), len(self.tokens))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -12,7 +12,7 @@ from bestofn.records import Completion, SamplingParams
 PARAMS = SamplingParams(temperature=1, top_p=1, top_k=0, max_tokens=12)
 
 
-@pytest.fixture(params=["scripted", "transformers"])
+@pytest.fixture(params=["scripted", "transformers", "openai"])
 async def sampler(request: pytest.FixtureRequest, create_checkpoint: Callable[..., Any]) -> AsyncIterator[Sampler]:
     if request.param == "scripted":
         from bestofn.samplers.scripted import ScriptedSampler
@@ -22,7 +22,17 @@ async def sampler(request: pytest.FixtureRequest, create_checkpoint: Callable[..
     from bestofn.samplers.transformers import TransformersSampler
 
     async with TransformersSampler.from_checkpoint(create_checkpoint(), 4) as made:
-        yield made
+        if request.param == "transformers":
+            yield made
+            return
+        from bestofn.samplers.openai_compatible import Endpoint, OpenAISampler
+        from bestofn.samplers.openai_payloads import Form
+        from bestofn.serving.background import serve
+        from bestofn.serving.endpoint import create_app
+
+        with serve(create_app(made, "tiny")) as url:
+            async with OpenAISampler(Endpoint(url), Form("tiny")) as client:
+                yield client
 
 
 def list_texts(completions: list[Completion]) -> list[str]:

@@ -15,9 +15,15 @@ import pytest
 
 from bestofn.protocols import Scorer
 from bestofn.records import Completion, Pool, Score, Trajectory
+from bestofn.samplers.scripted import ScriptedSampler
 from bestofn.scorers.confidence import CONFIDENCE, DeepConfScorer
+from bestofn.scorers.generative import GenSelectScorer
+from bestofn.scorers.judging import Judge, JudgingPolicy
 from bestofn.scorers.reward_families import FAMILIES
 from bestofn.scorers.reward_model import RewardModelScorer
+from bestofn.scorers.slates import GenerativeSetting
+from bestofn.scorers.windows import Window
+from bestofn.text.prompts import PromptFormat
 from tests.scorers.reward_fixtures import create_checkpoint
 
 POOLS = 6
@@ -57,9 +63,25 @@ def all_pools():
     return [make_pool(number) for number in range(POOLS)]
 
 
+class Parity:
+    """Every attempt of this suite answers 5; here answers differ by their place, so that something is asked."""
+
+    def cluster(self, answers):
+        return [None if answer is None else place % 3 for place, answer in enumerate(answers)]
+
+    def same(self, a, b):
+        return a == b
+
+
+def genselect_scorer():
+    judge = Judge(ScriptedSampler(lambda _, seed: f"Judgment: {seed % 2}"), JudgingPolicy())
+    return GenSelectScorer(GenerativeSetting(judge, Parity(), PromptFormat(thinking="keep"), Window(3), repeats=4))
+
+
 SCORERS = {
     **CONFIDENCE,
     **{f"reward model {n}": lambda n=n: RewardModelScorer(create_checkpoint(n, context=1024)) for n in FAMILIES},
+    "genselect": genselect_scorer,
     "deepconf-bottom, windows of 4": lambda: DeepConfScorer("bottom", window=4, share=0.5),
 }
 

@@ -9,9 +9,17 @@ from bestofn.metrics.calibration import PlattMap
 from bestofn.metrics.votes import RULES
 from bestofn.protocols import Selector
 from bestofn.records import Completion, Pool, Score, Trajectory
+from bestofn.samplers.scripted import ScriptedSampler
+from bestofn.scorers.judging import Judge, JudgingPolicy
+from bestofn.scorers.slates import GenerativeSetting
+from bestofn.scorers.windows import Window
 from bestofn.selectors.answer_features import NormalScores, column_names
 from bestofn.selectors.combined import CombinedSelector
+from bestofn.selectors.generative import ConsistencySelector, GenSelectSelector, TournamentSelector, VoteSelector
+from bestofn.selectors.limited import LimitedSelector
 from bestofn.selectors.mixture import CombinedModel, choice_names
+from bestofn.selectors.pairwise import KnockoutSelector
+from bestofn.selectors.pointwise import PointwiseSelector
 from bestofn.selectors.scored import FirstSelector, LengthSelector, RandomSelector, ScoreSelector
 from bestofn.selectors.voting import MajoritySelector
 from bestofn.selectors.weighted import WeightedVoteSelector
@@ -58,18 +66,42 @@ def combined_model():
     )
 
 
-SELECTORS = {
-    "first": FirstSelector,
-    "random": lambda: RandomSelector(seed=3),
-    "longest": lambda: LengthSelector(is_longest=True),
-    "shortest": lambda: LengthSelector(is_longest=False),
-    "score:NAME": lambda: ScoreSelector("NAME", all_scores()),
-    "majority": lambda: MajoritySelector(Strings()),
-    "combined": lambda: CombinedSelector(combined_model(), {"NAME": all_scores()}, Strings()),
-} | {
-    f"{name}:NAME": lambda rule=rule: WeightedVoteSelector("NAME", all_scores(), Strings(), rule)
-    for name, rule in RULES.items()
-}
+def judge_by_lot(_prompt, seed):
+    index, word = seed % 2, "Yes" if seed % 3 else "No"
+    return (
+        f"The most consistent response is Response {index}\nIs the answer correct (Yes/No)? {word}\nJudgment: {index}"
+    )
+
+
+def setting(window):
+    judge = Judge(ScriptedSampler(judge_by_lot), JudgingPolicy(seed=5), clock=lambda: 0.0)
+    return GenerativeSetting(judge, Strings(), window=Window(window), repeats=3)
+
+
+SELECTORS = (
+    {
+        "first": FirstSelector,
+        "random": lambda: RandomSelector(seed=3),
+        "longest": lambda: LengthSelector(is_longest=True),
+        "shortest": lambda: LengthSelector(is_longest=False),
+        "score:NAME": lambda: ScoreSelector("NAME", all_scores()),
+        "majority": lambda: MajoritySelector(Strings()),
+        "combined": lambda: CombinedSelector(combined_model(), {"NAME": all_scores()}, Strings()),
+    }
+    | {
+        "genselect": lambda: GenSelectSelector(setting(9)),
+        "genselect-tournament": lambda: TournamentSelector(setting(2)),
+        "genselect-vote": lambda: VoteSelector(setting(3)),
+        "usc": lambda: ConsistencySelector(setting(9)),
+        "knockout": lambda: KnockoutSelector(setting(2)),
+        "genrm": lambda: PointwiseSelector(setting(2)),
+        "majority@1": lambda: LimitedSelector(MajoritySelector(Strings()), "majority", 1),
+    }
+    | {
+        f"{name}:NAME": lambda rule=rule: WeightedVoteSelector("NAME", all_scores(), Strings(), rule)
+        for name, rule in RULES.items()
+    }
+)
 
 
 @pytest.fixture(params=SELECTORS)

@@ -44,3 +44,19 @@ def test_what_cannot_be_asked(run, strings):
         compare(run, ["stored:other"], equivalence=strings)
     with pytest.raises(ConfigError, match="says nothing of pools that are sampled again"):
         compare(run, ["stored:asked"], equivalence=strings, resample="both")
+
+
+def test_a_selection_among_the_first_n_counts_at_n_alone(make_run, strings):
+    run = make_run([RIGHT, WRONG, WRONG], [WRONG, RIGHT, RIGHT], [WRONG], name="first")
+    run.append_selections("asked@2", [Selection("p0", 0), Selection("p1", 0), Selection("p2", 0)])
+    found = compare(run, ["stored:asked@2"], [1, 2, 3], equivalence=strings, baseline="stored:asked@2")
+    one, two, three = (row for row in found.rows if row.selector == "stored:asked@2")
+    assert (one.accuracy, three.accuracy) == (None, None)
+    # Right on p0, wrong on p1; p2 has no two attempts.
+    assert (two.accuracy, two.problems) == (0.5, 2)
+
+
+def test_a_selection_beyond_the_first_n_is_named(run, strings):
+    run.append_selections("off@1", [Selection("p1", 1)])
+    with pytest.raises(DataError, match=r"'off@1' of run .*'p1' has index 1, allowed are 0 to 0"):
+        compare(run, ["stored:off@1"], [1], equivalence=strings)

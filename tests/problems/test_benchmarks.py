@@ -82,6 +82,8 @@ def test_the_table_is_whole():
         "livecodebench_v6_new": 175,
         "humaneval": 164,
         "mbpp": 500,
+        "openmathreasoning": 0,
+        "opencodereasoning": 0,
     }
     for benchmark in list_benchmarks():
         assert benchmark.title
@@ -90,7 +92,7 @@ def test_the_table_is_whole():
         assert benchmark.rule
         assert benchmark.hub
         assert benchmark.split
-        assert bool(benchmark.tests) == (benchmark.kind == "code")
+        assert (bool(benchmark.tests) or benchmark.untested) == (benchmark.kind == "code")
         assert set(benchmark.unconfirmed) <= set(benchmark.__slots__)
 
 
@@ -311,3 +313,62 @@ def test_an_own_table_that_is_not_there(tmp_path: Path):
     path.write_text('file = "gone.jsonl"\nquestion = "q"\nanswer = "a"\n')
     with pytest.raises(DataError, match=r"gone\.jsonl"):
         load_benchmark(str(path))
+
+
+def test_openmathreasoning_is_distinct_problems(tmp_path: Path):
+    # The upstream schema: a row a solution, so a problem stands in many rows.
+    rows = [
+        {
+            "expected_answer": answer,
+            "problem_type": "has_answer_extracted",
+            "problem_source": "aops_c4_high_school_math",
+            "generation_model": "DeepSeek-R1",
+            "pass_rate_72b_tir": "0.5",
+            "problem": problem,
+            "generated_solution": "<think>long</think>",
+            "inference_mode": "cot",
+            "used_in_kaggle": True,
+        }
+        for problem, answer in [("1+1?", "2"), ("1+1?", "2"), ("2+2?", "4"), ("1+1?", "3")]
+    ]
+    first, second = load_benchmark("openmathreasoning", write_rows(tmp_path / "a.jsonl", rows))
+    assert (first.id, first.target, second.id, second.target) == (
+        "openmathreasoning/0",
+        "2",
+        "openmathreasoning/1",
+        "4",
+    )
+    assert first.kind == "math"
+    assert first.prompt.endswith("\n\n1+1?")
+    assert first.meta["pass_rate_72b_tir"] == "0.5"
+    assert "generated_solution" not in first.meta
+
+
+def test_opencodereasoning_has_neither_answers_nor_tests(tmp_path: Path):
+    rows = [
+        {
+            "id": id,
+            "input": question,
+            "output": "<think>long</think>",
+            "source": "codeforces",
+            "license": "cc-by-4.0",
+            "dataset": "code_contests",
+            "split": "train",
+            "difficulty": "7",
+            "solution": "print(1)",
+        }
+        for id, question in [("abc", "Print 1."), ("abc", "Print 1."), ("def", "Print 2.")]
+    ]
+    first, second = load_benchmark("opencodereasoning", write_rows(tmp_path / "a.jsonl", rows))
+    assert (first.id, first.kind, first.target, first.tests) == ("opencodereasoning/abc", "code", None, ())
+    assert second.id == "opencodereasoning/def"
+    assert "Print 1." in first.prompt
+    assert first.meta["license"] == "cc-by-4.0"
+    assert not {"output", "solution"} & first.meta.keys()
+
+
+def test_switches_are_true_or_false(tmp_path: Path):
+    path = own(tmp_path, write_rows(tmp_path / "a.jsonl"), distinct="yes", untested=1)
+    with pytest.raises(ConfigError) as caught:
+        load_benchmark(path)
+    assert [fault.split(": ")[1] for fault in caught.value.faults] == ["distinct", "untested"]

@@ -175,3 +175,18 @@ def test_an_own_set_on_the_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     path.write_text('hub = "me/mine"\nsplit = "train"\nquestion = "q"\nanswer = "a"\n')
     assert [problem.id for problem in load_benchmark(str(path))] == ["mine/0", "mine/1"]
     assert asked[0] == ("me/mine", None)
+
+
+def test_only_the_columns_named_are_asked_for(monkeypatch: pytest.MonkeyPatch):
+    asked = hub(monkeypatch, lambda: [{"id": "a", "input": "Print 1.", "output": "long"}])
+    (problem,) = load_benchmark("opencodereasoning")
+    assert problem.id == "opencodereasoning/a"
+    assert asked[1] == (
+        ("nvidia/OpenCodeReasoning", "split_0"),
+        {
+            "split": "split_0",
+            "revision": COMMIT,
+            "columns": ["id", "input", "source", "license", "dataset", "split", "difficulty"],
+            "streaming": True,
+        },
+    )

@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 
 from bestofn import __version__
-from bestofn.cli import demonstration, formats, report, results, stages, train
+from bestofn.cli import demonstration, formats, report, results, stages, tasks, train
 from bestofn.errors import BestofnError
 
 app = typer.Typer(
@@ -33,6 +33,7 @@ app.add_typer(formats.imports, name="import", rich_help_panel="Other formats")
 app.command("export", rich_help_panel="Other formats")(formats.export)
 app.command("benchmarks", rich_help_panel="Other formats")(formats.benchmarks)
 app.command("compact", rich_help_panel="Upkeep")(stages.compact)
+app.add_typer(tasks.tasks, name="tasks", rich_help_panel="Training")
 app.add_typer(train.train, name="train", rich_help_panel="Training")
 
 

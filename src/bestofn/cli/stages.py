@@ -2,13 +2,14 @@
 
 import asyncio
 import time
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
+from bestofn.cli.judgements import load_judge_for, show_judgements
 from bestofn.cli.terminal import JsonOut, RunPath, console, progress, table, write_json
 from bestofn.config import SampleConfig, parse_config
 from bestofn.errors import ConfigError
@@ -17,6 +18,7 @@ from bestofn.records import Problem
 if TYPE_CHECKING:
     from bestofn.assembly import Policy
     from bestofn.pipeline import Shard
+    from bestofn.protocols import Selector
     from bestofn.storage.run import Run
 
 Config = Annotated[str, typer.Option("--config", "-c", help="A TOML file, or the name of a preset of the package.")]
@@ -179,6 +181,7 @@ def score(
         why = ", ".join(f"{count} {reason}" for reason, count in row["reasons"].items())
         cells.append([row["scorer"], f"{row['scored']:,}", f"{row['without']:,}", why])
     screen.print(table("", ["scorer", "scored", "without", "why"], cells))
+    show_judgements(rows, screen)
     write_json({"run": str(run), "scores": rows}, json_out)
 
 
@@ -196,45 +199,71 @@ def score_in(
 
     total, kept = require_trajectories(run), name or scorer
     made = build_scorer(scorer, run, model, family)
-    with progress(kept, total - len(run.done_scores(kept)), screen) as on_done:
+    with ExitStack() as held, progress(kept, total - len(run.done_scores(kept)), screen) as on_done:
+        if (close := getattr(made, "close", None)) is not None:
+            held.callback(close)
         asyncio.run(score_run(run, made, kept, on_done))
     values = [held.value for held in run.scores(kept)]
     without = sum(1 for value in values if value != value)
     reasons = dict(getattr(made, "unscored", {}))
-    return {"scorer": kept, "scored": len(values) - without, "without": without, "reasons": reasons}
+    row = {"scorer": kept, "scored": len(values) - without, "without": without, "reasons": reasons}
+    counts = getattr(made, "counts", None)
+    return row if counts is None else row | {"judgements": counts.describe()}
 
 
 def select(
     run: RunPath,
     selector: Annotated[list[str], typer.Option("--selector", "-s", help="A selector; may be given many times.")],
-    seed: Annotated[int, typer.Option(help="For selectors that draw.")] = 0,
+    seed: Annotated[int | None, typer.Option(help="For selectors that draw.", show_default="0")] = None,
     combined: Annotated[Path | None, typer.Option(help="The fitted mixture of the selector 'combined'.")] = None,
+    model: Annotated[str | None, typer.Option(help="The model that judges: bundled:NAME, folder, hub id.")] = None,
+    config: Annotated[Path | None, typer.Option("--config", "-c", help="How it is asked: a TOML file.")] = None,
+    n: Annotated[int | None, typer.Option("--n", min=1, help="Only the first N of every pool; kept as NAME@N.")] = None,
+    name: Annotated[str | None, typer.Option("--as", help="The name to keep the selections under.")] = None,
     json_out: JsonOut = None,
 ) -> None:
     """Let selectors pick one trajectory of every pool, and keep what they picked."""
     from bestofn.assembly import build_selector
-    from bestofn.pipeline import require_trajectories, select_run
+    from bestofn.pipeline import require_trajectories
+    from bestofn.selectors.limited import LimitedSelector
     from bestofn.storage.run import Run
     from bestofn.verifiers.equivalence import Equivalence
 
     screen, opened = console(json_out), Run.open(run)
     require_trajectories(opened)
+    names = list(dict.fromkeys(selector))
+    if len(names) > 1 and name:
+        raise ConfigError(f"--as belongs to one selector; {len(names)} were named")
     rows: list[dict[str, Any]] = []
-    equivalence = Equivalence()
-    try:
-        chosen = [(name, build_selector(name, opened, equivalence, seed, combined)) for name in dict.fromkeys(selector)]
-        total = sum(1 for _ in opened.problems())
-        for name, picker in chosen:
-            with progress(name, total - len(opened.done_selections(name)), screen) as on_done:
-                asyncio.run(select_run(opened, picker, name, on_done))
-            made = list(opened.selections(name))
-            abstained = sum(1 for selection in made if selection.index is None)
-            rows.append({"selector": name, "selected": len(made) - abstained, "abstained": abstained})
-    finally:
-        equivalence.close()
+    with ExitStack() as held:
+        judge = load_judge_for(names, model, config, seed)
+        if judge is not None:
+            held.enter_context(closing(judge.policy))
+        equivalence = held.enter_context(Equivalence())
+        chosen: dict[str, Selector] = {}
+        for each in names:
+            made = build_selector(each, opened, equivalence, seed or 0, combined, judge)
+            kept = name or each
+            chosen[f"{kept}@{n}" if n else kept] = LimitedSelector(made, kept, n) if n else made
+        rows += [_select_in(opened, kept, picker) for kept, picker in chosen.items()]
     cells = [[row["selector"], str(row["selected"]), str(row["abstained"])] for row in rows]
     screen.print(table("", ["selector", "selected", "abstained"], cells))
+    show_judgements(rows, screen)
     write_json({"run": str(run), "selections": rows}, json_out)
+
+
+def _select_in(run: "Run", name: str, selector: "Selector") -> dict[str, Any]:
+    """Select where `name` has not yet, and count; `judgements` are those of this command, not of earlier ones."""
+    from bestofn.pipeline import select_run
+
+    total = sum(1 for _ in run.problems())
+    with progress(name, total - len(run.done_selections(name)), console()) as on_done:
+        asyncio.run(select_run(run, selector, name, on_done))
+    made = list(run.selections(name))
+    abstained = sum(1 for selection in made if selection.index is None)
+    row: dict[str, Any] = {"selector": name, "selected": len(made) - abstained, "abstained": abstained}
+    counts = getattr(selector, "counts", None)
+    return row if counts is None else row | {"judgements": counts.describe()}
 
 
 def compact(run: RunPath, json_out: JsonOut = None) -> None:

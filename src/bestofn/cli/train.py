@@ -80,3 +80,27 @@ def train_scorer(
     screen.print(table("held-out problems", ["measure", "value"], cells))
     screen.print(f"model: {trained.folder}   log: {settings.out / 'log.jsonl'}", markup=False, soft_wrap=True)
     write_json({"model": str(trained.folder), "metrics": dict(trained.metrics)}, json_out)
+
+
+@train.command("genselect")
+def train_genselect(
+    config: Annotated[Path, typer.Argument(metavar="CONFIG.toml", help="See configs/genselect_arithmetic.toml.")],
+    json_out: JsonOut = None,
+) -> None:
+    """Train a generative selector on selection tasks: a cold start where the config has one, then DAPO."""
+    from bestofn.config import SelectionTrainingConfig, load_config
+    from bestofn.errors import MissingExtraError
+
+    settings = load_config(SelectionTrainingConfig, config)
+    try:
+        from bestofn.training.genselect import train_genselect as train_model
+    except ImportError as error:
+        raise MissingExtraError(error.name or "trl", "train") from error
+
+    screen = console(json_out)
+    with training_bar("train", screen) as bar:
+        trained = train_model(settings, [bar])
+    cells = [[name.removeprefix("validation_"), f"{value:.3f}"] for name, value in trained.metrics.items()]
+    screen.print(table("held-out tasks", ["measure", "value"], cells))
+    screen.print(f"model: {trained.folder}   log: {settings.out / 'log.jsonl'}", markup=False, soft_wrap=True)
+    write_json({"model": str(trained.folder), "metrics": dict(trained.metrics)}, json_out)

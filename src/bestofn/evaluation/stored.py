@@ -1,7 +1,8 @@
 """Selections that a run holds, judged: how often the pick of `bestofn select` was right. `stored:NAME` in a comparison.
 
 It is the only look at a selector that no estimator knows (one that asks a model, say), and it stands at one n alone:
-the size of each pool. A selection says nothing of smaller pools.
+the size of each pool, or N where the selection is named `NAME@N` (it saw the first N trajectories of every pool). A
+selection says nothing of smaller pools.
 
 Rules
     A selection that abstained counts as wrong and as abstained.
@@ -52,27 +53,38 @@ def with_stored(run: Run, question: Question) -> Question:
 
 def _read_estimator(run: Run, name: str) -> Estimator:
     held = {selection.problem_id: selection for selection in run.selections(name)}
-    return stored_estimator(held, f"selection {name!r} of run {run.path}")
+    return stored_estimator(held, f"selection {name!r} of run {run.path}", _read_limit(name))
 
 
-def stored_estimator(selections: Mapping[str, Selection], told: str) -> Estimator:
-    """The value of each problem's selection at the size of its pool, NaN at any other k. `told` names them in errors;
-    the estimator raises DataError for an index outside the pool."""
+def _read_limit(name: str) -> int | None:
+    """The N of `NAME@N`; None for other names."""
+    limit = name.rpartition("@")[2] if "@" in name else ""
+    return int(limit) if limit.isdecimal() else None
+
+
+def stored_estimator(selections: Mapping[str, Selection], told: str, limit: int | None = None) -> Estimator:
+    """The value of each problem's selection at the size of its pool, NaN at any other k. With a `limit`, of a
+    selection among the first so many trajectories: at that k, NaN where the pool is smaller. `told` names them in
+    errors; the estimator raises DataError for an index outside the pool, or not among the first."""
 
     def estimate(outcomes: Outcomes, ks: Sequence[int]) -> SampledCurve:
         size = len(outcomes.correct) + outcomes.unjudged
+        if limit is not None:
+            size = limit if limit <= size else 0
         is_whole = np.array(ks, dtype=np.int64) == size
         selection = selections.get(outcomes.problem_id)
         value, abstained = np.nan, np.nan
-        if selection is not None and selection.index is None:
+        if selection is None or not size:
+            pass
+        elif selection.index is None:
             value, abstained = 0.0, 1.0
-        elif selection is not None and selection.index is not None:
+        else:
             if not 0 <= selection.index < size:
                 raise DataError(
                     f"{told}: problem {outcomes.problem_id!r} has index {selection.index}, allowed are 0 to "
                     f"{size - 1}; these selections belong to other pools. Select again in a new run."
                 )
-            positions = np.arange(size) if outcomes.positions is None else outcomes.positions
+            positions = np.arange(len(outcomes.correct)) if outcomes.positions is None else outcomes.positions
             picked = np.flatnonzero(positions == selection.index)
             if len(picked):
                 value, abstained = float(outcomes.correct[picked[0]]), 0.0

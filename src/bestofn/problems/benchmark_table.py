@@ -27,7 +27,9 @@ class Benchmark:
     that are all kept; `template` (and `template_starter`, where the column `starter` is not empty) is the text itself.
     `hub` empty = no hub id is known; `problems` 0 = any number. `since` and `until` are the first and last day of the
     column `released` (None = open). `hash` is the content hash that a set must have (empty = any), `rule` how an answer
-    is judged, in a line. `unconfirmed` names the fields that no source could confirm."""
+    is judged, in a line. `columns` are the only ones read (empty = all); `distinct`: a question that comes again is the
+    same problem, its first row counts; `untested`: the source has neither answers nor tests, verdicts can only be
+    imported. `unconfirmed` names the fields that no source could confirm."""
 
     name: str
     title: str
@@ -52,6 +54,9 @@ class Benchmark:
     licence: str = ""
     source: str = ""
     hash: str = ""
+    columns: tuple[str, ...] = ()
+    distinct: bool = False
+    untested: bool = False
     unconfirmed: tuple[str, ...] = ()
     file: Path | None = None
     is_own: bool = False
@@ -112,19 +117,20 @@ def _read_own(path: Path) -> Benchmark:
     return _read_entry(path.stem, entry, str(path), is_own=True)
 
 
-_COLUMNS = ("question", "answer", "id", "tests", "files", "unconfirmed")
+_COLUMNS = ("question", "answer", "id", "tests", "files", "columns", "unconfirmed")
 _TEXTS = (
     *("title", "hub", "config", "split", "licence", "source", "answer_after", "rule"),
     *("starter", "released", "hash", "template", "template_starter"),
 )
 _DAYS = ("since", "until")
-_ALLOWED = {*_COLUMNS, *_TEXTS, *_DAYS, "kind", "problems", "file"}
+_SWITCHES = ("distinct", "untested")
+_ALLOWED = {*_COLUMNS, *_TEXTS, *_DAYS, *_SWITCHES, "kind", "problems", "file"}
 
 
 def _read_entry(name: str, entry: dict[str, Any], place: str, is_own: bool = False) -> Benchmark:
     faults = _find_type_faults(entry, place)
     columns = {key: _read_names(entry.get(key)) for key in _COLUMNS}
-    needed = ("question",) if columns["tests"] else ("question", "answer")
+    needed = ("question",) if columns["tests"] or entry.get("untested") is True else ("question", "answer")
     faults += [
         f"{place}: {key}: {describe(entry.get(key))} came; allowed: a column name or a list of them"
         for key in needed
@@ -155,6 +161,8 @@ def _find_type_faults(entry: dict[str, Any], place: str) -> list[str]:
             faults.append(f"{place}: problems: {describe(value)} came; allowed: a whole number, 0 for any")
         elif key == "kind" and value not in KINDS:
             faults.append(f"{place}: kind: {describe(value)} came; allowed: {', '.join(KINDS)}")
+        elif key in _SWITCHES and not isinstance(value, bool):
+            faults.append(f"{place}: {key}: {describe(value)} came; allowed: true or false")
         elif key in _DAYS and (not isinstance(value, date) or isinstance(value, datetime)):
             faults.append(f"{place}: {key}: {describe(value)} came; allowed: a day such as 2024-08-01, without quotes")
     return faults

@@ -118,12 +118,16 @@ def _read_problems(rows: Iterator[LineOrFault], benchmark: Benchmark) -> Iterato
     """Raises DataError with every fault (the first 20 in full) once all rows are read."""
     faults: list[Fault] = []
     seen: set[str] = set()
+    questions: set[bytes] = set()
     position = 0
     for row in rows:
         if isinstance(row, Fault):
             faults.append(row)
             continue
-        fields = Fields(row)
+        kept = benchmark.columns or tuple(row.values)
+        fields = Fields(row, {name: value for name, value in row.values.items() if name in kept})
+        if benchmark.distinct and _is_repeated(fields, benchmark, questions):
+            continue
         day = _take_day(fields, benchmark.released) if benchmark.released else None
         if day is not None and not _is_within(day, benchmark):
             continue
@@ -139,6 +143,16 @@ def _read_problems(rows: Iterator[LineOrFault], benchmark: Benchmark) -> Iterato
         shown = [str(fault) for fault in faults[:SHOWN_FAULTS]]
         more = len(faults) - len(shown)
         raise DataError("\n".join([*shown, f"... and {more} more"] if more else shown))
+
+
+def _is_repeated(fields: Fields, benchmark: Benchmark, questions: set[bytes]) -> bool:
+    """Whether the question of a row came before. `questions` are hashes of those that did."""
+    text = next((fields.values[name] for name in benchmark.question if fields.has(name)), None)
+    key = hashlib.blake2b(str(text).encode("utf-8", "surrogatepass"), digest_size=16).digest()
+    if text is None or key not in questions:
+        questions.add(key)
+        return False
+    return True
 
 
 def _read_problem(fields: Fields, benchmark: Benchmark, position: int, day: date | None) -> Problem:

@@ -48,7 +48,11 @@ def read_hub(benchmark: Benchmark, commit: str) -> Iterator[LineOrFault]:
             rows = datasets.load_dataset("json", data_files=files, split=benchmark.split)
         else:
             config = benchmark.config or None
-            rows = datasets.load_dataset(benchmark.hub, config, split=benchmark.split, revision=commit)
+            # Only some columns of a large set: a stream asks for their bytes alone.
+            wanted: dict[str, Any] = (
+                {"columns": list(benchmark.columns), "streaming": True} if benchmark.columns else {}
+            )
+            rows = datasets.load_dataset(benchmark.hub, config, split=benchmark.split, revision=commit, **wanted)
     except Exception as error:
         # As above: whatever the client's libraries raise.
         raise EngineError(

@@ -37,7 +37,7 @@ from bestofn.storage.pools import PoolReader, read_positions
 from bestofn.storage.tables import PROBLEMS, SCORES, SELECTIONS, TRAJECTORIES, VERDICTS, Table, tokens_checksum
 from bestofn.storage.views import create_view, open_views
 
-_NAME = re.compile(r"[A-Za-z0-9_:=-][A-Za-z0-9_.:=-]{0,127}")
+_NAME = re.compile(r"[A-Za-z0-9_:=-][A-Za-z0-9_.:=@-]{0,127}")
 
 
 class Run:
@@ -187,7 +187,7 @@ class Run:
         return self._done(VERDICTS, self.path / "verdicts")
 
     def append_scores(self, name: str, scores: Sequence[Score]) -> None:
-        """`name` is that of the scorer: letters, digits and `-_.:=` (ConfigError)."""
+        """`name` is that of the scorer: letters, digits and `-_.:=@` (ConfigError)."""
         self._append(SCORES, self._folder("scores", name), scores)
 
     def scores(self, name: str) -> Iterator[Score]:
@@ -201,7 +201,7 @@ class Run:
         return _folders(self.path / "scores")
 
     def append_selections(self, name: str, selections: Sequence[Selection]) -> None:
-        """`name` is that of the selector: letters, digits and `-_.:=` (ConfigError)."""
+        """`name` is that of the selector: letters, digits and `-_.:=@` (ConfigError)."""
         self._append(SELECTIONS, self._folder("selections", name), selections)
 
     def selections(self, name: str) -> Iterator[Selection]:
@@ -250,7 +250,7 @@ class Run:
     def _folder(self, stage: str, name: str) -> Path:
         if not _NAME.fullmatch(name):
             raise ConfigError(
-                f"{stage}: {name!r} cannot be a name; allowed are up to 128 letters, digits and -_.:= (no dot first)"
+                f"{stage}: {name!r} cannot be a name; allowed: up to 128 letters, digits and -_.:=@ (not . or @ first)"
             )
         return self.path / stage / name
 

@@ -150,7 +150,7 @@ def _trajectory_columns(trajectories: Sequence[Trajectory]) -> dict[str, Any]:
         "certainties": _ragged("certainties", ids, [c.certainties for c in done], _FLOATS),
         "finish": [c.finish for c in done],
         "note": [c.note for c in done],
-        "sampled_tokens": [len(c.tokens) for c in done],
+        "sampled_tokens": [c.count_usage().sampled_tokens for c in done],
         "tokens_checksum": [tokens_checksum(c) for c in done],
         "answer": [t.answer for t in trajectories],
         "meta": [_json("trajectories", t.id, t.meta) for t in trajectories],

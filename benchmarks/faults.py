@@ -1,0 +1,349 @@
+"""Does every selection finish when one request in twenty goes wrong? The same pools with and without faults.
+
+A generative selector asks a real server on 127.0.0.1 that holds the model (any Sampler behind `serving/endpoint.py`).
+In the second round a layer before the server spoils a share of the requests by a seeded draw: status 500, status 429
+with Retry-After, a connection that hangs, a body cut in the middle, a judgement that is nonsense. Fails (exit 1)
+unless every fault is found again in the counts of the sampler or the judge, every selection finished, and only those
+changed that a nonsense judgement (asked again with another seed) or a final failure touched.
+
+    python benchmarks/selection.py --out runs/selection        # makes the run
+    python benchmarks/faults.py --run runs/selection/test --json docs/results/faults.json
+    python benchmarks/faults.py --run runs/selection/test --model scripted --quick
+
+`--model scripted` draws its judgements from prompt and seed: it tests the plumbing, not a model.
+Baseline: the round without faults.
+"""
+
+import argparse
+import asyncio
+import json
+import platform
+import random
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field, replace
+from itertools import count, islice
+from pathlib import Path
+from typing import Any
+
+from bestofn.assembly import GENERATIVE, find, load_judge
+from bestofn.config import GenerativeConfig, PolicyConfig
+from bestofn.protocols import Sampler
+from bestofn.records import Completion, Pool, SamplingParams, Selection, derive_seed
+from bestofn.samplers.openai_compatible import Endpoint, OpenAISampler
+from bestofn.samplers.openai_payloads import Form
+from bestofn.samplers.scripted import ScriptedSampler
+from bestofn.scorers.judge_settings import make_setting
+from bestofn.scorers.judging import Judge, JudgementCounts
+from bestofn.scorers.slates import GenerativeSetting
+from bestofn.serving.background import serve
+from bestofn.serving.endpoint import create_app
+from bestofn.storage.run import Run
+from bestofn.text.prompts import Style, number_candidate, parse_genselect
+from bestofn.verifiers.equivalence import Equivalence
+
+FAULTS = ("server-error", "rate-limit", "timeout", "cut-body", "nonsense")
+"""As the sampler names them: HTTP 500, HTTP 429, a hung connection, a cut body; and what no sampler can notice."""
+NONSENSE = ("Purple seven is the kettle of all solutions.", "They are all fine.\n\nJudgment: 1000000")
+RETRY_AFTER = "0.05"
+READABLE = ("unparsed", "out-of-range", "truncated")
+"""Faults of a judgement that came but names nobody."""
+
+_PROBLEM: ContextVar[str] = ContextVar("problem", default="")
+
+
+@dataclass(slots=True)
+class FaultLayer:
+    """An ASGI application before another one. Which attempt at a request goes wrong, and how, is a draw from `seed`,
+    the request's own seed and the number of the attempt: the same in every order of work."""
+
+    app: Any
+    share: float
+    seed: int
+    received: int = 0
+    passed: int = 0
+    injected: "Counter[str]" = field(default_factory=lambda: Counter[str]())
+    attempts: "Counter[int]" = field(default_factory=lambda: Counter[int]())
+
+    async def __call__(self, scope: Any, receive: Callable[[], Any], send: Callable[[Any], Any]) -> None:
+        if scope["type"] != "http" or scope["method"] != "POST":
+            await self.app(scope, receive, send)
+            return
+        body, is_whole = b"", False
+        while not is_whole:
+            message = await receive()
+            body, is_whole = body + message.get("body", b""), not message.get("more_body")
+        self.received += 1
+        fault = self._draw(int(json.loads(body)["seed"]))
+        if fault:
+            self.injected[fault] += 1
+            await self._spoil(fault, receive, send)
+            return
+        self.passed += 1
+        messages = iter([{"type": "http.request", "body": body, "more_body": False}])
+
+        async def replay() -> Any:
+            return next(messages, None) or await receive()
+
+        await self.app(scope, replay, send)
+
+    def _draw(self, seed: int) -> str | None:
+        self.attempts[seed] += 1
+        drawn = random.Random(derive_seed(self.seed, str(seed), self.attempts[seed]))
+        return drawn.choice(FAULTS) if drawn.random() < self.share else None
+
+    async def _spoil(self, fault: str, receive: Callable[[], Any], send: Callable[[Any], Any]) -> None:
+        if fault == "timeout":
+            while (await receive())["type"] != "http.disconnect":
+                pass
+            return
+        status = {"server-error": 500, "rate-limit": 429}.get(fault, 200)
+        text = NONSENSE[sum(self.injected.values()) % len(NONSENSE)]
+        answer: dict[str, Any] = {"choices": [{"index": 0, "message": {"content": text}, "finish_reason": "stop"}]}
+        if status != 200:
+            answer = {"error": {"message": "injected", "type": "server_error", "param": None, "code": None}}
+        body = json.dumps(answer).encode()
+        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+        headers += [(b"retry-after", RETRY_AFTER.encode())] if status == 429 else []
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        is_cut = fault == "cut-body"
+        await send({"type": "http.response.body", "body": body[:20] if is_cut else body, "more_body": is_cut})
+
+
+def count_shown(prompt: str, style: Style) -> int:
+    """How many candidates a prompt numbers, from 0 without a gap."""
+    marks = (number_candidate(place, "", "math", style).strip() for place in count())
+    return next(place for place, mark in enumerate(marks) if mark not in prompt)
+
+
+class Witness:
+    """A sampler that looks at what another one brings: `nonsense` and the model's `own` unreadable judgements, and the
+    problems each of them touched."""
+
+    def __init__(self, sampler: Sampler, style: Style):
+        self._sampler = sampler
+        self._style: Style = style
+        self.count_flops = getattr(sampler, "count_flops", None)
+        self.nonsense = self.own = 0
+        self.touched: set[str] = set()
+
+    async def sample(self, prompt: str, seeds: Sequence[int], params: SamplingParams) -> list[Completion]:
+        completions = await self._sampler.sample(prompt, seeds, params)
+        shown = count_shown(prompt, self._style)
+        for completion in completions:
+            is_nonsense = completion.text in NONSENSE
+            self.nonsense += is_nonsense
+            if is_nonsense or completion.finish == "error":
+                self.touched.add(_PROBLEM.get())
+            elif parse_genselect(completion.text, shown, completion.finish).index is None:
+                self.own += 1
+        return completions
+
+
+@dataclass(slots=True)
+class Round:
+    """What one round over the pools came to."""
+
+    selections: dict[str, Selection]
+    seconds: float
+    layer: FaultLayer
+    sampler: OpenAISampler
+    witness: Witness
+    judged: JudgementCounts
+
+    def accuracy(self, correct: dict[str, bool], pools: Sequence[Pool]) -> tuple[int, int, int]:
+        """How many selections are right, wrong, and abstained."""
+        told: Counter[str] = Counter()
+        for pool in pools:
+            index = self.selections[pool.problem_id].index
+            told["abstained" if index is None else str(correct[pool.trajectories[index].id])] += 1
+        return told["True"], told["False"], told["abstained"]
+
+
+def judge_at_random(prompt: str, seed: int) -> str:
+    """The reply of `--model scripted`."""
+    return f"Judgment: {derive_seed(seed, prompt, 0) % count_shown(prompt, 'compact')}"
+
+
+@contextmanager
+def load_model(options: argparse.Namespace, equivalence: Equivalence) -> Iterator[tuple[Sampler, GenerativeSetting]]:
+    """The sampler that stands behind the server, and how it wants to be asked."""
+    if options.model == "scripted":
+        sampler = ScriptedSampler(judge_at_random)
+        config = GenerativeConfig(policy=PolicyConfig(type="scripted", script=("",)), style="compact")
+        yield sampler, make_setting(config, sampler, equivalence)
+        return
+    loaded = load_judge(GenerativeConfig(policy=PolicyConfig(model=options.model), concurrency=options.concurrency))
+    try:
+        yield loaded.policy.sampler, loaded.setting(equivalence)
+    finally:
+        loaded.policy.close()
+
+
+async def select_all(selector: Any, pools: Sequence[Pool], open_pools: int) -> dict[str, Selection]:
+    slots = asyncio.Semaphore(open_pools)
+
+    async def select(pool: Pool) -> Selection:
+        async with slots:
+            _PROBLEM.set(pool.problem_id)
+            return await selector.select(pool)
+
+    return {each.problem_id: each for each in await asyncio.gather(*(asyncio.create_task(select(p)) for p in pools))}
+
+
+def play(
+    options: argparse.Namespace, model: Sampler, setting: GenerativeSetting, pools: Sequence[Pool], share: float
+) -> Round:
+    layer = FaultLayer(create_app(model, "judge"), share, options.seed)
+    with serve(layer) as url:
+        endpoint = Endpoint(
+            url, None, options.timeout_seconds, options.retries, options.concurrency, backoff_seconds=0.02
+        )
+        sampler = OpenAISampler(endpoint, Form("judge"))
+        witness = Witness(sampler, setting.format.style)
+        judge = Judge(witness, setting.judge.policy)
+        selector = find(GENERATIVE[options.selector])(replace(setting, judge=judge))
+        start = time.perf_counter()
+        try:
+            selections = asyncio.run(select_all(selector, pools, options.open_pools))
+        finally:
+            sampler.close()
+    return Round(selections, time.perf_counter() - start, layer, sampler, witness, judge.counts)
+
+
+def balance(played: Round) -> tuple[list[tuple[str, int, int, int, int]], list[str]]:
+    """Rows (fault, injected, own, retried, failed), and what does not add up. `own` came without being injected."""
+    counts, judged, layer, witness = played.sampler.counts, played.judged, played.layer, played.witness
+    # What was passed on and did not come back: the answer took longer than the client waits.
+    slow = layer.passed - (counts.completions - witness.nonsense)
+    rows: list[tuple[str, int, int, int, int]] = []
+    for fault in FAULTS[:-1]:
+        own = slow if fault == "timeout" else 0
+        rows.append((fault, layer.injected[fault], own, counts.retried[fault], counts.failed[fault]))
+    retried, failed = (sum(kind[name] for name in READABLE) for kind in (judged.retried, judged.failed))
+    rows.append(("nonsense", layer.injected["nonsense"], witness.own, retried, failed))
+    wrong = [
+        f"{name}: {injected} + {own} is not {again} + {given_up}"
+        for name, injected, own, again, given_up in rows
+        if injected + own != again + given_up
+    ]
+    if layer.injected["nonsense"] != witness.nonsense:
+        wrong.append(f"nonsense: {layer.injected['nonsense']} sent, {witness.nonsense} arrived")
+    if counts.attempts != layer.received:
+        wrong.append(f"requests: {counts.attempts} sent, {layer.received} arrived")
+    other = {name: n for kind in (counts.retried, counts.failed) for name, n in kind.items() if name not in FAULTS}
+    lost = sum(counts.failed.values())
+    if lost != judged.retried["error"] + judged.failed["error"]:
+        wrong.append(f"completions given up: {lost} by the sampler, other in the judge: {judged.describe()}")
+    return rows, wrong + [f"{name}: {n} that nobody injected" for name, n in other.items()]
+
+
+def compare_rounds(clean: Round, faulty: Round, pools: Sequence[Pool]) -> tuple[dict[str, int], list[str]]:
+    """How many selections changed and why, and the changes that nothing explains."""
+    found: Counter[str] = Counter()
+    wrong: list[str] = []
+    for pool in pools:
+        before, after = clean.selections[pool.problem_id], faulty.selections[pool.problem_id]
+        is_touched = pool.problem_id in faulty.witness.touched
+        found["touched"] += is_touched
+        if before.index == after.index:
+            found["same"] += 1
+        elif after.index is None:
+            found["abstained"] += 1
+            if "no judgement" not in after.note:
+                wrong.append(f"{pool.problem_id}: abstained without a reason: {after.note!r}")
+        else:
+            found["changed"] += 1
+        if before.index != after.index and not is_touched:
+            wrong.append(f"{pool.problem_id}: {before.index} became {after.index} though nothing touched it")
+    return dict(found), wrong
+
+
+def tell(clean: Round, faulty: Round, found: dict[str, int], correct: dict[str, bool], pools: Sequence[Pool]) -> None:
+    print("\n| fault | injected | own | retried | given up |\n|---|---|---|---|---|")
+    for row in balance(faulty)[0]:
+        print("| " + " | ".join(map(str, row)) + " |")
+    print("\n| round | requests | selections | right | wrong | abstained | seconds |\n|---|---|---|---|---|---|---|")
+    for name, played in (("without faults", clean), ("with faults", faulty)):
+        right, wrong, none = played.accuracy(correct, pools)
+        cells = (name, played.layer.received, len(played.selections), right, wrong, none, f"{played.seconds:.1f}")
+        print("| " + " | ".join(map(str, cells)) + " |")
+    print(f"\nOf {len(pools)} selections {found.get('touched', 0)} had a nonsense judgement or a request given up; "
+          f"{found.get('changed', 0)} picked another candidate, {found.get('abstained', 0)} abstained, "
+          f"{found.get('same', 0)} are the same.")  # fmt: skip
+
+
+def read_pools(options: argparse.Namespace) -> tuple[list[Pool], dict[str, bool]]:
+    run = Run.open(options.run)
+    pools = [
+        replace(p, trajectories=p.trajectories[: options.n])
+        for p in islice(run.pools(tokens=False), options.selections)
+    ]
+    if len(pools) < options.selections:
+        print(f"{options.run} has {len(pools)} problems; each is selected in once", file=sys.stderr)
+    kept = {each.id for pool in pools for each in pool.trajectories}
+    return pools, {v.trajectory_id: bool(v.correct) for v in run.verdicts() if v.trajectory_id in kept}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--run", type=Path, default=Path("runs/selection/test"), help="a verified run")
+    parser.add_argument("--model", default="bundled:genselect", help="or `scripted`")
+    parser.add_argument("--selector", default="genselect-tournament", choices=sorted(GENERATIVE))
+    parser.add_argument("--selections", type=int, default=1000)
+    parser.add_argument("--n", type=int, default=16, help="candidates a pool")
+    parser.add_argument("--share", type=float, default=0.05, help="of the requests that go wrong")
+    parser.add_argument("--retries", type=int, default=5)
+    parser.add_argument("--timeout-seconds", type=float, default=20.0)
+    parser.add_argument("--concurrency", type=int, default=64, help="requests at once")
+    parser.add_argument("--open-pools", type=int, default=32)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--quick", action="store_true", help="40 selections of 8, timeouts of 5 s")
+    parser.add_argument("--json", dest="json_out", metavar="FILE")
+    options = parser.parse_args()
+    if options.quick:
+        options.selections, options.n, options.timeout_seconds = 40, 8, 5.0
+    assert all(parse_genselect(text, 1000).index is None for text in NONSENSE)
+    pools, correct = read_pools(options)
+    with Equivalence() as equivalence, load_model(options, equivalence) as (model, setting):
+        clean = play(options, model, setting, pools, 0.0)
+        faulty = play(options, model, setting, pools, options.share)
+    found, wrong = compare_rounds(clean, faulty, pools)
+    tell(clean, faulty, found, correct, pools)
+    wrong += [f"without faults: {each}" for each in balance(clean)[1]] + balance(faulty)[1]
+    rows = balance(faulty)[0]
+    names = ("right", "wrong", "abstained")
+    result = {
+        "name": "faults",
+        "machine": platform.platform(),
+        "sizes": {name: getattr(options, name) for name in ("model", "selector", "selections", "n", "share", "seed")}
+        | {"run": str(options.run), "retries": options.retries, "timeout_seconds": options.timeout_seconds},
+        "baseline": "without faults",
+        "ratios": {"seconds": faulty.seconds / clean.seconds},
+        "seconds": {"without faults": clean.seconds, "with faults": faulty.seconds},
+        "faults": [dict(zip(("fault", "injected", "own", "retried", "given_up"), row, strict=True)) for row in rows],
+        "requests": {"without faults": clean.layer.received, "with faults": faulty.layer.received},
+        "selections": {
+            name: dict(zip(names, played.accuracy(correct, pools), strict=True))
+            for name, played in (("without faults", clean), ("with faults", faulty))
+        },
+        "paired": found,
+        "judgements": {"without faults": clean.judged.describe(), "with faults": faulty.judged.describe()},
+        "unaccounted": wrong,
+    }
+    if options.json_out == "-":
+        print(json.dumps(result))
+    elif options.json_out:
+        Path(options.json_out).write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    if wrong:
+        print("\nNot accounted for:", *wrong[:20], sep="\n", file=sys.stderr)
+        sys.exit(1)
+    print("\nEvery fault is accounted for.")
+
+
+if __name__ == "__main__":
+    main()

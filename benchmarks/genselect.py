@@ -1,0 +1,335 @@
+"""What does a small trained selector give? Held-out tasks, full pools, weak to strong, budgets, and what it costs.
+
+Reads verified runs and never writes into them: copies of the first N candidates of each pool stand under --out, with
+the selections in them. A benchmark that was killed goes on; questions may run side by side (--only) on one --out.
+
+    python benchmarks/selection.py --out runs/selection
+    bestofn tasks build runs/selection/test --out tasks.parquet --style compact --thinking answer ...
+    python benchmarks/genselect.py --pools runs/selection --tasks tasks.parquet --model cold=FOLDER \
+        --model dapo=FOLDER --weak weak=FOLDER --weak-pools RUN --json docs/results/genselect.json
+    python benchmarks/genselect.py --quick
+
+Questions: `tasks` (one judgement a held-out task), `pools` (every strategy at N = 8 and 16), `combined` (the combined
+selector with and without the `genselect` scorer, N = 16), `weak` (trained on a weak policy's tasks), `large` (N = 64:
+tournament against repeated vote for the same tokens), `cost` (tokens, calls, seconds). The first model is the baseline
+of the others. A model is asked as its `selection.json` says; a judgement that finally fails abstains, which counts as
+wrong. Intervals are 95 %, paired where two are compared, over problems.
+"""
+
+import argparse
+import asyncio
+import hashlib
+import json
+import os
+import platform
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+from genselect_costs import compare_budgets, measure_costs
+from genselect_judges import (
+    SCRIPTED,
+    TOURNAMENT,
+    VOTE,
+    WINDOW,
+    CountedSelector,
+    find_obstacle,
+    load_model,
+    select_all,
+)
+from genselect_pools import STORED, compare_pools, copy_pools, show_selections
+from genselect_tasks import compare_tasks
+from selection import COMBINED, make_pools, score_all, write_result
+
+from bestofn.assembly import JudgeModel
+from bestofn.evaluation.combination import combined_estimator, fit_combined
+from bestofn.pipeline import score_run
+from bestofn.scorers.generative import GenSelectScorer
+from bestofn.scorers.judging import JudgementCounts
+from bestofn.storage.run import Run
+from bestofn.verifiers.equivalence import Equivalence
+
+QUESTIONS = ("tasks", "pools", "combined", "weak", "large", "cost")
+STRATEGIES = (WINDOW, TOURNAMENT, VOTE, "knockout", "genrm", "usc")
+FUSED = "trajselector-fused"
+PLAIN = {"random": "random", "majority": "majority", FUSED: f"score:{FUSED}", f"{FUSED}-vote": f"vote:{FUSED}"}
+"""What stands beside the generative selectors: printed name and name in `compare`."""
+BOUND = {"oracle": "oracle"}
+
+
+class Bench:
+    """The options with what is loaded once: models, runs, the equivalence of answers."""
+
+    def __init__(self, options: argparse.Namespace, held: ExitStack):
+        self.options = options
+        self.out: Path = options.out
+        self.equivalence = held.enter_context(Equivalence())
+        self.models = dict(_parse_named(text) for text in options.model)
+        self.cold = next(iter(self.models))
+        self.main = options.main or next(islice(self.models, 1, None), self.cold)
+        if self.main not in self.models:
+            raise SystemExit(f"--main: {self.main!r} is none of {', '.join(self.models)}")
+        self._held = held
+        self._loaded: dict[str, JudgeModel] = {}
+
+    def judge(self, name: str, folder: str | None = None) -> JudgeModel:
+        """A model by its name. Exits where --out holds selections of another model under this name."""
+        if name not in self._loaded:
+            judge = load_model(folder or self.models[name])
+            self._held.callback(judge.policy.close)
+            self._check_same(name, judge)
+            self._loaded[name] = judge
+        return self._loaded[name]
+
+    def _check_same(self, name: str, judge: JudgeModel) -> None:
+        settings = judge.config.model_dump(mode="json", exclude={"policy"})
+        known = {"content_hash": judge.policy.identity["content_hash"], "settings": settings}
+        file = self.out / "models" / f"{name}.json"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if not file.is_file():
+            file.write_text(json.dumps(known), encoding="utf-8")
+        elif json.loads(file.read_text(encoding="utf-8")) != known:
+            raise SystemExit(f"{file}: {name!r} was another model, or asked otherwise. Choose another name or --out.")
+
+    def copy(self, split: str, n: int, count: int | None = None, scorers: Sequence[str] = (FUSED,)) -> Run:
+        """The first candidates of `test`, `validation` or `weak`."""
+        source = Run.open(self.options.weak_pools if split == "weak" else self.options.pools / split)
+        size: int = count or self.options.count
+        return copy_pools(source, self.out / f"{split}-{size}x{n}", size, n, scorers)
+
+    def select(self, run: Run, name: str, judge: JudgeModel, strategies: Sequence[str]) -> "Picked":
+        """Selections of one model by each strategy that it can be asked by."""
+        picked = Picked()
+        pools = list(run.pools(tokens=False))
+        for strategy in strategies:
+            shown, stored = f"{name} {strategy}", f"{name}-{strategy}"
+            if why := find_obstacle(strategy, judge, pools, self.equivalence):
+                picked.skipped[shown] = why
+                continue
+            picked.counts[shown] = select_all(run, CountedSelector(strategy, judge, self.equivalence), stored)
+            picked.names[shown] = STORED + stored
+        return picked
+
+
+class Picked:
+    """Selections in a run: name in `compare` and counts by printed name, and what could not be asked."""
+
+    def __init__(self) -> None:
+        self.names: dict[str, str] = {}
+        self.counts: dict[str, JudgementCounts] = {}
+        self.skipped: dict[str, str] = {}
+
+
+def _parse_named(text: str) -> tuple[str, str]:
+    name, equals, folder = text.partition("=")
+    if not (equals and folder and name.replace("-", "").replace(".", "").isalnum()):
+        raise SystemExit(f"{text!r} is not NAME=FOLDER with a NAME of letters, digits, - and .")
+    return name, folder
+
+
+def ask_tasks(bench: Bench) -> dict[str, Any]:
+    file: Path | None = bench.options.tasks
+    if file is None:
+        return _skip("tasks", "no --tasks FILE was given")
+    models = {name: bench.judge(name) for name in bench.models}
+    kept = bench.out / "tasks" / hashlib.sha256(file.read_bytes()).hexdigest()[:12]
+    return compare_tasks(models, file, bench.options.tasks_count, bench.options.draws, kept, bench.equivalence)
+
+
+def _skip(question: str, why: str) -> dict[str, Any]:
+    print(f"## {question}: skipped, {why}\n")
+    return {"skipped": why}
+
+
+def compare_models(
+    bench: Bench, run: Run, n: int, judges: Mapping[str, JudgeModel], strategies: Sequence[str], title: str
+) -> dict[str, Any]:
+    """Every model by every strategy on one run; the first of `judges` is the cold start of the others."""
+    picked = {name: bench.select(run, name, judge, strategies) for name, judge in judges.items()}
+    base = next(iter(judges))
+    plain = {name: kept for name, kept in PLAIN.items() if FUSED not in name or FUSED in run.scorers()}
+    chosen = plain | {shown: kept for each in picked.values() for shown, kept in each.names.items()} | BOUND
+    pairs: dict[str, list[str]] = {"majority": [name for name in chosen if name not in BOUND]}
+    cold: dict[str, str] = {}
+    for strategy in strategies:
+        others = [f"{name} {strategy}" for name in judges if name != base]
+        pairs[f"{base} {strategy}"] = others
+        cold |= dict.fromkeys(others, f"{base} {strategy}")
+    rows, gaps = compare_pools(run, n, chosen, pairs, bench.equivalence)
+    counts = {shown: asked for each in picked.values() for shown, asked in each.counts.items()}
+    skipped = {shown: why for each in picked.values() for shown, why in each.skipped.items()}
+    return show_selections(title, rows, gaps, counts, skipped, cold)
+
+
+def ask_pools(bench: Bench) -> dict[str, Any]:
+    judges = {name: bench.judge(name) for name in bench.models}
+    found: dict[str, Any] = {}
+    for n in bench.options.n:
+        title = (
+            f"## Full pools, N = {n}, {bench.options.count:,} problems; R = {bench.judge(bench.cold).config.repeats}"
+        )
+        found[str(n)] = compare_models(bench, bench.copy("test", n), n, judges, bench.options.strategies, title)
+    return found
+
+
+def ask_combined(bench: Bench) -> dict[str, Any]:
+    """Fitted on the validation pools, judged on the test pools."""
+    n, options = bench.options.n[-1], bench.options
+    sources = [Run.open(options.pools / split) for split in ("validation", "test")]
+    mixed = [name for name in COMBINED if all(name in source.scorers() for source in sources)]
+    validation = bench.copy("validation", n, options.validation_count, mixed)
+    test = bench.copy("test", n, None, mixed)
+    scorers: dict[str, list[str]] = {"combined": mixed}
+    calls: dict[str, Any] = {}
+    for name in dict.fromkeys((bench.cold, bench.main)):
+        judge, kept = bench.judge(name), f"genselect-{name}"
+        for run in (validation, test):
+            scorer = GenSelectScorer(judge.setting(bench.equivalence))
+            asyncio.run(score_run(run, scorer, kept, lambda *_: None))
+            calls[f"{kept}, {run.path.name}"] = {"calls_now": scorer.counts.calls, "unscored": dict(scorer.unscored)}
+        scorers |= {f"combined with {kept}": [*mixed, kept], f"combined of {kept} alone": [kept]}
+    reports: dict[str, Any] = {}
+    extra: dict[str, Any] = {}
+    for name, names in scorers.items():
+        model, report = fit_combined(validation, names, bench.equivalence)
+        extra[name] = (combined_estimator(model, bench.equivalence), names)
+        reports[name] = {"held_out": report.accuracy["combined"], "scorers": names}
+    chosen = PLAIN | {f"vote:genselect-{name}": f"vote:genselect-{name}" for name in (bench.cold, bench.main)}
+    chosen = chosen | dict(zip(extra, extra, strict=True)) | BOUND
+    pairs = {"majority": [name for name in chosen if name not in BOUND], "combined": list(scorers)[1:]}
+    rows, gaps = compare_pools(test, n, chosen, pairs, bench.equivalence, extra)
+    title = (
+        f"## Combined selector, N = {n}: fitted on {options.validation_count:,}, judged on {options.count:,} problems"
+    )
+    # The second baseline is here the combined selector without the model.
+    result = show_selections(title, rows, gaps, {}, {}, dict.fromkeys(list(scorers)[1:], "combined"), "combined")
+    return result | {"fits": reports, "scored": calls}
+
+
+def ask_weak(bench: Bench) -> dict[str, Any]:
+    options = bench.options
+    if options.weak is None:
+        return _skip("weak", "no --weak NAME=FOLDER was given")
+    named = [_parse_named(options.weak_cold)] if options.weak_cold else [(bench.cold, bench.models[bench.cold])]
+    judges = {name: bench.judge(name, folder) for name, folder in [*named, _parse_named(options.weak)]}
+    strategies = [name for name in options.strategies if name in (TOURNAMENT, VOTE)]
+    found: dict[str, Any] = {}
+    for split in ("test", "weak") if options.weak_pools else ("test",):
+        policy = "strong" if split == "test" else "weak"
+        for n in options.n:
+            run = bench.copy(split, n, None, (FUSED,) if split == "test" else ())
+            title = f"## Trained on tasks of the weak policy; {options.count:,} pools of the {policy} one, N = {n}"
+            found[f"{policy}, N={n}"] = compare_models(bench, run, n, judges, strategies, title)
+    return found
+
+
+def ask_large(bench: Bench) -> dict[str, Any]:
+    n = bench.options.large
+    run = bench.copy("test", n, bench.options.large_count)
+    return compare_budgets(run, n, bench.main, bench.judge(bench.main), bench.equivalence, PLAIN)
+
+
+def ask_cost(bench: Bench) -> dict[str, Any]:
+    options = bench.options
+    runs = {n: bench.copy("test", n, options.cost_count) for n in (*options.n, options.large)}
+    clock = time.process_time if options.clock == "cpu" else time.perf_counter
+    judge = bench.judge(bench.main)
+    return measure_costs(runs, judge, options.strategies, options.cost_count, options.repeats, clock, bench.equivalence)
+
+
+ASK = {
+    "tasks": ask_tasks,
+    "pools": ask_pools,
+    "combined": ask_combined,
+    "weak": ask_weak,
+    "large": ask_large,
+    "cost": ask_cost,
+}
+
+
+def parse_options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pools", type=Path, default=Path("runs/selection"), help="holds the runs test and validation")
+    parser.add_argument("--out", type=Path, default=Path("runs/genselect"))
+    parser.add_argument("--model", action="append", metavar="NAME=FOLDER", help="repeatable; the first is the baseline")
+    parser.add_argument("--main", metavar="NAME", help="of combined, large and cost; by default the second model")
+    parser.add_argument("--tasks", type=Path, metavar="FILE", help="held-out tasks")
+    parser.add_argument("--tasks-count", type=int, help="only the first so many tasks")
+    parser.add_argument("--draws", type=int, default=4, help="judgements a task at the model's own temperature")
+    parser.add_argument("--weak", metavar="NAME=FOLDER", help="trained on tasks of the weak policy")
+    parser.add_argument("--weak-cold", metavar="NAME=FOLDER", help="its cold start; by default the first model")
+    parser.add_argument("--weak-pools", type=Path, metavar="RUN", help="verified pools of the weak policy")
+    parser.add_argument("--count", type=int, default=300, help="problems of the test pools")
+    parser.add_argument("--validation-count", type=int, default=300, help="problems that the combined one is fitted on")
+    parser.add_argument("--large-count", type=int, default=300, help="problems at the largest N")
+    parser.add_argument("--cost-count", type=int, default=32, help="selections at once whose cost is measured")
+    parser.add_argument("--n", type=int, nargs="+", default=[8, 16])
+    parser.add_argument("--large", type=int, default=64)
+    parser.add_argument("--strategies", nargs="+", choices=STRATEGIES, default=list(STRATEGIES))
+    parser.add_argument("--repeats", type=int, default=3, help="rounds of the measurement of cost")
+    parser.add_argument("--clock", choices=["wall", "cpu"], default="wall", help="cpu: for a machine that others use")
+    parser.add_argument("--only", nargs="+", choices=QUESTIONS, default=list(QUESTIONS))
+    parser.add_argument("--quick", action="store_true", help="a few small pools made here; without --model scripted")
+    parser.add_argument("--json", dest="json_out", metavar="FILE")
+    options = parser.parse_args()
+    if options.quick:
+        make_quick(options)
+    options.model = options.model or ["bundled=bundled:genselect"]
+    return options
+
+
+def make_quick(options: argparse.Namespace) -> None:
+    """Small pools, and tasks out of them, under a folder of their own."""
+    from bestofn.config import TasksConfig
+    from bestofn.training.source_pools import open_sources
+    from bestofn.training.task_building import build_tasks
+    from bestofn.training.task_files import BestofnFormat
+
+    torch.set_num_threads(1)
+    options.out = options.out.with_name(options.out.name + "-quick")
+    options.pools = options.out / "pools"
+    for split, count in (("test", 24), ("validation", 40)):
+        score_all(make_pools(options.pools / split, split, count, 12), dict.fromkeys((FUSED, "mean-logprob")))
+    options.tasks, options.weak_pools = options.out / "tasks.parquet", options.pools / "validation"
+    settings = TasksConfig(style="compact", thinking="answer", tokenizer="bundled:arithmetic", max_pass_rate=1.0)
+    build_tasks(open_sources([str(options.pools / "test")]), options.tasks, settings, BestofnFormat())
+    options.model = options.model or [f"cold={SCRIPTED}", f"trained={SCRIPTED}"]
+    options.weak = options.weak or f"weak={SCRIPTED}"
+    options.n, options.large, options.repeats, options.cost_count = [4, 8], 12, 1, 8
+    options.count = options.large_count = 24
+    options.validation_count = 40
+
+
+def main() -> None:
+    options = parse_options()
+    torch.set_num_threads(1)
+    found: dict[str, Any] = {}
+    seconds: dict[str, float] = {}
+    with ExitStack() as held:
+        bench = Bench(options, held)
+        for question in options.only:
+            start = time.perf_counter()
+            found[question] = ASK[question](bench)
+            seconds[question] = time.perf_counter() - start
+            print(f"({question}: {seconds[question]:.0f} s)\n", flush=True)
+    sizes = ("count", "validation_count", "large_count", "cost_count", "n", "large", "tasks_count", "draws", "repeats")
+    result = {
+        "name": "genselect",
+        "machine": f"{platform.platform()}, {os.cpu_count()} cores, torch {torch.__version__}, one thread",
+        "sizes": {name: getattr(options, name) for name in sizes} | {"clock": options.clock},
+        "baseline": TOURNAMENT,
+        "ratios": found.get("cost", {}).get("ratios", {}),
+        "seconds": seconds,
+        "models": bench.models | ({"weak": options.weak} if options.weak else {}),
+        "main": bench.main,
+        **found,
+    }
+    write_result(result, options.json_out)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+"""How well a selector in training judges tasks it never trains on: accuracy, failures by kind, samples to read.
+
+Before the first update, then every so many, and at the end. Knows no trainer beyond what judges tasks for it.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from transformers import TrainerCallback
+
+from bestofn.config import SelectionDataConfig
+from bestofn.training.selection_rewards import JudgedText, measure_accuracy
+from bestofn.training.task_files import SelectionTask
+
+SAMPLES = 3
+
+
+class Judging(Protocol):
+    """What the trainer does for this callback."""
+
+    accelerator: Any
+
+    def judge_tasks(self, tasks: Sequence[SelectionTask], temperature: float) -> list[JudgedText]: ...
+
+
+class Validation(TrainerCallback):
+    """Appends a line to `log` for each validation and `SAMPLES` judgements to `samples`; `metrics` are the last ones.
+
+    `judge` is set once the trainer is there."""
+
+    judge: Judging
+
+    def __init__(self, tasks: Sequence[SelectionTask], config: SelectionDataConfig, log: Path, samples: Path):
+        self.metrics: dict[str, float] = {}
+        self._tasks, self._config = tasks, config
+        self._log, self._samples = log, samples
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
+        if state.global_step == 0:
+            self._validate(0)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
+        if state.global_step % self._config.validate_every == 0 or state.global_step == state.max_steps:
+            self._validate(state.global_step)
+
+    def _validate(self, update: int) -> None:
+        if not self._tasks:
+            return
+        judged = self.judge.judge_tasks(self._tasks, self._config.validation_temperature)
+        found = measure_accuracy(judged)
+        self.metrics = {
+            "validation_accuracy": found.accuracy,
+            "validation_failed_share": sum(found.faults.values()) / found.count,
+            "validation_characters": sum(len(each.text) for each in judged) / found.count,
+        }
+        if self.judge.accelerator.is_main_process:
+            told = {"update": update, **self.metrics, "validation_tasks": found.count, "faults": dict(found.faults)}
+            samples = [{"update": update, "judgement": each.text, "correct": list(each.correct)} for each in judged]
+            _append(self._log, [told])
+            _append(self._samples, samples[:SAMPLES])
+
+
+def _append(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", encoding="utf-8") as file:
+        file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)

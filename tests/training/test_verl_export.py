@@ -1,0 +1,146 @@
+"""What verl is given: its columns, and a reward that reads judgements as we do."""
+
+import importlib.util
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from bestofn.errors import StorageError
+from bestofn.text.prompts import parse_genselect
+from bestofn.training.task_files import BuiltTask, SelectionTask, TaskFiles
+from bestofn.training.verl_export import REWARD_FILE, VerlFormat, write_reward
+
+COMMAND = Path(__file__).parents[2] / "configs" / "verl_genselect_dapo.sh"
+PUBLISHED = {
+    "data.train_batch_size": "128",
+    "data.max_prompt_length": "16384",
+    "data.max_response_length": "16384",
+    "actor_rollout_ref.actor.optim.lr": "1e-6",
+    "actor_rollout_ref.rollout.temperature": "1.5",
+    "actor_rollout_ref.rollout.top_p": "1.0",
+    "actor_rollout_ref.actor.clip_ratio_low": "0.2",
+    "actor_rollout_ref.actor.clip_ratio_high": "0.28",
+    "actor_rollout_ref.actor.loss_agg_mode": "token-mean",
+    "algorithm.filter_groups.enable": "True",
+    "algorithm.filter_groups.metric": "acc",
+    "reward.reward_kwargs.overlong_buffer_cfg.enable": "True",
+    "reward.reward_kwargs.overlong_buffer_cfg.len": "4096",
+    "reward.reward_kwargs.max_resp_len": "16384",
+}
+TEXTS = [
+    "Judgment: 0",
+    "Judgement: 2",
+    "**Judgment: 1**",
+    "Judgment: **1**",
+    "Judgment: [2]",
+    "Judgment: [ 2 ]",
+    "Judgment:1 and later Judgment: 0",
+    "<think>Judgment: 2</think> so Judgment: 1",
+    "<think>Judgment: 2</think> nothing",
+    "<think>Judgment: 2",
+    "judgment: 1",
+    "Judgment: -1",
+    "Judgment: 3",
+    "Judgment: 00001",
+    "Judgment: 12345678901234567890",
+    "Judgment: one",
+    "Judgment: 1.9",
+    "Judgment:\n1",
+    "Judgment: ٢",
+    "",
+    "__import__('os').system('false')",
+]
+
+
+@pytest.fixture(scope="module")
+def reward(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The written file, loaded as verl loads it: by its path."""
+    path = write_reward(tmp_path_factory.mktemp("verl"))
+    spec = importlib.util.spec_from_file_location("custom_module", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("text", TEXTS)
+@pytest.mark.parametrize("count", [1, 3])
+def test_judgements_are_read_as_here(reward: Any, text: str, count: int):
+    ours = parse_genselect(text, count)
+    assert reward.read_judgement(text, count) == (ours.index, ours.fault)
+
+
+def test_rewards(reward: Any):
+    truth = json.dumps({"count": 3, "right": [0, 2]})
+    for text, points, fault in [
+        ("Judgment: 2", 1.0, ""),
+        ("Judgment: 1", 0.0, ""),
+        ("Judgment: 3", 0.0, "out-of-range"),
+        ("I like 2", 0.0, "unparsed"),
+        ("Judgment: " + "9" * 5000, 0.0, "out-of-range"),
+    ]:
+        told = reward.compute_score("bestofn/genselect", text, truth, extra_info={})
+        assert told == {"score": points, "acc": points, "fault": fault}
+
+
+def test_rows_are_those_of_verl(tmp_path: Path):
+    task = SelectionTask("p/task-0", "p", "Which?", ("p#3", "p#1"), (False, True), 9)
+    path = tmp_path / "a.parquet"
+    with TaskFiles({"train": path}, VerlFormat(), {}) as files:
+        files.write(BuiltTask(task, "code", "train"))
+    assert pq.read_table(path).to_pylist() == [
+        {
+            "data_source": "bestofn/genselect",
+            "prompt": [{"role": "user", "content": "Which?"}],
+            "ability": "code",
+            "reward_model": {"style": "rule", "ground_truth": '{"count": 2, "right": [1]}'},
+            "extra_info": {
+                "split": "train",
+                "index": 0,
+                "task_id": "p/task-0",
+                "problem_id": "p",
+                "candidates": ["p#3", "p#1"],
+                "correct": [False, True],
+                "prompt_tokens": 9,
+            },
+        }
+    ]
+
+
+def test_a_folder_that_is_not_there(tmp_path: Path):
+    with pytest.raises(StorageError):
+        write_reward(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(("kind", "rollouts"), [("math", "16"), ("code", "8")])
+def test_the_command_has_the_published_settings(tmp_path: Path, kind: str, rollouts: str):
+    (tmp_path / "python3").write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    (tmp_path / "python3").chmod(0o755)
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    shown = subprocess.run(
+        ["bash", str(COMMAND), "trainer.nnodes=2"],
+        env={"PATH": path, "TASKS": "tasks/mine", "KIND": kind},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    words = shown.stdout.split("\n")
+    assert words[:2] == ["-m", "verl.trainer.main_ppo"]
+    told = dict(word.lstrip("+").split("=", 1) for word in words[2:] if word)
+    assert {key: told[key] for key in PUBLISHED} == PUBLISHED
+    assert told["actor_rollout_ref.rollout.n"] == rollouts
+    assert told["data.train_files"] == "tasks/mine.train.parquet"
+    assert told["reward.custom_reward_function.path"] == f"tasks/{REWARD_FILE}"
+    assert told["trainer.nnodes"] == "2"
+
+
+def test_the_command_wants_its_tasks():
+    shown = subprocess.run(["bash", str(COMMAND)], env={"PATH": os.environ["PATH"]}, capture_output=True, check=False)
+    assert shown.returncode != 0
+    assert b"TASKS" in shown.stderr

@@ -18,17 +18,18 @@ import argparse
 import asyncio
 import json
 import platform
-import random
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import count, islice
 from pathlib import Path
 from typing import Any
+
+from fault_layer import FAULTS, NONSENSE, FaultLayer
 
 from bestofn.assembly import GENERATIVE, find, load_judge
 from bestofn.config import GenerativeConfig, PolicyConfig
@@ -46,72 +47,10 @@ from bestofn.storage.run import Run
 from bestofn.text.prompts import Style, number_candidate, parse_genselect
 from bestofn.verifiers.equivalence import Equivalence
 
-FAULTS = ("server-error", "rate-limit", "timeout", "cut-body", "nonsense")
-"""As the sampler names them: HTTP 500, HTTP 429, a hung connection, a cut body; and what no sampler can notice."""
-NONSENSE = ("Purple seven is the kettle of all solutions.", "They are all fine.\n\nJudgment: 1000000")
-RETRY_AFTER = "0.05"
 READABLE = ("unparsed", "out-of-range", "truncated")
 """Faults of a judgement that came but names nobody."""
 
 _PROBLEM: ContextVar[str] = ContextVar("problem", default="")
-
-
-@dataclass(slots=True)
-class FaultLayer:
-    """An ASGI application before another one. Which attempt at a request goes wrong, and how, is a draw from `seed`,
-    the request's own seed and the number of the attempt: the same in every order of work."""
-
-    app: Any
-    share: float
-    seed: int
-    received: int = 0
-    passed: int = 0
-    injected: "Counter[str]" = field(default_factory=lambda: Counter[str]())
-    attempts: "Counter[int]" = field(default_factory=lambda: Counter[int]())
-
-    async def __call__(self, scope: Any, receive: Callable[[], Any], send: Callable[[Any], Any]) -> None:
-        if scope["type"] != "http" or scope["method"] != "POST":
-            await self.app(scope, receive, send)
-            return
-        body, is_whole = b"", False
-        while not is_whole:
-            message = await receive()
-            body, is_whole = body + message.get("body", b""), not message.get("more_body")
-        self.received += 1
-        fault = self._draw(int(json.loads(body)["seed"]))
-        if fault:
-            self.injected[fault] += 1
-            await self._spoil(fault, receive, send)
-            return
-        self.passed += 1
-        messages = iter([{"type": "http.request", "body": body, "more_body": False}])
-
-        async def replay() -> Any:
-            return next(messages, None) or await receive()
-
-        await self.app(scope, replay, send)
-
-    def _draw(self, seed: int) -> str | None:
-        self.attempts[seed] += 1
-        drawn = random.Random(derive_seed(self.seed, str(seed), self.attempts[seed]))
-        return drawn.choice(FAULTS) if drawn.random() < self.share else None
-
-    async def _spoil(self, fault: str, receive: Callable[[], Any], send: Callable[[Any], Any]) -> None:
-        if fault == "timeout":
-            while (await receive())["type"] != "http.disconnect":
-                pass
-            return
-        status = {"server-error": 500, "rate-limit": 429}.get(fault, 200)
-        text = NONSENSE[sum(self.injected.values()) % len(NONSENSE)]
-        answer: dict[str, Any] = {"choices": [{"index": 0, "message": {"content": text}, "finish_reason": "stop"}]}
-        if status != 200:
-            answer = {"error": {"message": "injected", "type": "server_error", "param": None, "code": None}}
-        body = json.dumps(answer).encode()
-        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-        headers += [(b"retry-after", RETRY_AFTER.encode())] if status == 429 else []
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        is_cut = fault == "cut-body"
-        await send({"type": "http.response.body", "body": body[:20] if is_cut else body, "more_body": is_cut})
 
 
 def count_shown(prompt: str, style: Style) -> int:
@@ -289,7 +228,7 @@ def read_pools(options: argparse.Namespace) -> tuple[list[Pool], dict[str, bool]
     return pools, {v.trajectory_id: bool(v.correct) for v in run.verdicts() if v.trajectory_id in kept}
 
 
-def main() -> None:
+def parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", type=Path, default=Path("runs/selection/test"), help="a verified run")
     parser.add_argument("--model", default="bundled:genselect", help="or `scripted`")
@@ -307,6 +246,44 @@ def main() -> None:
     options = parser.parse_args()
     if options.quick:
         options.selections, options.n, options.timeout_seconds = 40, 8, 5.0
+    return options
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """Both rounds over the same pools, how selections changed, and what is not accounted for."""
+
+    clean: Round
+    faulty: Round
+    paired: dict[str, int]
+    unaccounted: list[str]
+
+    def to_json(self, options: argparse.Namespace, correct: dict[str, bool], pools: Sequence[Pool]) -> dict[str, Any]:
+        clean, faulty = self.clean, self.faulty
+        rounds = (("without faults", clean), ("with faults", faulty))
+        sizes = {name: getattr(options, name) for name in ("model", "selector", "selections", "n", "share", "seed")}
+        sizes |= {"run": str(options.run), "retries": options.retries, "timeout_seconds": options.timeout_seconds}
+        heads, names = ("fault", "injected", "own", "retried", "given_up"), ("right", "wrong", "abstained")
+        return {
+            "name": "faults",
+            "machine": platform.platform(),
+            "sizes": sizes,
+            "baseline": "without faults",
+            "ratios": {"seconds": faulty.seconds / clean.seconds},
+            "seconds": {name: played.seconds for name, played in rounds},
+            "faults": [dict(zip(heads, row, strict=True)) for row in balance(faulty)[0]],
+            "requests": {name: played.layer.received for name, played in rounds},
+            "selections": {
+                name: dict(zip(names, played.accuracy(correct, pools), strict=True)) for name, played in rounds
+            },
+            "paired": self.paired,
+            "judgements": {name: played.judged.describe() for name, played in rounds},
+            "unaccounted": self.unaccounted,
+        }
+
+
+def main() -> None:
+    options = parse_options()
     assert all(parse_genselect(text, 1000).index is None for text in NONSENSE)
     pools, correct = read_pools(options)
     with Equivalence() as equivalence, load_model(options, equivalence) as (model, setting):
@@ -315,26 +292,7 @@ def main() -> None:
     found, wrong = compare_rounds(clean, faulty, pools)
     tell(clean, faulty, found, correct, pools)
     wrong += [f"without faults: {each}" for each in balance(clean)[1]] + balance(faulty)[1]
-    rows = balance(faulty)[0]
-    names = ("right", "wrong", "abstained")
-    result = {
-        "name": "faults",
-        "machine": platform.platform(),
-        "sizes": {name: getattr(options, name) for name in ("model", "selector", "selections", "n", "share", "seed")}
-        | {"run": str(options.run), "retries": options.retries, "timeout_seconds": options.timeout_seconds},
-        "baseline": "without faults",
-        "ratios": {"seconds": faulty.seconds / clean.seconds},
-        "seconds": {"without faults": clean.seconds, "with faults": faulty.seconds},
-        "faults": [dict(zip(("fault", "injected", "own", "retried", "given_up"), row, strict=True)) for row in rows],
-        "requests": {"without faults": clean.layer.received, "with faults": faulty.layer.received},
-        "selections": {
-            name: dict(zip(names, played.accuracy(correct, pools), strict=True))
-            for name, played in (("without faults", clean), ("with faults", faulty))
-        },
-        "paired": found,
-        "judgements": {"without faults": clean.judged.describe(), "with faults": faulty.judged.describe()},
-        "unaccounted": wrong,
-    }
+    result = Result(clean, faulty, found, wrong).to_json(options, correct, pools)
     if options.json_out == "-":
         print(json.dumps(result))
     elif options.json_out:

@@ -32,6 +32,7 @@ from typing import Any
 import torch
 from genselect_costs import compare_budgets, measure_costs
 from genselect_judges import (
+    DOUBTFUL,
     SCRIPTED,
     TOURNAMENT,
     VOTE,
@@ -43,13 +44,14 @@ from genselect_judges import (
 )
 from genselect_pools import STORED, compare_pools, copy_pools, show_selections
 from genselect_tasks import compare_tasks
-from selection import COMBINED, make_pools, score_all, write_result
+from selection import make_pools, score_all, write_result
 
 from bestofn.assembly import JudgeModel
 from bestofn.evaluation.combination import combined_estimator, fit_combined
 from bestofn.pipeline import score_run
 from bestofn.scorers.generative import GenSelectScorer
 from bestofn.scorers.judging import JudgementCounts
+from bestofn.selectors.mixture import CombinedModel
 from bestofn.storage.run import Run
 from bestofn.verifiers.equivalence import Equivalence
 
@@ -58,6 +60,8 @@ STRATEGIES = (WINDOW, TOURNAMENT, VOTE, "knockout", "genrm", "usc")
 FUSED = "trajselector-fused"
 PLAIN = {"random": "random", "majority": "majority", FUSED: f"score:{FUSED}", f"{FUSED}-vote": f"vote:{FUSED}"}
 """What stands beside the generative selectors: printed name and name in `compare`."""
+MIXED = (FUSED, "trajselector", "mean-logprob")
+"""What the combined selector is made of beside the model; more scorers make a fit take minutes."""
 BOUND = {"oracle": "oracle"}
 
 
@@ -148,9 +152,14 @@ def _skip(question: str, why: str) -> dict[str, Any]:
 def compare_models(
     bench: Bench, run: Run, n: int, judges: Mapping[str, JudgeModel], strategies: Sequence[str], title: str
 ) -> dict[str, Any]:
-    """Every model by every strategy on one run; the first of `judges` is the cold start of the others."""
-    picked = {name: bench.select(run, name, judge, strategies) for name, judge in judges.items()}
+    """The models by these strategies on one run, the doubtful ones with the first and the main model alone; the first
+    of `judges` is the cold start of the others."""
     base = next(iter(judges))
+    usual = [strategy for strategy in strategies if strategy not in DOUBTFUL]
+    picked = {
+        name: bench.select(run, name, judge, strategies if name in (base, bench.main) else usual)
+        for name, judge in judges.items()
+    }
     plain = {name: kept for name, kept in PLAIN.items() if FUSED not in name or FUSED in run.scorers()}
     chosen = plain | {shown: kept for each in picked.values() for shown, kept in each.names.items()} | BOUND
     pairs: dict[str, list[str]] = {"majority": [name for name in chosen if name not in BOUND]}
@@ -178,36 +187,38 @@ def ask_pools(bench: Bench) -> dict[str, Any]:
 
 def ask_combined(bench: Bench) -> dict[str, Any]:
     """Fitted on the validation pools, judged on the test pools."""
-    n, options = bench.options.n[-1], bench.options
+    n, options, kept = bench.options.n[-1], bench.options, f"genselect-{bench.main}"
     sources = [Run.open(options.pools / split) for split in ("validation", "test")]
-    mixed = [name for name in COMBINED if all(name in source.scorers() for source in sources)]
-    validation = bench.copy("validation", n, options.validation_count, mixed)
-    test = bench.copy("test", n, None, mixed)
-    scorers: dict[str, list[str]] = {"combined": mixed}
-    calls: dict[str, Any] = {}
-    for name in dict.fromkeys((bench.cold, bench.main)):
-        judge, kept = bench.judge(name), f"genselect-{name}"
-        for run in (validation, test):
-            scorer = GenSelectScorer(judge.setting(bench.equivalence))
-            asyncio.run(score_run(run, scorer, kept, lambda *_: None))
-            calls[f"{kept}, {run.path.name}"] = {"calls_now": scorer.counts.calls, "unscored": dict(scorer.unscored)}
-        scorers |= {f"combined with {kept}": [*mixed, kept], f"combined of {kept} alone": [kept]}
-    reports: dict[str, Any] = {}
+    mixed = [name for name in options.mixed if all(name in source.scorers() for source in sources)]
+    runs = [bench.copy("validation", n, options.validation_count, mixed), bench.copy("test", n, None, mixed)]
+    judge = bench.judge(bench.main)
+    asked: dict[str, Any] = {}
+    for run in runs:
+        scorer = GenSelectScorer(judge.setting(bench.equivalence))
+        asyncio.run(score_run(run, scorer, kept, lambda *_: None))
+        asked[run.path.name] = {"calls_now": scorer.counts.calls, "unscored_now": dict(scorer.unscored)}
+    scorers = {
+        "combined": mixed,
+        f"combined with {kept}": [*mixed, kept],
+        f"combined of {kept} and votes": [kept],
+    }
     extra: dict[str, Any] = {}
     for name, names in scorers.items():
-        model, report = fit_combined(validation, names, bench.equivalence)
-        extra[name] = (combined_estimator(model, bench.equivalence), names)
-        reports[name] = {"held_out": report.accuracy["combined"], "scorers": names}
-    chosen = PLAIN | {f"vote:genselect-{name}": f"vote:genselect-{name}" for name in (bench.cold, bench.main)}
-    chosen = chosen | dict(zip(extra, extra, strict=True)) | BOUND
-    pairs = {"majority": [name for name in chosen if name not in BOUND], "combined": list(scorers)[1:]}
-    rows, gaps = compare_pools(test, n, chosen, pairs, bench.equivalence, extra)
+        file = bench.out / "combined" / f"{runs[0].path.name}-{'+'.join(names)}.json"
+        if not file.is_file():
+            file.parent.mkdir(exist_ok=True)
+            fit_combined(runs[0], names, bench.equivalence)[0].save(file)
+        extra[name] = (combined_estimator(CombinedModel.load(file), bench.equivalence), names)
+    others = list(scorers)[1:]
+    chosen = PLAIN | {f"vote:{kept}": f"vote:{kept}"} | dict(zip(extra, extra, strict=True)) | BOUND
+    pairs = {"majority": [name for name in chosen if name not in BOUND], "combined": others}
+    rows, gaps = compare_pools(runs[1], n, chosen, pairs, bench.equivalence, extra)
     title = (
         f"## Combined selector, N = {n}: fitted on {options.validation_count:,}, judged on {options.count:,} problems"
     )
     # The second baseline is here the combined selector without the model.
-    result = show_selections(title, rows, gaps, {}, {}, dict.fromkeys(list(scorers)[1:], "combined"), "combined")
-    return result | {"fits": reports, "scored": calls}
+    result = show_selections(title, rows, gaps, {}, {}, dict.fromkeys(others, "combined"), "combined")
+    return result | {"mixed": scorers, "scored": asked}
 
 
 def ask_weak(bench: Bench) -> dict[str, Any]:
@@ -258,15 +269,16 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--model", action="append", metavar="NAME=FOLDER", help="repeatable; the first is the baseline")
     parser.add_argument("--main", metavar="NAME", help="of combined, large and cost; by default the second model")
     parser.add_argument("--tasks", type=Path, metavar="FILE", help="held-out tasks")
-    parser.add_argument("--tasks-count", type=int, help="only the first so many tasks")
+    parser.add_argument("--tasks-count", type=int, default=400, help="only the first so many tasks")
     parser.add_argument("--draws", type=int, default=4, help="judgements a task at the model's own temperature")
     parser.add_argument("--weak", metavar="NAME=FOLDER", help="trained on tasks of the weak policy")
     parser.add_argument("--weak-cold", metavar="NAME=FOLDER", help="its cold start; by default the first model")
     parser.add_argument("--weak-pools", type=Path, metavar="RUN", help="verified pools of the weak policy")
-    parser.add_argument("--count", type=int, default=300, help="problems of the test pools")
-    parser.add_argument("--validation-count", type=int, default=300, help="problems that the combined one is fitted on")
-    parser.add_argument("--large-count", type=int, default=300, help="problems at the largest N")
-    parser.add_argument("--cost-count", type=int, default=32, help="selections at once whose cost is measured")
+    parser.add_argument("--count", type=int, default=250, help="problems of the test pools")
+    parser.add_argument("--validation-count", type=int, default=200, help="problems that the combined one is fitted on")
+    parser.add_argument("--mixed", nargs="+", default=list(MIXED), help="stored scores in the combined selector")
+    parser.add_argument("--large-count", type=int, default=250, help="problems at the largest N")
+    parser.add_argument("--cost-count", type=int, default=24, help="selections at once whose cost is measured")
     parser.add_argument("--n", type=int, nargs="+", default=[8, 16])
     parser.add_argument("--large", type=int, default=64)
     parser.add_argument("--strategies", nargs="+", choices=STRATEGIES, default=list(STRATEGIES))

@@ -1,6 +1,8 @@
 """From names and configs to objects; what the manifest of a run says."""
 
+import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,12 +14,13 @@ from bestofn.assembly import (
     build_selector,
     describe_sampling,
     find,
+    load_judge,
     load_problems,
     load_sample_config,
     pin_revision,
     read_git_commit,
 )
-from bestofn.config import PolicyConfig, ProblemsConfig, SampleConfig, parse_config
+from bestofn.config import EndpointConfig, GenerativeConfig, PolicyConfig, ProblemsConfig, SampleConfig, parse_config
 from bestofn.errors import ConfigError
 from bestofn.evaluation.curves import NAMES
 from bestofn.protocols import Sampler, Selector
@@ -95,7 +98,8 @@ def test_the_revision_of_a_benchmark_is_pinned_to_a_commit() -> None:
 
 
 def test_a_policy_behind_a_server_is_described_without_asking_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    fields = {"type": "openai", "model": "m", "base_url": "http://127.0.0.1:1/v1", "api_key_env": "A_KEY", "retries": 0}
+    endpoint = {"base_url": "http://127.0.0.1:1/v1", "api_key_env": "A_KEY", "retries": 0}
+    fields = {"type": "openai", "model": "m", "endpoint": endpoint}
     monkeypatch.setenv("A_KEY", "secret")
     policy = build_policy(parse_config(SampleConfig, {"policy": fields}, "test").policy)
     assert policy.identity == {"type": "openai", "model": "m", "template": "chat", "dialect": "vllm"}
@@ -106,10 +110,70 @@ def test_a_policy_behind_a_server_is_described_without_asking_it(monkeypatch: py
 @pytest.mark.parametrize(
     ("fields", "told"),
     [
-        ({"type": "openai"}, "policy.base_url: type 'openai' needs the URL"),
-        ({"base_url": "http://127.0.0.1:1/v1"}, "policy.base_url: only type 'openai' asks a server"),
+        ({"type": "openai"}, r"policy\.endpoint\.base_url: type 'openai' needs the URL"),
+        ({"type": "openai", "endpoint": {}}, r"policy\.endpoint\.base_url: Field required"),
+        ({"endpoint": {"base_url": "http://127.0.0.1:1/v1"}}, r"policy\.endpoint: only type 'openai' asks a server"),
+        ({"endpoint": {"url": "x"}}, r"policy\.endpoint\.url: unknown key. Known keys here: api_key_env, base_url,"),
     ],
 )
 def test_a_server_and_its_type_belong_together(fields: dict[str, Any], told: str) -> None:
     with pytest.raises(ConfigError, match=told):
         build_policy(parse_config(SampleConfig, {"policy": fields}, "test").policy)
+
+
+SERVER = PolicyConfig(type="openai", model="m", endpoint=EndpointConfig(base_url="http://127.0.0.1:1/v1"))
+TRAINED = {"style": "compact", "thinking": "answer", "window": 4, "max_tokens": 96, "temperature": 0.7}
+
+
+@pytest.fixture
+def trained(tmp_path: Path) -> Path:
+    """A folder with a tokenizer, and how its model was trained to be asked."""
+    folder = Path(find("bestofn.samplers.checkpoint:locate_checkpoint")("bundled:arithmetic"))
+    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "config.json"):
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
+    (tmp_path / "selection.json").write_text(json.dumps(TRAINED))
+    return tmp_path
+
+
+def test_a_tokenizer_counts_for_a_judge_behind_a_server(trained: Path) -> None:
+    judge = load_judge(GenerativeConfig(policy=SERVER, tokenizer=str(trained), budget_tokens=200, window=6))
+    judge.policy.close()
+    with Equivalence() as equivalence:
+        made = judge.setting(equivalence)
+    # What the config says counts over the file: window 6, not 4.
+    assert (made.window.size, made.window.budget_tokens, made.format.style, made.format.thinking) == (
+        *(6, 200),
+        *("compact", "answer"),
+    )
+    assert (made.judge.policy.params.max_tokens, made.judge.policy.params.top_p) == (96, 1.0)
+    # One token a digit or a sign, as the bundled policy has them.
+    assert made.window.count("1") == 1
+    assert made.window.count("1 + 2") > made.window.count("1")
+
+
+def test_a_budget_that_nobody_counts_is_refused() -> None:
+    judge = load_judge(GenerativeConfig(policy=SERVER, budget_tokens=200))
+    judge.policy.close()
+    with Equivalence() as equivalence, pytest.raises(ConfigError, match="name the model's tokenizer"):
+        judge.setting(equivalence)
+    with pytest.raises(ConfigError, match="tokenizer: 'x' came; type 'transformers' counts with its own"):
+        load_judge(GenerativeConfig(tokenizer="x"))
+    with pytest.raises(ConfigError, match="tokenizer: '/nowhere' could not be loaded"):
+        load_judge(GenerativeConfig(policy=SERVER, tokenizer="/nowhere"))
+
+
+def test_vllm_is_asked_as_its_model_was_trained(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = SimpleNamespace(describe=lambda: ({}, {}), sample=None)
+    monkeypatch.setattr("bestofn.samplers.vllm.VllmSampler", lambda *_: loaded)
+    policy = PolicyConfig(type="vllm", model=str(trained))
+    judge = load_judge(GenerativeConfig(policy=policy))
+    assert (judge.config.style, judge.config.window, judge.count_tokens) == ("compact", 4, None)
+    counting = load_judge(GenerativeConfig(policy=policy, budget_tokens=100)).count_tokens
+    assert counting is not None
+    assert counting("1") == 1
+    # The model's own file counts before that of the tokenizer it names.
+    other = trained / "other"
+    other.mkdir()
+    (other / "selection.json").write_text(json.dumps({"window": 3}))
+    told = load_judge(GenerativeConfig(policy=policy.model_copy(update={"model": str(other)}), tokenizer=str(trained)))
+    assert (told.config.window, told.config.thinking) == (3, "answer")

@@ -8,7 +8,14 @@ from typing import Any
 
 import pytest
 
-from bestofn.config import PolicyTrainingConfig, SampleConfig, ScorerTrainingConfig, Section, load_config
+from bestofn.config import (
+    PolicyTrainingConfig,
+    SampleConfig,
+    ScorerTrainingConfig,
+    Section,
+    SelectionTrainingConfig,
+    load_config,
+)
 from bestofn.problems.benchmarks import list_benchmarks
 
 ROOT = Path(__file__).parents[1]
@@ -23,6 +30,8 @@ def section_of(path: Path) -> type[Section]:
     values = tomllib.loads(path.read_text(encoding="utf-8"))
     if "runs" in values.get("data", {}):
         return ScorerTrainingConfig
+    if "tasks" in values.get("data", {}):
+        return SelectionTrainingConfig
     return SampleConfig if "sampling" in values or "policy" in values else PolicyTrainingConfig
 
 

@@ -8,8 +8,19 @@ import pytest
 
 from bestofn import pipeline
 from bestofn.errors import ConfigError, EngineError, UnavailableError
+from bestofn.evaluation.inspection import inspect_pool
 from bestofn.pipeline import Draw, Shard, missing_draws, require_trajectories, sample_run, select_run, verify_run
-from bestofn.records import Completion, Pool, Problem, SamplingParams, Selection, Trajectory, Verdict, derive_seed
+from bestofn.records import (
+    Completion,
+    Pool,
+    Problem,
+    SamplingParams,
+    Selection,
+    Trajectory,
+    Usage,
+    Verdict,
+    derive_seed,
+)
 from bestofn.samplers.scripted import ScriptedSampler
 from bestofn.selectors.scored import FirstSelector
 from bestofn.storage.run import Run
@@ -89,6 +100,33 @@ def test_a_faulty_shard_is_named(text: str) -> None:
 
 def test_a_shard_is_parsed() -> None:
     assert Shard.parse("2/8") == Shard(2, 8)
+
+
+class Counting:
+    """A server that counts tokens without telling their ids."""
+
+    async def sample(self, prompt: str, seeds: Sequence[int], params: SamplingParams) -> list[Completion]:
+        del prompt, params
+        return [Completion("x", finish="stop", usage=Usage(prompt_tokens=3, sampled_tokens=5)) for _ in seeds]
+
+
+async def test_tokens_that_a_server_counts_are_told(tmp_path: Path) -> None:
+    run, told = make_run(tmp_path / "run"), list[int]()
+    await sample_run(run, Counting(), Draw(2, PARAMS), lambda _, tokens: told.append(tokens))
+    assert sum(told) == 7 * 2 * 5
+    # The run keeps the count of what was sampled, and shows it, whether token ids are read or not.
+    for pools in (run.pools(), run.pools(tokens=False)):
+        assert {t.completion.count_usage() for pool in pools for t in pool.trajectories} == {Usage(0, 5)}
+    page = inspect_pool(run, "p3", Equal())
+    assert [candidate.sampled_tokens for candidate in page.candidates] == [5, 5]
+
+
+class Equal:
+    def cluster(self, answers: Sequence[str | None]) -> list[int | None]:
+        return [None for _ in answers]
+
+    def same(self, a: str, b: str) -> bool:
+        return a == b
 
 
 class Breaking:

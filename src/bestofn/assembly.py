@@ -5,7 +5,7 @@ To add a method: write the class in the room of its protocol, name it here. Noth
 
 import platform
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module, resources
 from pathlib import Path
@@ -51,6 +51,7 @@ BUNDLED_SCORERS = ("trajselector", "trajselector-fused")
 CONFIDENCE = "bestofn.scorers.confidence:CONFIDENCE"
 REWARD = "reward"
 LOCATE = "bestofn.samplers.checkpoint:locate_checkpoint"
+COUNTER = "bestofn.training.prompt_lengths:PromptLengths"
 STEP_RULE = "blank-line"
 """The rule of `text/steps.py`, named in the header of captured states."""
 
@@ -86,8 +87,8 @@ def find(place: str) -> Any:
 
 def build_policy(config: PolicyConfig) -> Policy:
     """Loads the policy. Raises ConfigError where it cannot be found."""
-    if config.base_url is not None and config.type != "openai":
-        raise ConfigError(f"policy.base_url: only type 'openai' asks a server; type is {config.type!r}")
+    if config.endpoint is not None and config.type != "openai":
+        raise ConfigError(f"policy.endpoint: only type 'openai' asks a server; type is {config.type!r}")
     if config.type == "scripted":
         if not config.script:
             raise ConfigError("policy.script: a scripted policy needs at least one text to reply with")
@@ -107,17 +108,18 @@ def build_policy(config: PolicyConfig) -> Policy:
 
 
 def _build_endpoint(config: PolicyConfig) -> Policy:
-    if config.base_url is None:
+    asked = config.endpoint
+    if asked is None:
         raise ConfigError(
-            "policy.base_url: type 'openai' needs the URL of its server, such as http://127.0.0.1:8000/v1"
+            "policy.endpoint.base_url: type 'openai' needs the URL of its server, such as http://127.0.0.1:8000/v1"
         )
     server = find("bestofn.samplers.openai_compatible:Endpoint")(
-        config.base_url, config.api_key_env, config.timeout_seconds, config.retries, config.concurrency
+        asked.base_url, asked.api_key_env, asked.timeout_seconds, asked.retries, asked.concurrency
     )
-    form = find("bestofn.samplers.openai_payloads:Form")(config.model, config.dialect, config.template, config.logprobs)
+    form = find("bestofn.samplers.openai_payloads:Form")(config.model, asked.dialect, config.template, asked.logprobs)
     # Where the model runs does not fix the result: the server may move.
-    identity = {"type": "openai", "model": config.model, "template": config.template, "dialect": config.dialect}
-    return Policy(find(SAMPLERS["openai"])(server, form), identity, {"base_url": config.base_url})
+    identity = {"type": "openai", "model": config.model, "template": config.template, "dialect": asked.dialect}
+    return Policy(find(SAMPLERS["openai"])(server, form), identity, {"base_url": asked.base_url})
 
 
 def build_encoder(config: PolicyConfig, layers: tuple[int, ...]) -> Any:
@@ -131,23 +133,33 @@ def describe_states(info: Mapping[str, Any]) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class JudgeModel:
-    """A loaded model that judges, with the settings it is asked by. Close its policy."""
+    """A loaded model that judges, with the settings it is asked by. Close its policy. `count_tokens` counts for a
+    sampler that is not loaded with a tokenizer of its own; None = nobody does."""
 
     config: GenerativeConfig
     policy: Policy
+    count_tokens: Callable[[str], int] | None = None
 
     def setting(self, equivalence: Equivalence) -> Any:
         """What one generative selector or scorer works with; each gets its own, with counts of its own."""
-        return find("bestofn.scorers.judge_settings:make_setting")(self.config, self.policy.sampler, equivalence)
+        make = find("bestofn.scorers.judge_settings:make_setting")
+        return make(self.config, self.policy.sampler, equivalence, self.count_tokens)
 
 
 def load_judge(config: GenerativeConfig) -> JudgeModel:
-    """Loads the model of a generative selector; what `config` does not say comes from its `selection.json`. Raises
-    ConfigError."""
-    if config.policy.type == "transformers":
-        folder = Path(find(LOCATE)(config.policy.model))
-        config = find("bestofn.scorers.judge_settings:fill_from_model")(config, folder)
-    return JudgeModel(config, build_policy(config.policy))
+    """Loads the model of a generative selector; what `config` does not say comes from its `selection.json`, else from
+    that of the tokenizer it names. Raises ConfigError."""
+    policy, tokenizer = config.policy, config.tokenizer
+    if tokenizer is not None and policy.type == "transformers":
+        raise ConfigError(f"tokenizer: {tokenizer!r} came; type 'transformers' counts with its own: leave it out")
+    fill = find("bestofn.scorers.judge_settings:fill_from_model")
+    # What the first folder says is given for the second one.
+    for model in (policy.model if policy.type in ("transformers", "vllm") else None, tokenizer):
+        config = config if model is None else fill(config, Path(find(LOCATE)(model)))
+    if tokenizer is None and policy.type == "vllm" and config.budget_tokens is not None:
+        tokenizer = policy.model
+    count = None if tokenizer is None else find(COUNTER)(tokenizer).count_text
+    return JudgeModel(config, build_policy(policy), count)
 
 
 def build_selector(
@@ -205,10 +217,12 @@ def _build_scored(rule: str, scorer: str, run: Run, equivalence: Equivalence) ->
     return made(scorer, scores, equivalence, find(RULES)[rule], str(run.path))
 
 
-def build_scorer(name: str, run: Run, model: str | None = None, family: str | None = None) -> Scorer:
+def build_scorer(
+    name: str, run: Run, model: str | None = None, family: str | None = None, judge: JudgeModel | None = None
+) -> Scorer:
     """A scorer by its name. Scorers of steps read `model` (a folder or hub id; without it the bundled one of that
-    name), `reward` needs a model and its family, `genselect` a model or a file of settings (.toml). Close what has a
-    `close`. Raises ConfigError, UnavailableError, DataError."""
+    name), `reward` needs a model and its family, `genselect` asks `judge` and closes it. Close what has a `close`.
+    Raises ConfigError, UnavailableError, DataError."""
     confidence = find(CONFIDENCE)
     if name in confidence:
         return confidence[name]()
@@ -217,7 +231,7 @@ def build_scorer(name: str, run: Run, model: str | None = None, family: str | No
             raise ConfigError("scorer 'reward' needs --model, a process or outcome reward model (folder or hub id)")
         return find("bestofn.scorers.reward_model:RewardModelScorer")(model, family)
     if name == GENSELECT_SCORER:
-        return _build_genselect_scorer(model)
+        return _build_genselect_scorer(judge)
     if model is None and name in BUNDLED_SCORERS:
         model = f"bundled:{name}"
     if model is None and name in STEP_SCORERS:
@@ -226,18 +240,16 @@ def build_scorer(name: str, run: Run, model: str | None = None, family: str | No
             "name its folder with --model"
         )
     if model is None:
-        known = ", ".join([*STEP_SCORERS, *confidence, REWARD])
+        known = ", ".join([*STEP_SCORERS, *confidence, REWARD, GENSELECT_SCORER])
         raise ConfigError(f"scorer {name!r} is none of {known}; a scorer of your own is a name and --model FOLDER")
     hidden = import_module("bestofn.scorers.hidden")
     return hidden.HiddenScorer(hidden.load_step_scorer(find(LOCATE)(model)), run)
 
 
-def _build_genselect_scorer(model: str | None) -> Scorer:
-    if model is not None and model.endswith(".toml"):
-        config = load_config(GenerativeConfig, Path(model))
-    else:
-        config = GenerativeConfig(policy=PolicyConfig(model=model)) if model else GenerativeConfig()
-    judge, equivalence = load_judge(config), Equivalence()
+def _build_genselect_scorer(judge: JudgeModel | None) -> Scorer:
+    if judge is None:
+        raise ConfigError("scorer 'genselect' asks a model: name it with --model, or in a file with --config")
+    equivalence = Equivalence()
 
     def close() -> None:
         judge.policy.close()

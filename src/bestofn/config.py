@@ -6,7 +6,8 @@ Loading a config never loads a model, touches a network or asks a hub. Nothing h
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -33,12 +34,24 @@ class ProblemsConfig(Section):
     steps: tuple[Count, Count] = Field(default=(3, 6), strict=False)
 
 
+class EndpointConfig(Section):
+    """The server of a policy of type `openai`. `api_key_env` is the variable that holds the key, `timeout_seconds` of
+    one attempt, `retries` attempts after the first one, `concurrency` requests at once; `dialect` "openai" sends only
+    what OpenAI's own reference lists, `logprobs` = false is for servers that refuse to give them."""
+
+    base_url: str
+    api_key_env: str | None = None
+    timeout_seconds: float = Field(default=600.0, gt=0)
+    retries: int = Field(default=5, ge=0)
+    concurrency: Count = 64
+    dialect: Literal["vllm", "openai"] = "vllm"
+    logprobs: bool = True
+
+
 class PolicyConfig(Section):
     """The frozen model: a folder, a hub id, or `bundled:NAME`; with type `openai` the name its server gives it.
 
-    From `base_url` to `logprobs` the fields belong to `openai` alone: `api_key_env` is the variable that holds the key,
-    `timeout_seconds` of one attempt, `concurrency` requests at once; `dialect` "openai" sends only what OpenAI's own
-    reference lists, `logprobs` = false is for servers that refuse to give them. `engine` are AsyncEngineArgs of vLLM.
+    `endpoint` belongs to type `openai` alone, `engine` (further AsyncEngineArgs) to `vllm`, `script` to `scripted`.
     """
 
     type: Literal["transformers", "scripted", "openai", "vllm"] = "transformers"
@@ -49,13 +62,7 @@ class PolicyConfig(Section):
     batch_rows: Count = 256
     template: Literal["chat", "none"] = "chat"
     script: tuple[str, ...] = Field(default=(), strict=False)
-    base_url: str | None = None
-    api_key_env: str | None = None
-    timeout_seconds: float = Field(default=600.0, gt=0)
-    retries: int = Field(default=5, ge=0)
-    concurrency: Count = 64
-    dialect: Literal["vllm", "openai"] = "vllm"
-    logprobs: bool = True
+    endpoint: EndpointConfig | None = None
     engine: dict[str, Any] = Field(default_factory=dict[str, Any])
 
 
@@ -72,9 +79,12 @@ class SampleConfig(Section):
 class GenerativeConfig(Section):
     """How a generative selector asks its model (`policy`). Values that are not given come from `selection.json` in the
     model's folder where a trained selector has one, else they are the published ones (arXiv 2507.17797): window 8,
-    T = 0.6. `budget_tokens` of one prompt: None is what the model's context leaves, where that is known."""
+    T = 0.6. `budget_tokens` of one prompt: None is what the model's context leaves, where that is known. `tokenizer`
+    (bundled:NAME, a folder or a hub id) counts it for a model that is not loaded here (an endpoint, say); a
+    `selection.json` in its folder says how that model was trained to be asked."""
 
     policy: PolicyConfig = PolicyConfig(model="bundled:genselect")
+    tokenizer: str | None = None
     sampling: SamplingParams | None = None
     style: Literal["published", "compact"] = "published"
     thinking: Literal["remove", "keep", "answer"] = "remove"
@@ -325,9 +335,15 @@ def _known_keys(model: type[Section], place: tuple[Any, ...]) -> list[str]:
     current: Any = model
     for part in place[:-1]:
         fields = getattr(current, "model_fields", {})
-        current = fields[part].annotation if part in fields else current
+        current = _section_of(fields[part].annotation) if part in fields else current
     fields = getattr(current, "model_fields", None) or getattr(current, "__dataclass_fields__", {})
     return sorted(name for name in fields if not name.startswith("__"))
+
+
+def _section_of(annotation: Any) -> Any:
+    """The section of `Section | None`; anything else as it is."""
+    named = [each for each in get_args(annotation) if each is not NoneType]
+    return named[0] if isinstance(annotation, UnionType) and len(named) == 1 else annotation
 
 
 def load_config(model: type[SectionT], path: Path) -> SectionT:

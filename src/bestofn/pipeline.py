@@ -100,7 +100,8 @@ async def sample_run(
 
     async def write(trajectories: list[Trajectory]) -> None:
         await asyncio.to_thread(run.append_trajectories, trajectories, about)
-        on_done(len(trajectories), sum(len(t.completion.tokens) for t in trajectories))
+        # A server may count tokens without telling their ids.
+        on_done(len(trajectories), sum(t.completion.count_usage().sampled_tokens for t in trajectories))
 
     await _work_through(missing_draws(run, draw), sample_one, write)
 

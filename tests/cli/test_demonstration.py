@@ -1,13 +1,19 @@
 """`bestofn demo` on the bundled policy, small; and states filled afterwards for text that came without tokens."""
 
 import json
+import re
 from collections.abc import Callable
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from bestofn.storage.run import Run
+
+HAS_JUDGE = (Path(str(resources.files("bestofn"))) / "models" / "bundled" / "genselect" / "config.json").is_file()
+DEMO = ("--count", 6, "--n", 4, "--training", 40)
+JUDGED = "stored:genselect-tournament"
 
 
 @pytest.fixture(scope="module")
@@ -16,7 +22,7 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_demo_ends_with_a_table_a_curve_and_a_page(bestofn: Callable, out: Path) -> None:
-    shown = bestofn("demo", "--out", out, "--count", 6, "--n", 4, "--training", 40, "--json", "-")
+    shown = bestofn("demo", "--out", out, *DEMO, "--no-judge", "--json", "-")
     assert shown.code == 0
     rows = {(row["selector"], row["n"]): row for row in shown.json["rows"]}
     assert rows["random", 4]["accuracy"] <= rows["oracle", 4]["accuracy"]
@@ -37,9 +43,28 @@ def test_the_demo_ends_with_a_table_a_curve_and_a_page(bestofn: Callable, out: P
 
 
 def test_the_demo_run_again_draws_nothing(bestofn: Callable, out: Path) -> None:
-    shown = bestofn("demo", "--out", out, "--count", 6, "--n", 4, "--training", 40)
+    shown = bestofn("demo", "--out", out, *DEMO, "--no-judge")
     assert shown.code == 0
     assert "0 trajectories drawn" in shown.out
+
+
+@pytest.mark.skipif(not HAS_JUDGE, reason="bundled:genselect is not in this package")
+def test_the_bundled_selector_judges_and_stands_in_the_comparison(bestofn: Callable, out: Path) -> None:
+    shown = bestofn("demo", "--out", out, *DEMO, "--json", "-")
+    assert shown.code == 0
+    told = " ".join(shown.err.split())
+    assert "A model (bundled:genselect) reads" in told
+    assert re.search(r"[\d,]+ calls, [\d,]+ tokens a selection; \d+ judgements failed, \d+ selections abstained", told)
+    rows = {(row["selector"], row["n"]): row for row in shown.json["rows"]}
+    assert 0 <= rows[JUDGED, 4]["accuracy"] <= rows["oracle", 4]["accuracy"]
+    assert JUDGED in told
+    assert JUDGED in (out / "report" / "report.html").read_text(encoding="utf-8")
+    run = Run.open(out)
+    assert len(run.done_selections("genselect-tournament")) == 6
+    again = bestofn("demo", "--out", out, *DEMO, "--json", "-")
+    assert "A model (bundled:genselect) reads" not in again.err
+    found = {(row["selector"], row["n"]): row["accuracy"] for row in again.json["rows"]}
+    assert found[JUDGED, 4] == rows[JUDGED, 4]["accuracy"]
 
 
 def test_states_of_imported_text_are_those_captured(bestofn: Callable, out: Path, tmp_path: Path) -> None:

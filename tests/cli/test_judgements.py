@@ -74,7 +74,7 @@ def test_a_selection_among_the_first_stands_at_that_n(bestofn: Callable, run: Pa
 
 
 def test_the_scorer(bestofn: Callable, run: Path, judge: Path) -> None:
-    shown = bestofn("score", run, "-s", "genselect", "--model", judge, "--json", "-")
+    shown = bestofn("score", run, "-s", "genselect", "--config", judge, "--json", "-")
     assert shown.code == 0
     (row,) = shown.json["scores"]
     assert row["scored"] + row["without"] == 8
@@ -96,6 +96,22 @@ def test_the_scorer(bestofn: Callable, run: Path, judge: Path) -> None:
 def test_faulty_commands(bestofn: Callable, run: Path, tmp_path: Path, words: tuple, told: str) -> None:
     (tmp_path / "faulty.toml").write_text("windows = 8\n")
     shown = bestofn("select", run, *(tmp_path / "faulty.toml" if word == "FILE" else word for word in words))
+    assert shown.code == 2
+    assert told in " ".join(shown.err.split())
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("-s", "genselect"), "scorer 'genselect' asks a model: name it with --model, or in a file with --config"),
+        (("-s", "guess", "--config", "x.toml"), "--config belongs to the scorer 'genselect'"),
+        (("-s", "genselect", "-s", "guess", "--config", "x.toml"), "belong to one scorer; 2 were named"),
+        (("-s", "genselect", "--config", "x.toml"), "x.toml: cannot be read"),
+        (("-s", "genselect", "--model", "bundled:absent"), "is not in this package"),
+    ],
+)
+def test_faulty_commands_of_the_scorer(bestofn: Callable, run: Path, words: tuple, told: str) -> None:
+    shown = bestofn("score", run, *words)
     assert shown.code == 2
     assert told in " ".join(shown.err.split())
 

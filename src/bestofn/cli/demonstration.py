@@ -1,6 +1,7 @@
 """`bestofn demo`: the main job on the bundled model, from problems to a checked, selected answer and a page."""
 
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,11 +12,13 @@ from bestofn.cli.terminal import JsonOut, console, progress, table, write_json
 from bestofn.config import SampleConfig
 
 if TYPE_CHECKING:
+    from bestofn.evaluation.comparison import Comparison
     from bestofn.storage.run import Run
     from bestofn.verifiers.equivalence import Equivalence
 
 
 LIVE = "trained-here"
+JUDGE = "genselect-tournament"
 SCORERS = ("mean-logprob", "trajselector", "trajselector-fused")
 
 
@@ -24,14 +27,14 @@ def demo(
     count: Annotated[int, typer.Option(min=2, help="Problems.")] = 200,
     n: Annotated[int, typer.Option("--n", min=2, help="Trajectories a problem.")] = 32,
     training: Annotated[int, typer.Option(min=0, help="Problems to train a scorer on; 0 = no training.")] = 400,
+    judge: Annotated[bool, typer.Option("--judge/--no-judge", help="Let the bundled model judge candidates.")] = True,
     seed: Annotated[int, typer.Option(help="Of the run.")] = 0,
     json_out: JsonOut = None,
 ) -> None:
-    """Sample, verify, score, train a scorer, select and compare on the bundled model: minutes, no download."""
+    """Sample, verify, score, train a scorer, judge, select and compare on the bundled models: minutes, no download."""
+    from bestofn.assembly import build_scorer
     from bestofn.cli.stages import sample_into, score_in, verify_in
-    from bestofn.evaluation.charts import write_chart
     from bestofn.evaluation.compare import compare
-    from bestofn.evaluation.page import write_page
     from bestofn.storage.run import Run
     from bestofn.verifiers.equivalence import Equivalence
 
@@ -46,22 +49,33 @@ def demo(
         chosen[LIVE] = _train_live(out, training, seed, screen, json_out)
     screen.print("Scorers rate every trajectory without seeing its verdict:")
     for name, model in chosen.items():
-        score_in(run, name, screen, model)
+        score_in(run, build_scorer(name, run, model), name, screen)
     with Equivalence() as equivalence:
+        judged = _judge(run, seed, equivalence, screen) if judge else []
         _select(run, count, equivalence, screen)
-        selectors = ["random", "majority", *(f"{rule}:{name}" for name in chosen for rule in _rules(name)), "oracle"]
+        scored = [f"{rule}:{name}" for name in chosen for rule in _rules(name)]
+        selectors = ["random", "majority", *scored, *judged, "oracle"]
         found = compare(run, selectors, equivalence=equivalence, seed=seed)
+    page = _show(out, found, _facts(run.manifest, verified), screen)
+    write_json(found.to_json() | {"report": str(page), "run": str(out)}, json_out)
+
+
+def _show(out: Path, found: "Comparison", facts: Mapping[str, str], screen: Console) -> Path:
+    """The table on the screen, curve and page in the report's folder; the page."""
+    from bestofn.evaluation.charts import write_chart
+    from bestofn.evaluation.page import write_page
+
     report = out / "report"
     write_chart(found, report / "accuracy.png", report / "accuracy.html")
     page = report / "report.html"
-    write_page(page, "bestofn: the bundled policy on its test problems", found, _facts(run.manifest, verified))
+    write_page(page, "bestofn: the bundled policy on its test problems", found, facts)
     screen.print()
     screen.print(table(f"Accuracy in %, {found.problems} problems", found.table_columns(), found.table_rows()))
     screen.print()
     for name, path in (("report", page), ("curve", report / "accuracy.png"), ("run", out)):
         screen.print(f"{name:<7} {path.absolute()}", markup=False, soft_wrap=True)
     screen.print(f"look at one pool:  bestofn show {out} 0", markup=False)
-    write_json(found.to_json() | {"report": str(page), "run": str(out)}, json_out)
+    return page
 
 
 def _settings(split: str, count: int, n: int, seed: int) -> SampleConfig:
@@ -112,6 +126,34 @@ def _train_live(out: Path, count: int, seed: int, screen: Console, json_out: str
         f"it ranks right above wrong in {100 * trained.metrics['eval_within_pool_auc']:.0f} % of held-out pairs"
     )
     return str(trained.folder)
+
+
+def _judge(run: "Run", seed: int, equivalence: "Equivalence", screen: Console) -> list[str]:
+    """Lets the bundled generative selector read every pool that it has not read yet; what a comparison calls it."""
+    import asyncio
+
+    from bestofn.assembly import build_selector, load_judge
+    from bestofn.config import GenerativeConfig
+    from bestofn.evaluation.stored import PREFIX
+    from bestofn.pipeline import select_run
+
+    missing = sum(1 for _ in run.problems()) - len(run.done_selections(JUDGE))
+    shown = [PREFIX + JUDGE]
+    if not missing:
+        return shown
+    model = load_judge(GenerativeConfig(seed=seed))
+    screen.print(f"A model ({model.config.policy.model}) reads {model.config.window} candidates at a time and judges:")
+    with closing(model.policy):
+        selector = build_selector(JUDGE, run, equivalence, judge=model)
+        with progress("judge", missing, screen) as on_done:
+            asyncio.run(select_run(run, selector, JUDGE, on_done))
+    counts: Any = getattr(selector, "counts", None)
+    tokens = (counts.prompt_tokens + counts.sampled_tokens) / max(counts.selections, 1)
+    screen.print(
+        f"{counts.calls:,} calls, {tokens:,.0f} tokens a selection; {sum(counts.failed.values()):,} judgements failed, "
+        f"{counts.abstained:,} selections abstained"
+    )
+    return shown
 
 
 def _select(run: "Run", count: int, equivalence: "Equivalence", screen: Console) -> None:

@@ -4,6 +4,9 @@ from bestofn.config import PolicyConfig, parse_config
 from bestofn.errors import ConfigError
 from bestofn.storage.run import Run
 
+LOADED = ("model", "revision", "dtype", "device", "template")
+"""What says how a policy is loaded; the manifest's other settings may be those of another version."""
+
 
 def policy_of(run: Run, model: str | None) -> PolicyConfig:
     """The policy that sampled the run, or `model` where one is named. Raises ConfigError where neither is known."""
@@ -12,4 +15,5 @@ def policy_of(run: Run, model: str | None) -> PolicyConfig:
     settings = run.manifest["info"].get("config", {}).get("policy")
     if settings is None:
         raise ConfigError(f"{run.path}: its manifest names no policy (it was imported); give one with --model")
-    return parse_config(PolicyConfig, settings, f"{run.path / 'run.json'}: info.config.policy")
+    held = {name: settings[name] for name in LOADED if name in settings}
+    return parse_config(PolicyConfig, held, f"{run.path / 'run.json'}: info.config.policy")

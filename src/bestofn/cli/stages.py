@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from bestofn.cli.judgements import load_judge_for, show_judgements
+from bestofn.cli.judgements import load_judge_for, load_named_judge, show_judgements
 from bestofn.cli.terminal import JsonOut, RunPath, console, progress, table, write_json
 from bestofn.config import SampleConfig, parse_config
 from bestofn.errors import ConfigError
@@ -18,7 +18,7 @@ from bestofn.records import Problem
 if TYPE_CHECKING:
     from bestofn.assembly import Policy
     from bestofn.pipeline import Shard
-    from bestofn.protocols import Selector
+    from bestofn.protocols import Scorer, Selector
     from bestofn.storage.run import Run
 
 Config = Annotated[str, typer.Option("--config", "-c", help="A TOML file, or the name of a preset of the package.")]
@@ -161,21 +161,32 @@ def verify_in(run: Path, json_out: str | None) -> dict[str, Any]:
 def score(
     run: RunPath,
     scorer: Annotated[list[str], typer.Option("--scorer", "-s", help="A scorer; may be given many times.")],
-    model: Annotated[str | None, typer.Option(help="Folder or hub id of a trained scorer or reward model.")] = None,
+    model: Annotated[str | None, typer.Option(help="A trained scorer, reward model or judge: folder, hub id.")] = None,
     family: Annotated[
         str | None, typer.Option(help="The family of a reward model; see `bestofn score --help`.")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", "-c", help="How the model of 'genselect' is asked: a TOML file.")
     ] = None,
     name: Annotated[str | None, typer.Option("--as", help="The name to keep the scores under.")] = None,
     json_out: JsonOut = None,
 ) -> None:
     """Let scorers rate every trajectory of a run, and keep the scores: `score:NAME` and `vote:NAME` select by them."""
+    from bestofn.assembly import GENSELECT_SCORER, build_scorer
+    from bestofn.pipeline import require_trajectories
     from bestofn.storage.run import Run
 
     screen, opened = console(json_out), Run.open(run)
+    require_trajectories(opened)
     names = list(dict.fromkeys(scorer))
-    if len(names) > 1 and (model or name):
-        raise ConfigError(f"--model and --as belong to one scorer; {len(names)} were named")
-    rows = [score_in(opened, each, screen, model, family, name) for each in names]
+    if len(names) > 1 and (model or config or name):
+        raise ConfigError(f"--model, --config and --as belong to one scorer; {len(names)} were named")
+    if config and GENSELECT_SCORER not in names:
+        raise ConfigError(f"--config belongs to the scorer {GENSELECT_SCORER!r}, which asks a model")
+    rows: list[dict[str, Any]] = []
+    for each in names:
+        judge = load_named_judge(f"scorer {each!r}", model, config) if each == GENSELECT_SCORER else None
+        rows.append(score_in(opened, build_scorer(each, opened, model, family, judge), name or each, screen))
     cells: list[list[str]] = []
     for row in rows:
         why = ", ".join(f"{count} {reason}" for reason, count in row["reasons"].items())
@@ -185,29 +196,21 @@ def score(
     write_json({"run": str(run), "scores": rows}, json_out)
 
 
-def score_in(
-    run: "Run",
-    scorer: str,
-    screen: Console,
-    model: str | None = None,
-    family: str | None = None,
-    name: str | None = None,
-) -> dict[str, Any]:
-    """Score what is missing, under `name` or the scorer's own; used by `score` and `demo`."""
-    from bestofn.assembly import build_scorer
-    from bestofn.pipeline import require_trajectories, score_run
+def score_in(run: "Run", scorer: "Scorer", name: str, screen: Console) -> dict[str, Any]:
+    """Score what is missing under `name`, and close the scorer; used by `score` and `demo`."""
+    from bestofn.pipeline import score_run
 
-    total, kept = require_trajectories(run), name or scorer
-    made = build_scorer(scorer, run, model, family)
-    with ExitStack() as held, progress(kept, total - len(run.done_scores(kept)), screen) as on_done:
-        if (close := getattr(made, "close", None)) is not None:
+    with ExitStack() as held:
+        if (close := getattr(scorer, "close", None)) is not None:
             held.callback(close)
-        asyncio.run(score_run(run, made, kept, on_done))
-    values = [held.value for held in run.scores(kept)]
+        missing = len(run.done_trajectories()) - len(run.done_scores(name))
+        on_done = held.enter_context(progress(name, missing, screen))
+        asyncio.run(score_run(run, scorer, name, on_done))
+    values = [score.value for score in run.scores(name)]
     without = sum(1 for value in values if value != value)
-    reasons = dict(getattr(made, "unscored", {}))
-    row = {"scorer": kept, "scored": len(values) - without, "without": without, "reasons": reasons}
-    counts = getattr(made, "counts", None)
+    reasons = dict(getattr(scorer, "unscored", {}))
+    row = {"scorer": name, "scored": len(values) - without, "without": without, "reasons": reasons}
+    counts = getattr(scorer, "counts", None)
     return row if counts is None else row | {"judgements": counts.describe()}
 
 

@@ -46,23 +46,11 @@ def build(
     json_out: JsonOut = None,
 ) -> None:
     """Turn verified pools into selection tasks: a prompt with candidates, and which of them are right."""
-    given = {
-        "tokenizer": tokenizer,
-        "style": style,
-        "thinking": thinking,
-        "max_pass_rate": max_pass_rate,
-        "solutions": solutions,
-        "per_problem": per_problem,
-        "most": most,
-        "mean_candidates": mean,
-        "sd_candidates": sd,
-        "truncated": truncated,
-        "max_prompt_tokens": max_prompt_tokens,
-        "max_candidate_tokens": max_candidate_tokens,
-        "validation_share": validation_share,
-        "seed": seed,
-    }
-    settings = _read_settings(config, given)
+    shown = {"tokenizer": tokenizer, "style": style, "thinking": thinking, "truncated": truncated}
+    drawn = {"most": most, "mean_candidates": mean, "sd_candidates": sd, "validation_share": validation_share}
+    limits = {"max_pass_rate": max_pass_rate, "solutions": solutions, "per_problem": per_problem, "seed": seed}
+    lengths = {"max_prompt_tokens": max_prompt_tokens, "max_candidate_tokens": max_candidate_tokens}
+    settings = _read_settings(config, shown | drawn | limits | lengths)
     if format not in FORMATS:
         raise ConfigError(f"--format: {format!r} came; allowed: {', '.join(FORMATS)}")
     report = _build(runs, out, settings, format, console(json_out))

@@ -21,7 +21,7 @@ JsonOut = Annotated[
 ]
 
 
-WIDEST_CELL = 24
+WIDEST_CELL = 28
 """Cells up to this long are never broken over lines; heads may be."""
 
 

@@ -103,7 +103,7 @@ def _candidate(trajectory: Trajectory, pool: Pool, verdict: Verdict | None, scor
         index=trajectory.index,
         answer=verdict.answer if verdict is not None else answer_of(trajectory, pool.kind),
         correct=verdict.correct if verdict is not None else None,
-        sampled_tokens=len(completion.tokens),
+        sampled_tokens=completion.count_usage().sampled_tokens,
         finish=completion.finish,
         mean_logprob=float(completion.logprobs.mean()) if has_logprobs and completion.logprobs is not None else None,
         scores=scores,

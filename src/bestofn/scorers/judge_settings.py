@@ -17,7 +17,7 @@ from bestofn.protocols import Sampler
 from bestofn.records import SamplingParams
 from bestofn.scorers.judging import Judge, JudgingPolicy
 from bestofn.scorers.slates import GenerativeSetting
-from bestofn.scorers.windows import Window
+from bestofn.scorers.windows import CountTokens, Window
 from bestofn.text.prompts import PromptFormat
 from bestofn.verifiers.equivalence import Clusterer
 
@@ -43,14 +43,17 @@ def fill_from_model(config: GenerativeConfig, folder: Path) -> GenerativeConfig:
     return parse_config(GenerativeConfig, known | given, str(file))
 
 
-def make_setting(config: GenerativeConfig, sampler: Sampler, equivalence: Clusterer) -> GenerativeSetting:
+def make_setting(
+    config: GenerativeConfig, sampler: Sampler, equivalence: Clusterer, count_tokens: CountTokens | None = None
+) -> GenerativeSetting:
     """A setting with counts of its own. Where the sampler is loaded here, its tokenizer counts, and the budget of a
-    prompt is by default what `max_tokens` leaves of its context. Raises ConfigError."""
+    prompt is by default what `max_tokens` leaves of its context; `count_tokens` counts for any other sampler. Raises
+    ConfigError."""
     params = config.sampling or SamplingParams()
     checkpoint: Any = getattr(sampler, "checkpoint", None)
     token_text = None
     if checkpoint is None:
-        window = Window(config.window, config.budget_tokens)
+        window = Window(config.window, config.budget_tokens, count_tokens)
     else:
         budget = config.budget_tokens or _room_beside(config, checkpoint, params)
         window = Window(config.window, budget, lambda text: len(checkpoint.tokenize_text(text)))

@@ -47,8 +47,8 @@ class Window:
             raise ConfigError(f"window: a judge compares at least 2 candidates, got {self.size}")
         if self.budget_tokens is not None and self.count_tokens is None:
             raise ConfigError(
-                "budget_tokens: nobody counts the tokens of this selector (an endpoint, say); leave it out, or choose "
-                "a policy that is loaded with its tokenizer"
+                "budget_tokens: nobody counts the tokens of this selector (an endpoint, say); leave it out, or name "
+                "the model's tokenizer (tokenizer = bundled:NAME, a folder or a hub id)"
             )
 
     def count(self, text: str) -> int:

@@ -169,12 +169,21 @@ def _decode_trajectories(rows: pa.Table) -> list[Trajectory]:
         _arrays(rows, "certainties", lambda: None),
         strict=True,
     )
-    completions = (Completion(*field[:6], note=field[6], certainties=field[7]) for field in fields)
+    counts: list[int] = rows.column("sampled_tokens").to_pylist()
+    completions = (
+        Completion(*field[:6], note=field[6], certainties=field[7], usage=_told_usage(field[1], field[2], count))
+        for field, count in zip(fields, counts, strict=True)
+    )
     columns = _rows(rows, "id", "problem_id", "index", "seed", "answer", "meta")
     return [
         Trajectory(key, problem_id, index, seed, completion, answer, json.loads(meta))
         for completion, (key, problem_id, index, seed, answer, meta) in zip(completions, columns, strict=True)
     ]
+
+
+def _told_usage(prompt_tokens: Any, tokens: Any, count: int) -> Usage | None:
+    """The count of sampled tokens where their ids do not tell it: they were not given, or are not read now."""
+    return None if count == len(tokens) else Usage(len(prompt_tokens), count)
 
 
 def _weigh_trajectory(trajectory: Trajectory) -> int:

@@ -4,9 +4,7 @@ Training (`training/selection_tasks.py`), selection (`selectors/`, `scorers/gene
 functions; there is no second copy of a prompt or a pattern. Indices are 0-based in every prompt of this module and in
 every `Judgement`.
 
-Sources: GenSelect, NeMo-Skills `prompt/config/openmath/genselect.yaml` (arXiv 2504.16891, appendix; 2507.17797), the
-judgement without brackets; universal self-consistency arXiv 2311.17311, figure 6; yes/no verification arXiv 2408.15240
-in the wording of 2504.01005; summary arXiv 2504.16891. The pairwise prompt and those for code are ours.
+The long texts and their sources stand in `text/prompt_templates.py`.
 
 This module does not know models, tokenizers, pools or targets.
 """
@@ -18,6 +16,7 @@ from typing import Literal, TypeAlias
 
 from bestofn.records import Finish, Kind
 from bestofn.text.answers import extract_answer
+from bestofn.text.prompt_templates import GENSELECT_CODE, GENSELECT_MATH, PAIRWISE, POINTWISE, SUMMARY, USC
 
 Style: TypeAlias = Literal["published", "compact"]
 """`published`: the GenSelect prompt of NeMo-Skills (arXiv 2507.17797). `compact`: candidates and problem alone, for
@@ -108,7 +107,7 @@ def render_genselect(problem: str, candidates: Sequence[str], kind: Kind = "math
     shown = "".join(number_candidate(place, text, kind, style) for place, text in enumerate(candidates))
     if style == "compact":
         return shown + problem
-    template = _GENSELECT_CODE if kind == "code" else _GENSELECT_MATH
+    template = GENSELECT_CODE if kind == "code" else GENSELECT_MATH
     return template.format(
         count=len(candidates), last=len(candidates) - 1, problem=problem, solutions=shown.removeprefix("\n\n")
     )
@@ -140,7 +139,7 @@ def render_usc(problem: str, candidates: Sequence[str], kind: Kind = "math") -> 
         f"Response {place}:\n```\n{text}\n```" if kind == "code" else f"Response {place}: {text}"
         for place, text in enumerate(candidates)
     )
-    return _USC.format(problem=problem, responses=shown)
+    return USC.format(problem=problem, responses=shown)
 
 
 def parse_usc(text: str, count: int, finish: Finish = "stop") -> Judgement:
@@ -153,7 +152,7 @@ def render_pairwise(problem: str, first: str, second: str, kind: Kind = "math", 
     if style == "compact":
         return render_genselect(problem, (first, second), kind, style)
     shown = (number_candidate(place, text, kind) for place, text in enumerate((first, second)))
-    return _PAIRWISE.format(problem=problem, solutions="".join(shown).removeprefix("\n\n"))
+    return PAIRWISE.format(problem=problem, solutions="".join(shown).removeprefix("\n\n"))
 
 
 def parse_pairwise(text: str, finish: Finish = "stop") -> Preference:
@@ -175,7 +174,7 @@ def render_pointwise(problem: str, candidate: str, kind: Kind = "math", style: S
     text = f"```\n{candidate}\n```" if kind == "code" else candidate
     if style == "compact":
         return f"{problem}\n\nCandidate:\n{text}"
-    return _POINTWISE.format(role="programming" if kind == "code" else "math", problem=problem, solution=text)
+    return POINTWISE.format(role="programming" if kind == "code" else "math", problem=problem, solution=text)
 
 
 def parse_pointwise(text: str, finish: Finish = "stop") -> Approval:
@@ -191,7 +190,7 @@ def parse_pointwise(text: str, finish: Finish = "stop") -> Approval:
 
 def render_summary(problem: str, text: str) -> str:
     """The prompt that asks for a clean version of one trajectory (its whole text, thinking included)."""
-    return _SUMMARY.format(problem=problem, solution=_THINK_TAG.sub("", text).strip())
+    return SUMMARY.format(problem=problem, solution=_THINK_TAG.sub("", text).strip())
 
 
 def _read_index(pattern: re.Pattern[str], text: str, count: int, finish: Finish) -> Judgement:
@@ -206,127 +205,3 @@ def _read_index(pattern: re.Pattern[str], text: str, count: int, finish: Finish)
 def _early_fault(finish: Finish) -> Fault:
     """What is wrong with a completion before it is read."""
     return "error" if finish == "error" else "truncated" if finish == "length" else ""
-
-
-_GENSELECT_MATH = """\
-You will be given a challenging math problem followed by {count} solutions. Your task is to systematically analyze \
-these solutions to identify the most mathematically sound approach.
-
-Input Format:
-Problem: A complex mathematical word problem at advanced high school or college level
-Solutions: Detailed solutions indexed 0-{last}, each concluding with an answer in \\boxed{{}} notation
-
-YOUR TASK
-
-Problem: {problem}
-
-Solutions:
-{solutions}
-
-Evaluation Process:
-
-1. Initial Screening
-  - Group solutions by their final answers
-  - Identify and explain mathematical contradictions between different answers
-  - Eliminate solutions with clear mathematical errors
-
-2. Detailed Analysis
-  For remaining solutions, evaluate:
-  - Mathematical precision and accuracy
-  - Logical progression of steps
-  - Completeness of mathematical reasoning
-  - Proper use of mathematical notation, including \\boxed{{}}
-  - Handling of edge cases or special conditions
-  - For solutions containing and addressing errors, evaluate the error identification and correction methodology.
-
-3. Solution Comparison
-  Compare viable solutions based on:
-  - Efficiency of approach
-  - Clarity of mathematical reasoning
-  - Sophistication of method
-  - Robustness of solution (works for all cases)
-
-Your response should include:
-1. Brief analysis of conflicting answers
-2. Detailed evaluation of mathematically sound solutions
-3. Justification for eliminating incorrect solutions
-4. Clear explanation for selecting the best approach
-
-End your evaluation with exactly:
-Judgment: IDX
-where IDX is the index 0-{last} of the best solution."""
-
-_GENSELECT_CODE = """\
-You will be given a challenging programming problem followed by {count} solutions. Your task is to systematically \
-analyze these solutions to identify the one that is most likely correct on every input the problem allows.
-
-Problem: {problem}
-
-Solutions (code, indexed 0-{last}):
-{solutions}
-
-Evaluation Process:
-
-1. Initial Screening
-  - Group solutions by their algorithm
-  - Trace each on the examples of the problem and on small inputs of your own
-  - Eliminate solutions with clear errors
-
-2. Detailed Analysis
-  For remaining solutions, evaluate:
-  - Correctness for edge cases and the largest inputs
-  - Running time and memory within the limits
-  - Input and output exactly as the problem states them
-
-3. Solution Comparison
-  Where two solutions would print different things, find out which one is right
-
-End your evaluation with exactly:
-Judgment: IDX
-where IDX is the index 0-{last} of the best solution."""
-
-_USC = """\
-I have generated the following responses to the question: {problem}
-
-{responses}
-
-Evaluate these responses.
-Select the most consistent response based on majority consensus.
-Start your answer with "The most consistent response is Response X" (without quotes)."""
-
-_PAIRWISE = """\
-You will be given a problem and two candidate solutions, indexed 0 and 1. Check each one step by step, say where they \
-differ, and decide which one is more likely right.
-
-Problem: {problem}
-
-{solutions}
-
-End your evaluation with exactly one of these lines:
-Judgment: 0
-Judgment: 1
-Judgment: tie"""
-
-_POINTWISE = """\
-You are a {role} teacher. Grade the solution, verifying correctness step by step.
-At the end of the solution verification, when you give your final grade, write it in the form \
-"Verification: Is the answer correct (Yes/No)? X", where X is either Yes or No.
-
-Problem: {problem}
-
-Solution: {solution}"""
-
-_SUMMARY = """\
-I will give you a problem and a long solution to that problem, exploring different approaches, making mistakes along \
-the way, correcting them, switching around, and so on. But eventually, that solution gets to an approach and an \
-answer. Your task is to write a clean version of the final solution without all the exploration. Cover all the details \
-of the final solution and keep its final answer as it is.
-
-Problem:
-{problem}
-
-Solution:
-{solution}
-
-Now write a clean version of the final solution without all the exploration but cover all the details of the final \
-solution."""

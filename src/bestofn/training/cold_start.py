@@ -10,7 +10,7 @@ knows no reinforcement learning.
 """
 
 import random
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,9 @@ DRILL_STAGES = (
     (1.0, False, (2, 8), True),
 )
 """(until which share of the updates, only few numbers?, candidates from and to, in prompts of the real form?)."""
-DRILL_ROWS, QUESTIONS = 64, 12
+DRILL_ROWS, REAL_ROWS, QUESTIONS = 48, 16, 12
+ATTEMPTS_EVERY, ATTEMPT_ROWS = 4, 24
+"""Every so many batches of the drills is one of attempts."""
 Example = tuple[list[int], list[int]]
 """Ids of the prompt, ids of what is to be learned."""
 
@@ -62,10 +64,11 @@ def _numbered(word: str) -> list[str]:
 
 
 class Drills(Dataset[dict[str, torch.Tensor]]):
-    """Item i is batch i of the drills, the same on every run; only the answers asked for are learned."""
+    """Item i is batch i of the drills, the same on every run; only the answers asked for are learned. Batches of whole
+    `attempts` come between them."""
 
-    def __init__(self, tokenizer: Any, config: ColdStartConfig, seed: int):
-        self._tokenizer, self._config, self._seed = tokenizer, config, seed
+    def __init__(self, tokenizer: Any, attempts: Sequence[Example], config: ColdStartConfig, seed: int):
+        self._tokenizer, self._attempts, self._config, self._seed = tokenizer, attempts, config, seed
         self._numbers = list(range(config.answers[0], config.answers[1] + 1))
         self._few = random.Random(f"{seed}/few").sample(self._numbers, min(64, len(self._numbers)))
         asked = [*_numbered("Judgment:"), *(f"\\boxed{{{number}}}" for number in self._numbers)]
@@ -76,12 +79,14 @@ class Drills(Dataset[dict[str, torch.Tensor]]):
         return self._config.drill_updates
 
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+        rng = random.Random(f"{self._seed}/{index}")
+        if index % ATTEMPTS_EVERY == ATTEMPTS_EVERY - 1:
+            kept = rng.sample(self._attempts, min(ATTEMPT_ROWS, len(self._attempts)))
+            return make_batch(kept, self._tokenizer.pad_token_id)
         share = (index + 1) / len(self)
         _, is_few, sizes, is_real = next(stage for stage in DRILL_STAGES if share <= stage[0])
-        rng = random.Random(f"{self._seed}/{index}")
-        size = rng.randint(*sizes)
-        pool = self._few if is_few else self._numbers
-        texts = [self._write(rng, rng.sample(pool, size), is_real) for _ in range(DRILL_ROWS)]
+        pool, size = self._few if is_few else self._numbers, rng.randint(*sizes)
+        texts = [self._write(rng, rng.sample(pool, size), is_real) for _ in range(REAL_ROWS if is_real else DRILL_ROWS)]
         batch = make_batch([self._tokenize(*text, is_real) for text in texts], self._tokenizer.pad_token_id)
         learned = torch.isin(batch["labels"], self._asked if is_real else self._judgements)
         return batch | {"labels": torch.where(learned, batch["labels"], IGNORED)}
@@ -119,18 +124,26 @@ class Demonstrations(Dataset[dict[str, torch.Tensor]]):
 
 def write_demonstrations(
     tasks: Sequence[SelectionTask], config: ColdStartConfig, thinking: Thinking, seed: int
-) -> list[tuple[str, str]]:
+) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
     """(prompt, judgement) of up to `config.tasks` tasks: the working of a right candidate, what is shown of it, its
-    number. A candidate that closed no thinking has no working to show; a task without another is passed over.
+    number. And (problem, attempt) of their problems: one drawn of each pool, right or wrong.
 
-    Raises DataError where the runs hold none of the candidates.
+    A candidate that closed no thinking has no working to show; a task without another is passed over. Raises DataError
+    where the runs hold none of the candidates.
     """
     rng = random.Random(f"demonstrations/{seed}")
     chosen = [
         (task, rng.choice([place for place, is_right in enumerate(task.correct) if is_right]))
         for task in rng.sample(tasks, min(config.tasks, len(tasks)))
     ]
-    texts = _read_texts(config.runs, {task.candidates[place] for task, place in chosen})
+    texts, attempts = dict[str, str](), list[tuple[str, str]]()
+    wanted, problems = {task.candidates[place] for task, place in chosen}, {task.problem_id for task, _ in chosen}
+    for path in config.runs:
+        prefix = f"{path.name}/" if len(config.runs) > 1 else ""  # as the tasks name candidates of several runs
+        for pool in Run.open(path).pools(tokens=False):
+            texts.update({id: t.completion.text for t in pool.trajectories if (id := prefix + t.id) in wanted})
+            if pool.problem_id in problems:
+                attempts.append((pool.prompt, rng.choice(pool.trajectories).completion.text))
     written = list[tuple[str, str]]()
     for task, place in chosen:
         working, mark, _ = texts.get(task.candidates[place], "").rpartition("</think>")
@@ -140,18 +153,7 @@ def write_demonstrations(
     if not written:
         places = ", ".join(str(run) for run in config.runs)
         raise DataError(f"cold_start.runs: {places} hold no working of the candidates of these tasks; name the run(s)")
-    return written
-
-
-def _read_texts(runs: Sequence[Path], wanted: Collection[str]) -> dict[str, str]:
-    texts = dict[str, str]()
-    for path in runs:
-        prefix = f"{path.name}/" if len(runs) > 1 else ""  # as the tasks name candidates of several runs
-        for pool in Run.open(path).pools(tokens=False):
-            for trajectory in pool.trajectories:
-                if (id := prefix + trajectory.id) in wanted:
-                    texts[id] = trajectory.completion.text
-    return texts
+    return written, attempts
 
 
 def _read_prompt(tokenizer: Any, prompt: str) -> list[int]:
@@ -163,17 +165,19 @@ def teach_judging(
     model: Any,
     tokenizer: Any,
     demonstrations: Sequence[tuple[str, str]],
+    attempts: Sequence[tuple[str, str]],
     config: ColdStartConfig,
     out: Path,
     seed: int,
     callbacks: Sequence[TrainerCallback] = (),
 ) -> None:
     """Drills, then demonstrations, `model` in place; each goes on from its last checkpoint under `out`."""
-    examples = [
-        (_read_prompt(tokenizer, prompt), [*tokenizer(text)["input_ids"], tokenizer.eos_token_id])
-        for prompt, text in demonstrations
-    ]
-    drills = Drills(tokenizer, config, seed)
+
+    def tokenize(prompt: str, text: str) -> Example:
+        return _read_prompt(tokenizer, prompt), [*tokenizer(text)["input_ids"], tokenizer.eos_token_id]
+
+    drills = Drills(tokenizer, [tokenize(*attempt) for attempt in attempts], config, seed)
+    examples = [tokenize(*demonstration) for demonstration in demonstrations]
     shown = Demonstrations(examples, tokenizer.pad_token_id, config, seed)
     for name, batches, rate, kind in (
         ("drills", drills, config.drill_rate, "constant_with_warmup"),

@@ -129,9 +129,10 @@ def _load_start(
     if config.cold_start is None or (done / SELECTION_FILE).is_file():
         return load_trainable(str(done) if config.cold_start else config.model, config)
     model, tokenizer = load_trainable(config.model, config)
-    written = write_demonstrations(tasks, config.cold_start, about["thinking"], config.seed)
+    shown, attempts = write_demonstrations(tasks, config.cold_start, about["thinking"], config.seed)
     add_words(model, tokenizer, config.cold_start.answers)
-    teach_judging(model, tokenizer, written, config.cold_start, config.out / "cold_start", config.seed, callbacks)
+    out = config.out / "cold_start"
+    teach_judging(model, tokenizer, shown, attempts, config.cold_start, out, config.seed, callbacks)
     save_selector(model, tokenizer, config, about, done)
     return model, tokenizer
 

@@ -47,9 +47,13 @@ class PromptLengths:
         message = [{"role": "user", "content": prompt}]
         return len(self._tokenizer.apply_chat_template(message, add_generation_prompt=True, return_dict=False))
 
+    def count_text(self, text: str) -> int:
+        """Tokens of a text alone, with no special tokens around it."""
+        return len(self._tokenizer(text, add_special_tokens=False)["input_ids"])
+
     def is_text_within(self, text: str, limit: int) -> bool:
         """Whether a text alone has at most `limit` tokens."""
         # A token stands for at least one byte: short texts need no counting.
         if len(text) * 4 <= limit or len(text.encode("utf-8", "replace")) <= limit:
             return True
-        return len(self._tokenizer(text, add_special_tokens=False)["input_ids"]) <= limit
+        return self.count_text(text) <= limit

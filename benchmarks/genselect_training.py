@@ -1,0 +1,155 @@
+"""What does each part of DAPO do for a small selector? Several seeds, each part switched off in turn, a weak policy.
+
+Every run begins with the same cold start (made by the recipe's own `bestofn train genselect`) and trains by the same
+code. Prints the learning curve of each on held-out tasks and what dynamic sampling costs: rollouts drawn for one group
+whose rewards differ. Resumable: a run that was trained is not trained again, one that was killed goes on. Names given
+run one after another; start several with other names side by side.
+
+    python benchmarks/genselect_training.py configs/genselect_arithmetic.toml --out runs/genselect --only seed-1 seed-2
+    python benchmarks/genselect_training.py configs/genselect_arithmetic.toml --out runs/genselect --show \
+        --json docs/results/genselect_training.json
+    python benchmarks/genselect_training.py --quick
+"""
+
+import argparse
+import json
+import platform
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from selection import write_result
+
+from bestofn.config import SelectionTrainingConfig, load_config
+from bestofn.training.genselect import train_genselect
+
+SHORT = {"updates": 40}
+"""Runs without a part stop here; they stand beside the baseline at the same update."""
+RUNS: dict[str, dict[str, Any]] = {
+    "seed-1": {"seed": 1},
+    "seed-2": {"seed": 2},
+    "seed-3": {"seed": 3},
+    "no-clip-higher": {"dapo": {"clip_high": 0.2}, "optimiser": SHORT},
+    "no-dynamic-sampling": {"dapo": {"most_rounds": 1}, "optimiser": SHORT},
+    "no-token-loss": {"dapo": {"token_loss": False}, "optimiser": SHORT},
+    "no-overlong": {"dapo": {"overlong_tokens": 0, "filter_overlong": False}, "optimiser": SHORT},
+    "weak": {"optimiser": {"updates": 60}},
+}
+BASELINE = "seed-1"
+"""The runs without a part have its seed."""
+QUICK: dict[str, Any] = {
+    "data": {"validation_count": 16, "validate_every": 2},
+    "rollouts": {"prompts": 4, "group": 4, "max_tokens": 64},
+    "optimiser": {"updates": 2, "micro_rows": 8},
+    "dapo": {"most_rounds": 2, "overlong_tokens": 16},
+}
+MEASURES = {
+    "kept": "sampling/kept_share",
+    "rollouts": "sampling/rollouts_a_useful_group",
+    "failed": "judgements/failed_share",
+    "entropy": "entropy",
+    "clipped": "clip_ratio/region_mean",
+    "tokens": "completions/mean_length",
+}
+
+
+def vary(base: SelectionTrainingConfig, name: str, out: Path, changes: dict[str, Any]) -> SelectionTrainingConfig:
+    """`base` from the finished cold start, with one run's changes."""
+    values = base.model_dump() | {
+        "cold_start": None,
+        "model": str(base.out / "cold_start" / "model"),
+        "out": out / name,
+    }
+    for section, change in changes.items():
+        values[section] = {**values[section], **change} if isinstance(change, dict) else change
+    return SelectionTrainingConfig.model_validate(values)
+
+
+def train_all(base: SelectionTrainingConfig, args: argparse.Namespace) -> None:
+    for name in args.only or RUNS:
+        changes = dict(RUNS[name])
+        if name == "weak":
+            if args.weak_tasks is None:
+                print("weak: left out, as --weak-tasks names no task file")
+                continue
+            changes["data"] = {"tasks": [args.weak_tasks]}
+        config = vary(base, name, args.out, merge(changes, QUICK) if args.quick else changes)
+        if not (config.out / "model" / "selection.json").is_file():
+            trained = train_genselect(config)
+            print(f"{name}: {dict(trained.metrics)}", flush=True)
+
+
+def merge(changes: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(more)
+    for name, change in changes.items():
+        merged[name] = {**more.get(name, {}), **change} if isinstance(change, dict) else change
+    return merged
+
+
+def read_run(folder: Path) -> dict[str, Any]:
+    """Curve of held-out accuracy by update, and means of the measures over the first and the last fifth of updates."""
+    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+    curve = {line["update"]: line["validation_accuracy"] for line in lines if "validation_accuracy" in line}
+    failed = {line["update"]: line["validation_failed_share"] for line in lines if "validation_accuracy" in line}
+    found: dict[str, Any] = {"accuracy": curve, "failed": failed}
+    for name, measure in MEASURES.items():
+        values = [line[measure] for line in lines if line.get(measure) is not None]
+        part = max(len(values) // 5, 1)
+        found[name] = {"first": sum(values[:part]) / part, "last": sum(values[-part:]) / part} if values else None
+    return found
+
+
+def show(out: Path) -> dict[str, Any]:
+    runs = {name: read_run(out / name) for name in RUNS if (out / name / "log.jsonl").is_file()}
+    updates = sorted({update for run in runs.values() for update in run["accuracy"]})
+    marks = updates[:: max(len(updates) // 6, 1)]
+    marks = marks if not updates or marks[-1] == updates[-1] else [*marks, updates[-1]]
+    print("| run | " + " | ".join(f"update {mark}" for mark in marks) + " |\n|---" + "|---" * len(marks) + "|")
+    for name, run in runs.items():
+        cells = (run["accuracy"].get(mark) for mark in marks)
+        print(f"| {name} | " + " | ".join("" if cell is None else f"{100 * cell:.1f}" for cell in cells) + " |")
+    print(
+        "\nFirst and last fifth of the updates:\n| run | "
+        + " | ".join(MEASURES)
+        + " |\n|---"
+        + "|---" * len(MEASURES)
+        + "|"
+    )
+    for name, run in runs.items():
+        cells = ("" if run[m] is None else f"{run[m]['first']:.3g} -> {run[m]['last']:.3g}" for m in MEASURES)
+        print(f"| {name} | " + " | ".join(cells) + " |")
+    return runs
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("config", type=Path, nargs="?", default=Path("configs/genselect_arithmetic.toml"))
+    parser.add_argument("--out", type=Path, default=Path("runs/genselect"))
+    parser.add_argument("--only", nargs="+", choices=[*RUNS])
+    parser.add_argument("--weak-tasks", type=Path, help="task file built from a weak policy's pools")
+    parser.add_argument("--show", action="store_true", help="only read what was trained")
+    parser.add_argument("--quick", action="store_true", help="two updates of one run")
+    parser.add_argument("--json", dest="json_out")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        if args.quick:
+            args.out, args.only = Path(scratch), args.only or [BASELINE]
+        base = load_config(SelectionTrainingConfig, args.config)
+        if not args.show:
+            if not (base.out / "cold_start" / "model" / "selection.json").is_file():
+                raise SystemExit(f"no cold start under {base.out}: run `bestofn train genselect {args.config}` first")
+            train_all(base, args)
+        runs = show(args.out)
+    machine = {"processor": platform.processor() or platform.machine(), "torch": torch.__version__, "threads": 1}
+    sizes = {"updates": base.optimiser.updates, "prompts": base.rollouts.prompts, "group": base.rollouts.group}
+    useful = {name: run["rollouts"]["last"] / base.rollouts.group for name, run in runs.items() if run["rollouts"]}
+    write_result(
+        {"name": "genselect_training", "machine": machine, "sizes": sizes, "baseline": "one draw of a group",
+         "ratios": useful, "seconds": {}, "runs": runs},
+        args.json_out,
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

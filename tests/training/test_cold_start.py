@@ -1,0 +1,284 @@
+"""The cold start: words that become tokens, drills, demonstrations."""
+
+from collections.abc import Mapping, Sequence
+from itertools import chain, pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from bestofn.config import ColdStartConfig
+from bestofn.errors import ConfigError, DataError
+from bestofn.records import trajectory_id
+from bestofn.text.prompts import parse_genselect
+from bestofn.training.cold_start import (
+    ATTEMPTS_EVERY,
+    QUESTIONS,
+    Demonstrations,
+    Drills,
+    add_words,
+    write_demonstrations,
+)
+from bestofn.training.policy import IGNORED
+from bestofn.training.task_files import SelectionTask
+from tests.training.selector_runs import build_model, load_tokenizer
+from tests.training.verified_runs import Attempt, make_run
+
+ANSWERS = (-9, 99)
+UPDATES = 20
+ATTEMPTS = [([7, 8, 9], [10, 11, 2]), ([7, 8], [12, 2]), ([9], [13, 14, 15, 2])]
+
+
+def make_config(**values: Any) -> ColdStartConfig:
+    return ColdStartConfig(**{"runs": (Path("unused"),), "answers": ANSWERS, "drill_updates": UPDATES, **values})
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Any:
+    made = load_tokenizer()
+    add_words(build_model(), made, ANSWERS)
+    return made
+
+
+@pytest.fixture(scope="module")
+def drills(tokenizer: Any) -> Drills:
+    return Drills(tokenizer, ATTEMPTS, make_config(), seed=1)
+
+
+def read_ids(tokenizer: Any, text: str) -> list[int]:
+    return list(tokenizer(text)["input_ids"])
+
+
+# Words
+
+
+def test_each_word_of_a_judgement_is_one_token_of_its_own(tokenizer: Any) -> None:
+    numbered = [f"{word} {place}" for word in ("Candidate", "Judgment:") for place in range(16)]
+    boxed = [f"\\boxed{{{value}}}" for value in range(-9, 100)]
+    ids = [read_ids(tokenizer, word) for word in [*numbered, *boxed]]
+    assert all(len(each) == 1 for each in ids)
+    assert len({each[0] for each in ids}) == 32 + 109
+    assert min(each[0] for each in ids) == 640  # none stood in the vocabulary before
+    assert len(tokenizer) == 640 + 32 + 109
+    assert len(read_ids(tokenizer, "\\boxed{100}")) > 1
+
+
+def test_white_space_before_a_word_is_part_of_it(tokenizer: Any) -> None:
+    (answer,), (number,) = read_ids(tokenizer, "\\boxed{42}"), read_ids(tokenizer, "Judgment: 13")
+    assert read_ids(tokenizer, "\n\n\\boxed{42}\nJudgment: 13") == [answer, number]
+    assert read_ids(tokenizer, "so  \\boxed{42}") == [*read_ids(tokenizer, "so"), answer]
+    # Behind a word it stays: only the words themselves swallow it.
+    assert read_ids(tokenizer, "\\boxed{42}\n\n7") == [answer, *read_ids(tokenizer, "\n\n7")]
+
+
+@pytest.mark.parametrize("place", [0, 1, 9, 10, 15])
+def test_a_judgement_of_these_tokens_reads_as_before(tokenizer: Any, place: int) -> None:
+    ids = read_ids(tokenizer, f"</think>\n\n\\boxed{{-3}}\nJudgment: {place}")
+    assert parse_genselect(tokenizer.decode(ids), 16).index == place
+
+
+def test_new_words_are_as_wide_as_the_others_and_old_ones_stay() -> None:
+    before = build_model().get_input_embeddings().weight.detach()
+    model, other = build_model(), load_tokenizer()
+    add_words(model, other, ANSWERS)
+    after = model.get_input_embeddings().weight.detach()
+    assert after.shape == (640 + 141, 32)
+    assert model.config.vocab_size == 781
+    assert torch.equal(after[:640], before)
+    assert float(after[640:].std() / before.std()) == pytest.approx(1.0, abs=0.05)
+    assert model.get_output_embeddings().weight is model.get_input_embeddings().weight
+    again = build_model()
+    add_words(again, load_tokenizer(), ANSWERS)
+    assert torch.equal(again.get_input_embeddings().weight, model.get_input_embeddings().weight)
+
+
+def test_words_survive_saving(tokenizer: Any, tmp_path: Path) -> None:
+    from transformers import AutoTokenizer
+
+    tokenizer.save_pretrained(tmp_path)
+    text = "5 + 3 = 8\n\n\\boxed{8}\nJudgment: 3"
+    assert read_ids(AutoTokenizer.from_pretrained(tmp_path), text) == read_ids(tokenizer, text)
+
+
+# Drills
+
+
+def is_attempts(index: int) -> bool:
+    return index % ATTEMPTS_EVERY == ATTEMPTS_EVERY - 1
+
+
+DRILL_INDICES = [index for index in range(UPDATES) if not is_attempts(index)]
+EARLY, LATE = DRILL_INDICES[0], DRILL_INDICES[-1]
+
+
+def test_a_batch_of_drills_is_a_function_of_seed_and_number(tokenizer: Any, drills: Drills) -> None:
+    again, other = (Drills(tokenizer, ATTEMPTS, make_config(), seed) for seed in (1, 2))
+    assert len(drills) == UPDATES
+    for index in (EARLY, LATE, ATTEMPTS_EVERY - 1):
+        assert same(drills[index], again[index])  # in another order than it was drawn first
+        assert same(again[index], drills[index])
+    assert not same(drills[EARLY], other[EARLY])
+    assert not same(drills[EARLY], drills[EARLY + 1])
+
+
+def same(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> bool:
+    return all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.mark.parametrize("index", [EARLY, LATE])
+def test_every_answer_that_is_learned_stands_in_the_prompt(tokenizer: Any, drills: Drills, index: int) -> None:
+    batch = drills[index]
+    boxed = {read_ids(tokenizer, f"\\boxed{{{value}}}")[0] for value in range(-9, 100)}
+    candidates = [read_ids(tokenizer, f"Candidate {place}")[0] for place in range(16)]
+    judgements = [read_ids(tokenizer, f"Judgment: {place}")[0] for place in range(16)]
+    for ids, labels in zip(batch["input_ids"].tolist(), batch["labels"].tolist(), strict=True):
+        shown = {ids[at - 1]: candidates.index(id) for at, id in enumerate(ids) if id in candidates}
+        asked = [at for at, id in enumerate(ids) if id in judgements]
+        assert len(asked) == QUESTIONS
+        assert 2 <= len(shown) <= 8
+        assert set(shown) <= boxed
+        # The token before a judgement is the number asked for, and the candidate with this number is the one named.
+        assert all(judgements.index(ids[at]) == shown[ids[at - 1]] for at in asked)
+        learned = [at for at, label in enumerate(labels) if label != IGNORED]
+        assert all(labels[at] == ids[at] for at in learned)
+        assert learned == (asked if index == EARLY else sorted(asked + [at - 1 for at in asked]))
+
+
+def test_late_drills_stand_in_prompts_of_the_real_form(tokenizer: Any, drills: Drills) -> None:
+    start, end = (tokenizer.convert_tokens_to_ids(word) for word in ("<|im_start|>", "</think>"))
+    assert all(start in ids and ids.count(end) == QUESTIONS for ids in drills[LATE]["input_ids"].tolist())
+    assert not any(start in ids or end in ids for ids in drills[EARLY]["input_ids"].tolist())
+    # "= 42." stands before each question, so that the number asked for can be known.
+    assert "= " in tokenizer.decode(drills[LATE]["input_ids"][0])
+
+
+def test_early_drills_have_few_numbers(tokenizer: Any, drills: Drills) -> None:
+    def numbers(indices: Sequence[int]) -> set[int]:
+        boxed = {read_ids(tokenizer, f"\\boxed{{{value}}}")[0] for value in range(-9, 100)}
+        return {id for i in indices for id in drills[i]["input_ids"].unique().tolist()} & boxed
+
+    early = [index for index in DRILL_INDICES if index / UPDATES < 0.3]
+    assert len(numbers(early)) <= 64
+    assert len(numbers(DRILL_INDICES)) > 100
+
+
+def test_whole_attempts_come_between_the_drills(drills: Drills) -> None:
+    batch = drills[ATTEMPTS_EVERY - 1]
+    rows = zip(batch["input_ids"].tolist(), batch["attention_mask"].tolist(), batch["labels"].tolist(), strict=True)
+    found = [
+        ([i for i, m, label in zip(*row, strict=True) if m and label == IGNORED], [x for x in row[2] if x != IGNORED])
+        for row in rows
+    ]
+    assert sorted(found) == sorted(ATTEMPTS)
+
+
+# Demonstrations
+
+TEXT = "<think>\n1 + {} = {}.\n</think>\n\nIt is \\boxed{{{}}}"
+
+
+def attempt(value: int, correct: bool) -> Attempt:
+    return TEXT.format(value - 1, value, value), correct
+
+
+def make_task(problem: str, correct: Sequence[bool], run: str = "") -> SelectionTask:
+    names = tuple(run + trajectory_id(problem, place) for place in range(len(correct)))
+    return SelectionTask(f"{problem}/0", problem, f"prompt of {problem}", names, tuple(correct), 5)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    pools = {
+        "a": [attempt(4, False), attempt(5, False), attempt(6, True)],
+        "b": [attempt(7, True), attempt(8, True), attempt(9, False)],
+        "c": [("\\boxed{1}", True), attempt(2, False)],
+    }
+    make_run(tmp_path / "run", pools)
+    return tmp_path / "run"
+
+
+def test_a_demonstration_is_the_working_of_a_right_candidate_and_its_number(run: Path) -> None:
+    shown, _ = write_demonstrations([make_task("a", (False, False, True))], make_config(runs=(run,)), "answer", 1)
+    assert shown == [("prompt of a", "<think>\n1 + 5 = 6.\n</think>\n\n\\boxed{6}\nJudgment: 2")]
+
+
+def test_the_end_shows_the_candidate_as_the_prompt_does(run: Path) -> None:
+    shown, _ = write_demonstrations([make_task("a", (False, False, True))], make_config(runs=(run,)), "remove", 1)
+    assert shown[0][1].endswith("</think>\n\nIt is \\boxed{6}\nJudgment: 2")
+
+
+def test_each_right_candidate_can_be_shown_and_no_wrong_one(run: Path) -> None:
+    tasks, config = [make_task("b", (True, True, False))], make_config(runs=(run,))
+    drawn = [write_demonstrations(tasks, config, "answer", seed)[0] for seed in range(12)]
+    ends = {judgement[judgement.index("\\boxed") :] for ((_, judgement),) in drawn}
+    assert ends == {"\\boxed{7}\nJudgment: 0", "\\boxed{8}\nJudgment: 1"}
+
+
+def test_a_candidate_without_working_is_passed_over(run: Path) -> None:
+    tasks = [make_task("c", (True, False)), make_task("a", (False, False, True))]
+    shown, _ = write_demonstrations(tasks, make_config(runs=(run,)), "answer", 1)
+    assert [prompt for prompt, _ in shown] == ["prompt of a"]
+
+
+def test_as_many_tasks_as_asked_the_same_every_time(run: Path) -> None:
+    tasks = [make_task("a", (False, False, True)), make_task("b", (True, True, False))]
+    config = make_config(runs=(run,), tasks=1)
+    drawn = [write_demonstrations(tasks, config, "answer", seed) for seed in range(20)]
+    assert all(len(shown) == 1 for shown, _ in drawn)
+    assert {shown[0][0] for shown, _ in drawn} == {"prompt of a", "prompt of b"}
+    assert drawn == [write_demonstrations(tasks, config, "answer", seed) for seed in range(20)]
+
+
+def test_attempts_are_of_the_problems_of_the_tasks_right_or_wrong(run: Path) -> None:
+    tasks, config = [make_task("a", (False, False, True))], make_config(runs=(run,))
+    drawn = [write_demonstrations(tasks, config, "answer", seed)[1] for seed in range(24)]
+    assert {problem for ((problem, _),) in drawn} == {"What is a?"}
+    assert {text for ((_, text),) in drawn} == {attempt(value, True)[0] for value in (4, 5, 6)}
+
+
+def test_candidates_of_several_runs_are_named_with_their_run(run: Path, tmp_path: Path) -> None:
+    make_run(tmp_path / "other", {"a": [attempt(1, True), attempt(2, False)]})
+    config = make_config(runs=(run, tmp_path / "other"))
+    shown, _ = write_demonstrations([make_task("a", (True, False), "other/")], config, "answer", 1)
+    assert shown[0][1].endswith("\\boxed{1}\nJudgment: 0")
+
+
+def test_runs_without_the_candidates_are_named(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"cold_start\.runs: .*/run hold no working of the candidates"):
+        write_demonstrations([make_task("z", (True, False))], make_config(runs=(run,)), "answer", 1)
+    with pytest.raises(ConfigError, match="nowhere"):
+        write_demonstrations([make_task("z", (True, False))], make_config(runs=(tmp_path / "nowhere",)), "answer", 1)
+
+
+# Batches of demonstrations
+
+EXAMPLES = [([1] * (n % 7 + 1), [10 + n, 2]) for n in range(10)]
+
+
+def shown_in(batch: Mapping[str, Tensor]) -> list[int]:
+    return [int(row[row != IGNORED][0]) - 10 for row in batch["labels"]]
+
+
+def test_demonstrations_go_round_and_rows_of_a_batch_are_of_like_length() -> None:
+    batches = Demonstrations(EXAMPLES, 0, make_config(updates=6, batch_tasks=4), seed=1)
+    # 10 examples in batches of 4: 3 batches a round.
+    rounds = [[shown_in(batches[at + i]) for i in range(3)] for at in (0, 3)]
+    for batch_rows in rounds:
+        assert sorted(chain.from_iterable(batch_rows)) == list(range(10))
+        spans = sorted((min(n % 7 for n in rows), max(n % 7 for n in rows)) for rows in batch_rows)
+        assert all(first[1] <= second[0] for first, second in pairwise(spans))
+    again = Demonstrations(EXAMPLES, 0, make_config(updates=6, batch_tasks=4), seed=1)
+    assert [shown_in(again[i]) for i in range(6)] == list(chain.from_iterable(rounds))
+
+
+def test_the_end_token_is_learned_and_the_prompt_is_not() -> None:
+    batch = Demonstrations(EXAMPLES[:1], 0, make_config(updates=1), seed=1)[0]
+    assert batch["labels"].tolist() == [[IGNORED, 10, 2]]
+
+
+@pytest.mark.xfail(reason="the last round of demonstrations is not cut at config.updates")
+def test_as_many_updates_as_asked() -> None:
+    # 10 examples in batches of 4 are 3 a round; 4 updates are one round and a third.
+    assert len(Demonstrations(EXAMPLES, 0, make_config(updates=4, batch_tasks=4), seed=1)) == 4

@@ -1,0 +1,469 @@
+"""Training of a generative selector: the plan of its batches, what is refused, SIGKILL, the command."""
+
+import json
+import multiprocessing
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import TrainerCallback, TrainerState
+
+from bestofn.cli import main
+from bestofn.config import SelectionTrainingConfig, load_config
+from bestofn.errors import ConfigError, DataError, MissingExtraError
+from bestofn.training import cold_start
+from bestofn.training.dapo import STREAM_FILE
+from bestofn.training.genselect import BatchPlan, load_trainable, plan_batches, train_genselect, training_arguments
+from tests.training.selector_runs import (
+    make_config,
+    make_tasks,
+    parse_selection,
+    save_judge,
+    save_model,
+    write_tasks,
+)
+from tests.training.verified_runs import make_run
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:`gradient_checkpointing` is deprecated:FutureWarning"),
+    pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"),
+]
+
+ROOT = Path(__file__).parents[2]
+CONTEXT = multiprocessing.get_context("forkserver")
+
+# The plan of batches
+
+
+def plan(processes: int = 1, **sections: Any) -> BatchPlan:
+    return plan_batches(make_config(Path("out"), **sections), processes)
+
+
+PUBLISHED = {"prompts": 128, "group": 16}
+
+
+def test_the_published_batch_on_eight_processes() -> None:
+    # 128 x 16 = 2,048 rows; 256 a process; micro-batches of 8: 32 of them, 8 for each of 4 updates.
+    optimiser = {"updates_per_batch": 4, "micro_rows": 8, "updates": 8}
+    assert plan(8, rollouts=PUBLISHED, optimiser=optimiser, save_every=4) == BatchPlan(32, 8)
+    # In one process: 2,048 / 8 = 256 micro-batches, 64 an update.
+    assert plan(1, rollouts=PUBLISHED, optimiser=optimiser, save_every=4) == BatchPlan(256, 64)
+    # One update a batch takes all of them.
+    optimiser = {"updates_per_batch": 1, "micro_rows": 16, "updates": 8}
+    assert plan(8, rollouts=PUBLISHED, optimiser=optimiser) == BatchPlan(16, 16)
+
+
+def test_the_plan_reads_how_many_processes_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = make_config(Path("out"), rollouts={"prompts": 8, "group": 4}, optimiser={"micro_rows": 2})
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    assert plan_batches(config) == BatchPlan(4, 2)  # 32 rows, 8 a process, 4 micro-batches, 2 updates
+    monkeypatch.delenv("WORLD_SIZE")
+    assert plan_batches(config) == BatchPlan(16, 8)
+
+
+FAULTS: list[tuple[str, int, dict[str, Any]]] = [
+    (r"rollouts\.prompts: 4 cannot be shared by 3 processes in whole groups", 3, {}),
+    (r"optimiser\.micro_rows: 4 prompts x 4 rollouts = 16 rows cannot be cut", 1, {"optimiser": {"micro_rows": 3}}),
+    (
+        r"save_every and optimiser\.updates: 3 and 2 have to be multiples of updates_per_batch \(2\)",
+        1,
+        {"save_every": 3},
+    ),
+    (r"save_every and optimiser\.updates: 2 and 5 have to be multiples", 1, {"optimiser": {"updates": 5}}),
+    (r"dapo\.clip_high: 0\.1 is below clip_low \(0\.2\)", 1, {"dapo": {"clip_high": 0.1}}),
+    (r"dapo\.overlong_tokens: 24 has to be below rollouts\.max_tokens \(24\)", 1, {"dapo": {"overlong_tokens": 24}}),
+    (r"rollouts\.server_url: engine 'vllm-server' needs the address", 1, {"rollouts": {"engine": "vllm-server"}}),
+]
+
+
+@pytest.mark.parametrize(("message", "processes", "sections"), FAULTS, ids=[fault[0][:24] for fault in FAULTS])
+def test_a_fault_of_the_plan_is_named(message: str, processes: int, sections: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=message):
+        plan(processes, **sections)
+
+
+def test_all_faults_of_the_plan_are_told_at_once() -> None:
+    with pytest.raises(ConfigError) as caught:
+        plan(
+            3,
+            save_every=3,
+            rollouts={"engine": "vllm-server"},
+            dapo={"clip_high": 0.1, "overlong_tokens": 30},
+        )
+    told = str(caught.value)
+    names = ("rollouts.prompts:", "micro_rows:", "save_every", "clip_high:", "overlong_tokens:", "server_url:")
+    assert [name for name in names if name in told] == list(names)
+
+
+def test_edges_that_are_allowed() -> None:
+    plan(dapo={"clip_high": 0.2, "overlong_tokens": 23}, rollouts={"engine": "vllm-server", "server_url": "http://x"})
+
+
+@pytest.mark.xfail(reason="shared prompts need a cache, which transformers drops under gradient checkpointing")
+def test_shared_prompts_and_checkpointing_exclude_each_other() -> None:
+    with pytest.raises(ConfigError, match="share_prompts"):
+        plan(optimiser={"share_prompts": True, "gradient_checkpointing": True})
+
+
+def test_settings_reach_the_trainer(tmp_path: Path) -> None:
+    config = make_config(
+        tmp_path,
+        rollouts={"temperature": 1.5, "top_p": 0.9},
+        dapo={"clip_low": 0.1, "clip_high": 0.4, "token_loss": False, "filter_overlong": False},
+    )
+    made = training_arguments(config)
+    assert (made.beta, made.scale_rewards, made.num_iterations) == (0.0, "group", 1)
+    assert (made.epsilon, made.epsilon_high, made.temperature, made.top_p) == (0.1, 0.4, 1.5, 0.9)
+    assert (made.loss_type, made.mask_truncated_completions) == ("grpo", False)
+    assert (made.steps_per_generation, made.gradient_accumulation_steps) == (4, 2)
+    assert (made.use_vllm, made.max_completion_length, made.num_generations) == (False, 24, 4)
+    usual = training_arguments(make_config(tmp_path))
+    assert (usual.epsilon, usual.epsilon_high, usual.loss_type) == (0.2, 0.28, "dapo")
+    assert usual.mask_truncated_completions
+
+
+@pytest.mark.parametrize("name", ["math", "code"])
+def test_the_published_recipes(name: str) -> None:
+    recipe = load_config(SelectionTrainingConfig, ROOT / "configs" / f"genselect_qwen3_1p7b_{name}.toml")
+    # arXiv 2602.02143: Qwen3-1.7B, AdamW 1e-6, 128 prompts, 16 rollouts for math and 8 for code, T 1.5, 16,384 tokens;
+    # arXiv 2503.14476: clipping 0.2 and 0.28, token-level loss, overlong filtering.
+    assert (recipe.model, recipe.optimiser.learning_rate) == ("Qwen/Qwen3-1.7B", 1e-6)
+    rollouts = recipe.rollouts
+    assert (rollouts.prompts, rollouts.group) == (128, 16 if name == "math" else 8)
+    assert (rollouts.temperature, rollouts.top_p, rollouts.max_tokens) == (1.5, 1.0, 16_384)
+    dapo = recipe.dapo
+    assert (dapo.clip_low, dapo.clip_high, dapo.token_loss, dapo.filter_overlong) == (0.2, 0.28, True, True)
+    assert dapo.most_rounds > 1
+    assert dapo.overlong_tokens > 0
+    plan_batches(recipe, 8)
+
+
+def test_the_recipe_of_the_bundled_selector_fits_one_process() -> None:
+    plan_batches(load_config(SelectionTrainingConfig, ROOT / "configs" / "genselect_arithmetic.toml"), 1)
+
+
+# What is refused before a model is trained
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `judge` (a tiny model that names candidates), `tasks.parquet` and `held_out.parquet`."""
+    folder = tmp_path_factory.mktemp("selection")
+    save_judge(folder / "judge")
+    write_tasks(folder / "tasks.parquet", make_tasks(20))
+    write_tasks(folder / "held_out.parquet", make_tasks(6, first=20))
+    return folder
+
+
+def values_of(made: Path, out: Path, **sections: Any) -> dict[str, Any]:
+    """A run of 6 updates, two a batch, a checkpoint and a validation every two."""
+    values: dict[str, Any] = {
+        "out": str(out),
+        "model": str(made / "judge"),
+        "save_every": 2,
+        "data": {
+            "tasks": [str(made / "tasks.parquet")],
+            "validation_tasks": [str(made / "held_out.parquet")],
+            "validate_every": 2,
+        },
+        "rollouts": {"engine": "in-process", "prompts": 4, "group": 4, "temperature": 1.0, "max_tokens": 16},
+        "dapo": {"overlong_tokens": 4, "most_rounds": 3},
+        "optimiser": {"updates": 6, "updates_per_batch": 2, "micro_rows": 8, "learning_rate": 3e-3},
+    }
+    for name, section in sections.items():
+        values[name] = {**values.get(name, {}), **section} if isinstance(section, dict) else section
+    return values
+
+
+def test_task_files_of_different_styles_are_not_mixed(made: Path, tmp_path: Path) -> None:
+    other = write_tasks(tmp_path / "published.parquet", make_tasks(6), style="published")
+    config = parse_selection(values_of(made, tmp_path / "out", data={"validation_tasks": [str(other)]}))
+    with pytest.raises(ConfigError, match=r"tasks\.parquet shows .*'compact'.*published\.parquet has .*'published'"):
+        train_genselect(config)
+    other = write_tasks(tmp_path / "thinking.parquet", make_tasks(6), thinking="keep")
+    config = parse_selection(
+        values_of(made, tmp_path / "out", data={"tasks": [str(made / "tasks.parquet"), str(other)]})
+    )
+    with pytest.raises(ConfigError, match=r"thinking\.parquet has .*'keep'"):
+        train_genselect(config)
+    assert not (tmp_path / "out" / "model").exists()
+
+
+def test_tasks_that_are_not_there_are_named(made: Path, tmp_path: Path) -> None:
+    config = parse_selection(values_of(made, tmp_path / "out", data={"tasks": [str(tmp_path / "nowhere.parquet")]}))
+    with pytest.raises(DataError, match=r"nowhere\.parquet: there is no such file"):
+        train_genselect(config)
+
+
+def test_a_plan_that_does_not_fit_is_refused_first(made: Path, tmp_path: Path) -> None:
+    config = parse_selection(values_of(made, tmp_path / "out", model="nowhere", optimiser={"micro_rows": 3}))
+    with pytest.raises(ConfigError, match="micro_rows"):
+        train_genselect(config)
+
+
+def test_a_model_without_chat_template_is_refused(made: Path, tmp_path: Path) -> None:
+    bare = save_model(tmp_path / "bare", has_template=False)
+    config = parse_selection(values_of(made, tmp_path / "out", model=str(bare)))
+    with pytest.raises(ConfigError, match=r"bare' has no chat template"):
+        train_genselect(config)
+
+
+def test_a_model_that_is_not_there_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ConfigError, match="empty' could not be loaded as a causal language model"):
+        load_trainable(str(tmp_path / "empty"), make_config(tmp_path))
+
+
+@pytest.mark.xfail(reason="AdamW at 1e-6 changes next to nothing in weights kept as bfloat16")
+def test_weights_are_trained_in_float32_whatever_is_computed_in_bfloat16(made: Path, tmp_path: Path) -> None:
+    model, _ = load_trainable(str(made / "judge"), make_config(tmp_path, optimiser={"bf16": True}))
+    assert model.dtype == torch.float32
+
+
+# SIGKILL
+
+
+@dataclass(frozen=True)
+class Kill:
+    """Where a training process ends itself by SIGKILL: behind update `update` of the stage `stage` (the folder of its
+    checkpoints), or while it writes the checkpoint of that update."""
+
+    stage: str
+    update: int
+    is_writing: bool = False
+
+
+class KillAt(TrainerCallback):
+    def __init__(self, kill: Kill):
+        self.kill = kill
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
+        if (Path(args.output_dir).name, state.global_step) == (self.kill.stage, self.kill.update):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def kill_while_writing(update: int) -> None:
+    """What says that a checkpoint is whole is written last; it is not written."""
+    write = TrainerState.save_to_json
+
+    def write_or_die(self: TrainerState, path: str) -> None:
+        if self.global_step == update:
+            os.kill(os.getpid(), signal.SIGKILL)
+        write(self, path)
+
+    TrainerState.save_to_json = write_or_die  # type: ignore[method-assign]
+
+
+def train_here(values: dict[str, Any], kill: Kill | None) -> None:
+    cold_start.DRILL_ROWS, cold_start.REAL_ROWS, cold_start.ATTEMPT_ROWS, cold_start.QUESTIONS = 2, 2, 2, 2
+    arguments = cold_start.TrainingArguments
+    cold_start.TrainingArguments = lambda **given: arguments(**{**given, "save_steps": 4})  # type: ignore[assignment]
+    if kill is not None and kill.is_writing:
+        kill_while_writing(kill.update)
+    config = parse_selection(values)
+    trained = train_genselect(config, [KillAt(kill)] if kill is not None and not kill.is_writing else [])
+    with (config.out / "told.jsonl").open("a", encoding="utf-8") as file:
+        file.write(json.dumps(dict(trained.metrics)) + "\n")
+
+
+def train_in_turn(jobs: Connection) -> None:
+    """Each job in a process of its own, forked from this one, which has imported what they need and run nothing."""
+    torch.set_num_threads(1)
+    while (job := jobs.recv()) is not None:
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                train_here(*job)
+                status = 0
+            except BaseException:  # noqa: BLE001
+                traceback.print_exc()
+            finally:
+                sys.stderr.flush()
+                os._exit(status)
+        jobs.send(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+
+
+Train = Callable[..., int]
+
+
+@pytest.fixture(scope="module")
+def train() -> Iterator[Train]:
+    """`train(values, kill)`: how a process ended that trained alone."""
+    ours, theirs = CONTEXT.Pipe()
+    process = CONTEXT.Process(target=train_in_turn, args=(theirs,))
+    process.start()
+    theirs.close()
+
+    def run(values: dict[str, Any], kill: Kill | None = None) -> int:
+        ours.send((values, kill))
+        return ours.recv()
+
+    yield run
+    ours.send(None)
+    process.join()
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def validations(out: Path) -> list[dict[str, Any]]:
+    return [line for line in read_lines(out / "log.jsonl") if "validation_accuracy" in line]
+
+
+def last_validation(out: Path) -> dict[str, Any]:
+    return validations(out)[-1]
+
+
+def weights_of(out: Path) -> bytes:
+    return (out / "model" / "model.safetensors").read_bytes()
+
+
+def told_by(out: Path) -> list[Any]:
+    """What each finished process returned."""
+    return read_lines(out / "told.jsonl")
+
+
+KILLED = -signal.SIGKILL
+
+
+def test_a_run_that_was_killed_ends_as_one_that_never_was(made: Path, tmp_path: Path, train: Train) -> None:
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    kills = [
+        Kill("checkpoints", 1),  # before the first checkpoint
+        Kill("checkpoints", 3),  # between two
+        Kill("checkpoints", 4, is_writing=True),
+        None,
+    ]
+    assert train(values_of(made, whole)) == 0
+    assert [train(values_of(made, broken), kill) for kill in kills] == [KILLED, KILLED, KILLED, 0]
+    # Something was learned, from more tasks than fit into the batches: the place in the stream had to be found again.
+    updates = [line for line in read_lines(whole / "log.jsonl") if "grad_norm" in line]
+    assert [line["update"] for line in updates] == [1, 2, 3, 4, 5, 6]
+    assert min(line["grad_norm"] for line in updates) > 0
+    assert weights_of(whole) != (made / "judge" / "model.safetensors").read_bytes()
+    streams = [json.loads((out / "checkpoints" / "checkpoint-6" / STREAM_FILE).read_text()) for out in (whole, broken)]
+    assert streams[0]["position"] > 12
+    assert streams[0] == streams[1]
+
+    assert weights_of(broken) == weights_of(whole)
+    assert last_validation(broken) == last_validation(whole)
+    assert told_by(broken) == told_by(whole)
+    assert [line["update"] for line in validations(whole)] == [0, 2, 4, 6]
+    about = json.loads((broken / "model" / "selection.json").read_text())
+    expected = {"style": "compact", "thinking": "answer", "window": 8, "max_tokens": 16, "temperature": 0.6}
+    assert {name: about[name] for name in expected} == expected
+
+
+def test_a_finished_run_that_is_run_again_is_left_as_it_is(made: Path, tmp_path: Path, train: Train) -> None:
+    values = values_of(made, tmp_path / "out", optimiser={"updates": 2})
+    assert train(values) == 0
+    before = weights_of(tmp_path / "out")
+    assert train(values) == 0
+    assert weights_of(tmp_path / "out") == before
+
+
+@pytest.mark.xfail(reason="nothing is validated behind the last checkpoint, so nothing is told")
+def test_a_finished_run_that_is_run_again_tells_the_same(made: Path, tmp_path: Path, train: Train) -> None:
+    values = values_of(made, tmp_path / "out", optimiser={"updates": 2})
+    assert [train(values), train(values)] == [0, 0]
+    first, again = told_by(tmp_path / "out")
+    assert first
+    assert again == first
+
+
+def test_a_cold_start_that_was_killed_ends_as_one_that_never_was(made: Path, tmp_path: Path, train: Train) -> None:
+    text = "<think>\n1 + {} = {}.\n</think>\n\n\\boxed{{{}}}"
+    pools = {
+        task.problem_id: [(text.format(p, p + 1, p + 1), right) for p, right in enumerate(task.correct)]
+        for task in make_tasks(20)
+    }
+    make_run(tmp_path / "run", pools)
+    start = save_model(tmp_path / "start")
+    counts = {"drill_updates": 10, "tasks": 20, "updates": 4, "batch_tasks": 5}
+
+    def values(out: Path) -> dict[str, Any]:
+        cold = {"runs": [str(tmp_path / "run")], "answers": [0, 60], **counts}
+        made_short = {"optimiser": {"updates": 2}, "rollouts": {"max_tokens": 8}}
+        return values_of(made, out, model=str(start), cold_start=cold, **made_short)
+
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    kills = [Kill("drills", 6), Kill("demonstrations", 3), Kill("checkpoints", 1), None]  # checkpoints every 4
+    assert train(values(whole)) == 0
+    assert [train(values(broken), kill) for kill in kills] == [KILLED, KILLED, KILLED, 0]
+    taught = [(out / "cold_start" / "model" / "model.safetensors").read_bytes() for out in (whole, broken)]
+    assert taught[0] == taught[1]
+    assert taught[0] != (start / "model.safetensors").read_bytes()
+    assert weights_of(broken) == weights_of(whole)
+    assert last_validation(broken) == last_validation(whole)
+
+
+# The command
+
+
+def call(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr("sys.argv", ["bestofn", *map(str, words)])
+    try:
+        main()
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else 0
+    return 0
+
+
+def write_toml(path: Path, values: dict[str, Any]) -> Path:
+    plain = {name: value for name, value in values.items() if not isinstance(value, dict)}
+    lines = [f"{name} = {json.dumps(value)}" for name, value in plain.items()]
+    for name, section in values.items():
+        if isinstance(section, dict):
+            lines += [f"[{name}]", *(f"{key} = {json.dumps(value)}" for key, value in section.items())]
+    path.write_text("\n".join(lines), encoding="utf-8")
+    return path
+
+
+def test_the_command_trains(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = write_toml(tmp_path / "run.toml", values_of(made, tmp_path / "out", optimiser={"updates": 2}))
+    assert call(monkeypatch, "train", "genselect", config, "--json", tmp_path / "told.json") == 0
+    told = json.loads((tmp_path / "told.json").read_text())
+    assert told["model"] == str(tmp_path / "out" / "model")
+    line = last_validation(tmp_path / "out")
+    assert line["update"] == 2
+    assert told["metrics"] == {name: line[name] for name in told["metrics"]}
+    assert {"validation_accuracy", "validation_failed_share"} <= set(told["metrics"])
+    shown = capsys.readouterr()
+    assert "held-out tasks" in shown.out
+    assert f"{line['validation_accuracy']:.3f}" in shown.out
+    assert "Traceback" not in shown.err
+
+
+def test_the_command_names_an_unknown_key(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = write_toml(tmp_path / "run.toml", values_of(made, tmp_path / "out", dapo={"clip_higher": 0.3}))
+    assert call(monkeypatch, "train", "genselect", config) == ConfigError.exit_code
+    assert "dapo.clip_higher: unknown key" in capsys.readouterr().err
+
+
+def test_without_trl_the_command_says_what_to_install(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = write_toml(tmp_path / "run.toml", values_of(made, tmp_path / "out"))
+    monkeypatch.setitem(sys.modules, "trl", None)
+    for name in [name for name in sys.modules if name.startswith("trl.")]:
+        monkeypatch.delitem(sys.modules, name)
+    for name in ("genselect", "dapo"):
+        monkeypatch.delitem(sys.modules, f"bestofn.training.{name}")
+    assert call(monkeypatch, "train", "genselect", config) == MissingExtraError.exit_code
+    assert "trl is not installed. It comes with an extra: pip install 'bestofn[train]'" in capsys.readouterr().err

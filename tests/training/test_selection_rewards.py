@@ -1,0 +1,44 @@
+"""What judgements are worth, and accuracy over many of them."""
+
+import math
+from collections import Counter
+
+import pytest
+
+from bestofn.records import Finish
+from bestofn.training.selection_rewards import JudgedText, measure_accuracy, reward_selection
+
+CORRECT = (False, True, True)
+
+
+@pytest.mark.parametrize(
+    ("text", "finish", "expected"),
+    [
+        ("</think>\nJudgment: 1", "stop", (1.0, "")),
+        ("Judgment: 2<|im_end|>", "stop", (1.0, "")),
+        ("Judgment: 0", "stop", (0.0, "")),
+        ("Judgment: 1, no: Judgment: 0", "stop", (0.0, "")),  # the last one counts
+        ("the second one", "stop", (0.0, "unparsed")),
+        ("", "stop", (0.0, "unparsed")),
+        ("Judgment: 3", "stop", (0.0, "out-of-range")),
+        ("Judgment: 1", "length", (0.0, "truncated")),  # right, but it did not end
+        ("Judgment: 1</think>\nno verdict", "stop", (0.0, "unparsed")),
+    ],
+)
+def test_the_reward_of_a_judgement(text: str, finish: Finish, expected: tuple[float, str]) -> None:
+    assert reward_selection(JudgedText(text, finish, CORRECT)) == expected
+
+
+def test_accuracy_counts_judgements_that_name_nobody_as_wrong() -> None:
+    texts = ["Judgment: 1", "Judgment: 2", "Judgment: 0", "?", "??", "Judgment: 7"]
+    judged = [JudgedText(text, "stop", CORRECT) for text in texts] + [JudgedText("Judgment: 1", "length", CORRECT)]
+    # 2 of 7 name a right candidate; of the others one is wrong, two unparsed, one out of range, one truncated.
+    found = measure_accuracy(judged)
+    assert (found.count, found.accuracy) == (7, 2 / 7)
+    assert found.faults == Counter({"unparsed": 2, "out-of-range": 1, "truncated": 1})
+
+
+def test_the_accuracy_of_nothing_is_not_a_number() -> None:
+    found = measure_accuracy([])
+    assert found.count == 0
+    assert math.isnan(found.accuracy)

@@ -1,5 +1,6 @@
 """Training commands. Each goes on from its last checkpoint when it is run again."""
 
+import warnings
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,7 +32,9 @@ def training_bar(label: str, screen: Console) -> "Generator[Progress]":
     logging.disable_progress_bar()
     logging.set_verbosity_error()
     done = 0
-    with progress(label, None, screen) as on_done:
+    with progress(label, None, screen) as on_done, warnings.catch_warnings():
+        # TRL and we say `gradient_checkpointing`, as releases of transformers that we support know no other name.
+        warnings.filterwarnings("ignore", r"`(is_)?gradient_checkpointing` is deprecated", FutureWarning)
 
         def on_update(updates: int, total: int) -> None:
             nonlocal done
@@ -95,7 +98,7 @@ def train_genselect(
     try:
         from bestofn.training.genselect import train_genselect as train_model
     except ImportError as error:
-        raise MissingExtraError(error.name or "trl", "train") from error
+        raise MissingExtraError((error.name or "trl").partition(".")[0], "train") from error
 
     screen = console(json_out)
     with training_bar("train", screen) as bar:

@@ -235,6 +235,7 @@ def save_selector(
     model: Any, tokenizer: Any, config: SelectionTrainingConfig, about: Mapping[str, Any], folder: Path
 ) -> None:
     """An ordinary Hugging Face folder; `selection.json` says how the model wants to be asked, and is written last."""
+    model.config.use_cache = True  # the Trainer turned it off
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     asked = {

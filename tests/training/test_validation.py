@@ -70,6 +70,19 @@ def test_a_run_that_goes_on_does_not_judge_its_start(tmp_path: Path) -> None:
     assert judge.asked == []
 
 
+def test_a_run_that_goes_on_knows_what_was_measured_last(tmp_path: Path) -> None:
+    validation, _ = make_validation(tmp_path)
+    run(validation, range(8), most=9)
+    resumed, judge = make_validation(tmp_path)
+    resumed.on_train_begin(None, SimpleNamespace(global_step=6, max_steps=9), None)
+    assert resumed.metrics == validation.metrics
+    assert judge.asked == []
+    # Judgements of update 6 stay, as it will not be done again.
+    assert [line["update"] for line in read(tmp_path / "out" / "judgements.jsonl")] == [0] * 3 + [3] * 3 + [6] * 3
+    resumed.on_train_begin(None, SimpleNamespace(global_step=5, max_steps=9), None)
+    assert [line["update"] for line in read(tmp_path / "out" / "judgements.jsonl")] == [0] * 3 + [3] * 3
+
+
 def test_a_line_counts_right_judgements_and_faults(tmp_path: Path) -> None:
     validation, _ = make_validation(tmp_path)
     run(validation, range(1), most=7)

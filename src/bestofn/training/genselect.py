@@ -23,7 +23,7 @@ from bestofn.errors import ConfigError
 from bestofn.records import SamplingParams
 from bestofn.samplers.checkpoint import choose_device, locate_checkpoint, without_progress_bar
 from bestofn.scorers.judge_settings import SELECTION_FILE
-from bestofn.training.callbacks import LogFile, find_checkpoint, silence
+from bestofn.training.callbacks import FreedMemory, LogFile, find_checkpoint, silence
 from bestofn.training.cold_start import add_words, teach_judging, write_demonstrations
 from bestofn.training.dapo import DapoTrainer
 from bestofn.training.rollouts import SamplerRollouts
@@ -180,7 +180,7 @@ def build_trainer(
         train_dataset=Dataset.from_dict({"prompt": ["drawn from the stream of tasks"] * rollouts.prompts}),
         processing_class=tokenizer,
         rollout_func=draw,
-        callbacks=[LogFile(config.out / "log.jsonl"), *callbacks],
+        callbacks=[LogFile(config.out / "log.jsonl"), FreedMemory(), *callbacks],
     )
     silence(trainer)
     return trainer

@@ -3,7 +3,6 @@
 Before the first update, then every so many, and at the end. Knows no trainer beyond what judges tasks for it.
 """
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,9 +10,11 @@ from typing import Any, Protocol
 from transformers import TrainerCallback
 
 from bestofn.config import SelectionDataConfig
+from bestofn.training.callbacks import append_lines, keep_until, read_lines
 from bestofn.training.selection_rewards import JudgedText, measure_accuracy
 from bestofn.training.task_files import SelectionTask
 
+MEASURES = ("validation_accuracy", "validation_failed_share", "validation_characters")
 SAMPLES = 3
 
 
@@ -38,8 +39,13 @@ class Validation(TrainerCallback):
         self._log, self._samples = log, samples
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
+        if self.judge.accelerator.is_main_process:
+            keep_until(self._samples, state.global_step)
         if state.global_step == 0:
             self._validate(0)
+            return
+        told = [row for row in read_lines(self._log) if MEASURES[0] in row and row["update"] <= state.global_step]
+        self.metrics = {name: told[-1][name] for name in MEASURES} if told else {}
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
         if state.global_step % self._config.validate_every == 0 or state.global_step == state.max_steps:
@@ -50,19 +56,15 @@ class Validation(TrainerCallback):
             return
         judged = self.judge.judge_tasks(self._tasks, self._config.validation_temperature)
         found = measure_accuracy(judged)
-        self.metrics = {
-            "validation_accuracy": found.accuracy,
-            "validation_failed_share": sum(found.faults.values()) / found.count,
-            "validation_characters": sum(len(each.text) for each in judged) / found.count,
-        }
+        measured = (
+            found.accuracy,
+            sum(found.faults.values()) / found.count,
+            sum(len(each.text) for each in judged) / found.count,
+        )
+        self.metrics = dict(zip(MEASURES, measured, strict=True))
         if self.judge.accelerator.is_main_process:
             told = {"update": update, **self.metrics, "validation_tasks": found.count, "faults": dict(found.faults)}
             samples = [{"update": update, "judgement": each.text, "correct": list(each.correct)} for each in judged]
-            _append(self._log, [told])
-            _append(self._samples, samples[:SAMPLES])
-
-
-def _append(path: Path, rows: Sequence[dict[str, Any]]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", encoding="utf-8") as file:
-        file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+            self._log.parent.mkdir(parents=True, exist_ok=True)
+            append_lines(self._log, [told])
+            append_lines(self._samples, samples[:SAMPLES])

@@ -87,7 +87,7 @@ python3 -m "${VERL_ENTRY}" \
   reward.custom_reward_function.path="${REWARD}" \
   reward.custom_reward_function.name=compute_score \
   ++reward.reward_kwargs.overlong_buffer_cfg.enable=True \
-  ++reward.reward_kwargs.overlong_buffer_cfg.len=4096 \
+  ++reward.reward_kwargs.overlong_buffer_cfg.len=3277 \
   ++reward.reward_kwargs.overlong_buffer_cfg.penalty_factor=1.0 \
   ++reward.reward_kwargs.overlong_buffer_cfg.log=True \
   ++reward.reward_kwargs.max_resp_len=${output_tokens} \

@@ -1,7 +1,8 @@
 """What sampling a trajectory cost, from what a run's manifest says about its policy.
 
 Nothing is guessed: a run whose manifest does not describe the policy (an imported one, say) has no FLOPs. What a scorer
-or a selector spends on top is not stored in a run and not counted here. This module does not know selectors.
+spends on top is not stored in a run and not counted here; what a selection spent stands in its `Selection.usage`, and
+is not counted here either. This module does not know selectors.
 Shapes: N trajectories of a problem.
 """
 

@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from selection import read_auc, tell_gap, write_result
 
-from bestofn.config import ScorerTrainingConfig, parse_config
+from bestofn.config import parse_config
 from bestofn.evaluation.compare import compare
 from bestofn.pipeline import score_run
 from bestofn.records import Step
@@ -29,6 +29,7 @@ from bestofn.samplers.encoder import TransformersEncoder
 from bestofn.scorers.hidden import HiddenScorer, load_step_scorer
 from bestofn.storage.run import Run
 from bestofn.training.scorer import train_scorer
+from bestofn.training.settings import ScorerTrainingConfig
 from bestofn.verifiers.equivalence import Equivalence
 
 BASE: dict[str, Any] = {"type": "trajselector", "body": "bundled:arithmetic", "body_layers": 2}

@@ -296,7 +296,7 @@ def parse_options() -> argparse.Namespace:
 
 def make_quick(options: argparse.Namespace) -> None:
     """Small pools, and tasks out of them, under a folder of their own."""
-    from bestofn.config import TasksConfig
+    from bestofn.training.settings import TasksConfig
     from bestofn.training.source_pools import open_sources
     from bestofn.training.task_building import build_tasks
     from bestofn.training.task_files import BestofnFormat

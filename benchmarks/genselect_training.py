@@ -21,8 +21,9 @@ from typing import Any
 import torch
 from selection import write_result
 
-from bestofn.config import SelectionTrainingConfig, load_config
+from bestofn.config import load_config
 from bestofn.training.genselect import train_genselect
+from bestofn.training.settings import SelectionTrainingConfig
 
 RUNS: dict[str, dict[str, Any]] = {
     "seed-1": {"seed": 1},

@@ -27,7 +27,7 @@ import torch
 
 from bestofn.assembly import build_scorer, load_sample_config
 from bestofn.cli.stages import sample_into, verify_in
-from bestofn.config import ScorerTrainingConfig, parse_config
+from bestofn.config import parse_config
 from bestofn.evaluation.combination import combined_estimator, fit_combined
 from bestofn.evaluation.compare import compare
 from bestofn.evaluation.comparison import Comparison
@@ -36,6 +36,7 @@ from bestofn.pipeline import score_run
 from bestofn.protocols import Scorer
 from bestofn.scorers.confidence import CONFIDENCE, DeepConfScorer
 from bestofn.storage.run import Run
+from bestofn.training.settings import ScorerTrainingConfig
 from bestofn.verifiers.equivalence import Equivalence
 
 POOLS = "configs/scorer_pools_arithmetic.toml"

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from bestofn.config import PolicyTrainingConfig, SampleConfig, load_config, parse_config
+from bestofn.config import SampleConfig, load_config, parse_config
 from bestofn.errors import ConfigError
+from bestofn.training.settings import PolicyTrainingConfig
 
 
 def test_defaults_are_the_published_settings() -> None:

@@ -8,15 +8,9 @@ from typing import Any
 
 import pytest
 
-from bestofn.config import (
-    PolicyTrainingConfig,
-    SampleConfig,
-    ScorerTrainingConfig,
-    Section,
-    SelectionTrainingConfig,
-    load_config,
-)
+from bestofn.config import SampleConfig, Section, load_config
 from bestofn.problems.benchmarks import list_benchmarks
+from bestofn.training.settings import PolicyTrainingConfig, ScorerTrainingConfig, SelectionTrainingConfig
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = sorted((ROOT / "configs").rglob("*.toml"))

@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bestofn.config import ModelShape, SampleConfig, parse_config
+from bestofn.config import SampleConfig, parse_config
 from bestofn.errors import StorageError
 from bestofn.records import Trajectory
 from bestofn.storage.run import Run
+from bestofn.training.settings import ModelShape
 
 KILLS = 10
 N, COUNT = 6, 24

@@ -92,7 +92,7 @@ def test_what_is_refused(
 
 
 def _build_and_die(run: Path, out: Path) -> None:
-    from bestofn.config import TasksConfig
+    from bestofn.training.settings import TasksConfig
     from bestofn.training.source_pools import open_sources
     from bestofn.training.task_building import build_tasks
     from bestofn.training.task_files import BestofnFormat

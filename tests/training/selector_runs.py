@@ -9,11 +9,12 @@ from typing import Any
 import torch
 from transformers import AutoTokenizer, Qwen3Config, Qwen3ForCausalLM
 
-from bestofn.config import SelectionTrainingConfig, parse_config
+from bestofn.config import parse_config
 from bestofn.records import trajectory_id
 from bestofn.samplers.checkpoint import locate_checkpoint
 from bestofn.text.prompts import render_genselect
 from bestofn.training.policy import make_batch
+from bestofn.training.settings import SelectionTrainingConfig
 from bestofn.training.task_files import BestofnFormat, BuiltTask, SelectionTask, TaskFiles
 
 Row = dict[str, Any]

@@ -9,7 +9,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from bestofn.config import ColdStartConfig
 from bestofn.errors import ConfigError, DataError
 from bestofn.records import trajectory_id
 from bestofn.text.prompts import parse_genselect
@@ -22,6 +21,7 @@ from bestofn.training.cold_start import (
     write_demonstrations,
 )
 from bestofn.training.policy import IGNORED
+from bestofn.training.settings import ColdStartConfig
 from bestofn.training.task_files import SelectionTask
 from tests.training.selector_runs import build_model, load_tokenizer
 from tests.training.verified_runs import Attempt, make_run

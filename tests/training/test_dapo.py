@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 from transformers import TrainerCallback
 
-from bestofn.config import DapoConfig
 from bestofn.errors import EngineError
 from bestofn.training.dapo import STREAM_FILE, DapoTrainer, make_rows, measure_logprobs
 from bestofn.training.genselect import build_trainer
 from bestofn.training.selection_rewards import JudgedText, measure_accuracy
+from bestofn.training.settings import DapoConfig
 from bestofn.training.task_files import SelectionTask
 from bestofn.training.task_stream import TaskStream
 from tests.training.selector_runs import (

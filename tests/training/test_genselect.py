@@ -17,11 +17,12 @@ import torch
 from transformers import TrainerCallback, TrainerState
 
 from bestofn.cli import main
-from bestofn.config import SelectionTrainingConfig, load_config
+from bestofn.config import load_config
 from bestofn.errors import ConfigError, DataError, MissingExtraError
 from bestofn.training import cold_start
 from bestofn.training.dapo import STREAM_FILE
 from bestofn.training.genselect import BatchPlan, load_trainable, plan_batches, train_genselect, training_arguments
+from bestofn.training.settings import SelectionTrainingConfig
 from tests.training.selector_runs import (
     make_config,
     make_tasks,

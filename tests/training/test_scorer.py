@@ -7,7 +7,7 @@ import pytest
 import torch
 from transformers import AutoModel, TrainerCallback
 
-from bestofn.config import ScorerTrainingConfig, parse_config
+from bestofn.config import parse_config
 from bestofn.errors import ConfigError, EngineError
 from bestofn.models.step_heads import ClueModel
 from bestofn.training import scorer as scorer_training
@@ -20,6 +20,7 @@ from bestofn.training.scorer import (
     read_sets,
     train_scorer,
 )
+from bestofn.training.settings import ScorerTrainingConfig
 from tests.training.scorer_runs import make_run, save_body
 
 

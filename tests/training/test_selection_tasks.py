@@ -5,7 +5,6 @@ from random import Random
 
 import pytest
 
-from bestofn.config import TasksConfig
 from bestofn.records import Completion, Finish, Kind, Trajectory
 from bestofn.training.selection_tasks import (
     Attempt,
@@ -17,6 +16,7 @@ from bestofn.training.selection_tasks import (
     gather_candidates,
     measure_pass_rate,
 )
+from bestofn.training.settings import TasksConfig
 
 SETTINGS = TasksConfig()
 RECORDED = [

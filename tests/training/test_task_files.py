@@ -7,11 +7,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from bestofn.config import TasksConfig
 from bestofn.errors import ConfigError, DataError, StorageError, UnavailableError
 from bestofn.storage.run import Run
 from bestofn.text.prompts import render_genselect
 from bestofn.training import task_files
+from bestofn.training.settings import TasksConfig
 from bestofn.training.source_pools import Source
 from bestofn.training.step_batches import is_held_out
 from bestofn.training.task_building import build_tasks

@@ -6,8 +6,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from bestofn.config import SelectionDataConfig
 from bestofn.training.selection_rewards import JudgedText
+from bestofn.training.settings import SelectionDataConfig
 from bestofn.training.task_files import SelectionTask
 from bestofn.training.validation import SAMPLES, Validation
 from tests.training.selector_runs import make_tasks

@@ -29,7 +29,7 @@ PUBLISHED = {
     "algorithm.filter_groups.enable": "True",
     "algorithm.filter_groups.metric": "acc",
     "reward.reward_kwargs.overlong_buffer_cfg.enable": "True",
-    "reward.reward_kwargs.overlong_buffer_cfg.len": "4096",
+    "reward.reward_kwargs.overlong_buffer_cfg.len": "3277",
     "reward.reward_kwargs.max_resp_len": "16384",
 }
 TEXTS = [

@@ -95,8 +95,9 @@ def _train_live(out: Path, count: int, seed: int, screen: Console, json_out: str
     """Trains a small scorer on pools of the training split; the folder of the model."""
     from bestofn.cli.stages import sample_into, verify_in
     from bestofn.cli.train import training_bar
-    from bestofn.config import ScorerTrainingConfig, parse_config
+    from bestofn.config import parse_config
     from bestofn.training.scorer import train_scorer
+    from bestofn.training.settings import ScorerTrainingConfig
 
     screen.print(f"\nA small scorer learns from {count} other problems, 8 trajectories each, by outcome labels alone:")
     pools, folder = out / "training", out / "scorer"

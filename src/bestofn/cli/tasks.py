@@ -10,7 +10,7 @@ from bestofn.cli.terminal import JsonOut, console, progress, table, write_json
 from bestofn.errors import ConfigError
 
 if TYPE_CHECKING:
-    from bestofn.config import TasksConfig
+    from bestofn.training.settings import TasksConfig
 
 tasks = typer.Typer(help="Selection tasks for training generative selectors.", no_args_is_help=True)
 
@@ -58,7 +58,8 @@ def build(
 
 
 def _read_settings(config: Path | None, given: dict[str, Any]) -> "TasksConfig":
-    from bestofn.config import TasksConfig, load_config, parse_config
+    from bestofn.config import load_config, parse_config
+    from bestofn.training.settings import TasksConfig
 
     base = load_config(TasksConfig, config).model_dump() if config is not None else {}
     flags = {name: value for name, value in given.items() if value is not None}

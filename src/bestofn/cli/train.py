@@ -52,7 +52,8 @@ def train_policy(
     config: Annotated[Path, typer.Argument(metavar="CONFIG.toml", help="See configs/policy_arithmetic.toml.")],
 ) -> None:
     """Train the bundled policy: a small reasoning model of multi-step arithmetic."""
-    from bestofn.config import PolicyTrainingConfig, load_config
+    from bestofn.config import load_config
+    from bestofn.training.settings import PolicyTrainingConfig
 
     settings = load_config(PolicyTrainingConfig, config)
     from bestofn.training.policy import train_policy as train_model
@@ -69,7 +70,8 @@ def train_scorer(
     json_out: JsonOut = None,
 ) -> None:
     """Train a scorer of steps on verified runs that hold states: TrajSelector, STEP, SPRM, SWIFT or CLUE."""
-    from bestofn.config import ScorerTrainingConfig, load_config
+    from bestofn.config import load_config
+    from bestofn.training.settings import ScorerTrainingConfig
 
     settings = load_config(ScorerTrainingConfig, config)
     from bestofn.training.scorer import train_scorer as train_model
@@ -91,8 +93,9 @@ def train_genselect(
     json_out: JsonOut = None,
 ) -> None:
     """Train a generative selector on selection tasks: a cold start where the config has one, then DAPO."""
-    from bestofn.config import SelectionTrainingConfig, load_config
+    from bestofn.config import load_config
     from bestofn.errors import MissingExtraError
+    from bestofn.training.settings import SelectionTrainingConfig
 
     settings = load_config(SelectionTrainingConfig, config)
     try:

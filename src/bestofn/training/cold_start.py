@@ -19,12 +19,12 @@ from tokenizers import AddedToken
 from torch.utils.data import Dataset
 from transformers import TrainerCallback, TrainingArguments
 
-from bestofn.config import ColdStartConfig
 from bestofn.errors import DataError
 from bestofn.storage.run import Run
 from bestofn.text.prompts import Thinking, render_genselect, show_candidate, write_judgement
 from bestofn.training.callbacks import LogFile, find_checkpoint, silence
 from bestofn.training.policy import IGNORED, OrderedTrainer, make_batch
+from bestofn.training.settings import ColdStartConfig
 from bestofn.training.task_files import SelectionTask
 
 MOST_CANDIDATES = 16

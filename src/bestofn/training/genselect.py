@@ -18,7 +18,6 @@ from datasets import Dataset
 from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback, set_seed
 from trl.trainer.grpo_config import GRPOConfig
 
-from bestofn.config import SelectionTrainingConfig
 from bestofn.errors import ConfigError
 from bestofn.records import SamplingParams
 from bestofn.samplers.checkpoint import choose_device, locate_checkpoint, without_progress_bar
@@ -27,6 +26,7 @@ from bestofn.training.callbacks import FreedMemory, LogFile, find_checkpoint, si
 from bestofn.training.cold_start import add_words, teach_judging, write_demonstrations
 from bestofn.training.dapo import DapoTrainer
 from bestofn.training.rollouts import SamplerRollouts
+from bestofn.training.settings import SelectionTrainingConfig
 from bestofn.training.task_files import SelectionTask, load_tasks, read_about
 from bestofn.training.task_stream import TaskStream
 from bestofn.training.validation import Validation

@@ -28,11 +28,11 @@ from transformers import (
     set_seed,
 )
 
-from bestofn.config import ModelShape, PolicyTrainingConfig
 from bestofn.errors import MissingExtraError
 from bestofn.problems.arithmetic import draw_chains
 from bestofn.training.callbacks import LogFile, find_checkpoint, silence
 from bestofn.training.corpus import write_solution
+from bestofn.training.settings import ModelShape, PolicyTrainingConfig
 
 PAD, MESSAGE_START, MESSAGE_END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
 SPECIAL_TOKENS = (PAD, MESSAGE_START, MESSAGE_END, "<think>", "</think>")

@@ -24,7 +24,6 @@ from torch import Tensor
 from torch.utils.data import SequentialSampler
 from transformers import Trainer, TrainerCallback, TrainingArguments, set_seed
 
-from bestofn.config import ScorerModelConfig, ScorerTrainingConfig
 from bestofn.errors import ConfigError, EngineError, MissingExtraError
 from bestofn.metrics.ranking import auc, within_pool_auc
 from bestofn.models.step_heads import MODELS, ClueModel, weigh
@@ -33,6 +32,7 @@ from bestofn.samplers.checkpoint import locate_checkpoint
 from bestofn.scorers.hidden import score_rows
 from bestofn.storage.run import Run
 from bestofn.training.callbacks import LogFile, find_checkpoint, silence
+from bestofn.training.settings import ScorerModelConfig, ScorerTrainingConfig
 from bestofn.training.step_batches import (
     FEATURES,
     StepBatches,

@@ -16,9 +16,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
 
-from bestofn.config import TasksConfig
 from bestofn.records import Kind, Trajectory, derive_seed
 from bestofn.text.prompts import show_candidate
+from bestofn.training.settings import TasksConfig
 
 REDRAWS = 32
 """How often a task is drawn again whose candidates are those of an earlier task of its problem."""

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from bestofn import __version__
-from bestofn.config import TasksConfig
 from bestofn.errors import UnavailableError
 from bestofn.text.prompts import render_genselect
 from bestofn.training.prompt_lengths import PromptLengths
@@ -25,6 +24,7 @@ from bestofn.training.selection_tasks import (
     gather_candidates,
     measure_pass_rate,
 )
+from bestofn.training.settings import TasksConfig
 from bestofn.training.source_pools import Source, read_source_pools
 from bestofn.training.step_batches import is_held_out
 from bestofn.training.task_files import BuiltTask, SelectionTask, TaskFiles, TaskFormat

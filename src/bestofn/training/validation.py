@@ -9,9 +9,9 @@ from typing import Any, Protocol
 
 from transformers import TrainerCallback
 
-from bestofn.config import SelectionDataConfig
 from bestofn.training.callbacks import append_lines, keep_until, read_lines
 from bestofn.training.selection_rewards import JudgedText, measure_accuracy
+from bestofn.training.settings import SelectionDataConfig
 from bestofn.training.task_files import SelectionTask
 
 MEASURES = ("validation_accuracy", "validation_failed_share", "validation_characters")

@@ -7,7 +7,7 @@ run one after another; start several with other names side by side.
 
     python benchmarks/genselect_training.py configs/genselect_arithmetic.toml --out runs/genselect --only seed-1 seed-2
     python benchmarks/genselect_training.py configs/genselect_arithmetic.toml --out runs/genselect --show \
-        --json docs/results/genselect_training.json
+        --json docs/results/genselect_training.json --chart docs/results/genselect_training.svg
     python benchmarks/genselect_training.py --quick
 """
 
@@ -18,10 +18,12 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import altair as alt
 import torch
 from selection import write_result
 
 from bestofn.config import load_config
+from bestofn.evaluation.charts import COLOURS, chart_svg, source, styled, write_file
 from bestofn.training.genselect import train_genselect
 from bestofn.training.settings import SelectionTrainingConfig
 
@@ -43,6 +45,7 @@ QUICK: dict[str, Any] = {
     "optimiser": {"updates": 2, "micro_rows": 8},
     "dapo": {"most_rounds": 2, "overlong_tokens": 16},
 }
+DASHES = ([2, 2], [5, 3], [9, 3], [9, 3, 2, 3])
 MEASURES = {
     "kept": "sampling/kept_share",
     "rollouts": "sampling/rollouts_a_useful_group",
@@ -121,6 +124,31 @@ def show(out: Path) -> dict[str, Any]:
     return runs
 
 
+def draw(runs: dict[str, Any], file: Path) -> None:
+    """The learning curves as SVG: seeds and the weak policy's tasks in colour, runs without a part in grey tones."""
+    values = [
+        {"run": name, "update": update, "accuracy": accuracy}
+        for name, run in runs.items()
+        for update, accuracy in run["accuracy"].items()
+    ]
+    names = list(runs)
+    colours = ["#9aa1ab" if name.startswith("no-") else colour for name, colour in zip(names, COLOURS, strict=False)]
+    dashes = [DASHES[sum(other.startswith("no-") for other in names[:at])] if name.startswith("no-") else [1, 0]
+              for at, name in enumerate(names)]  # fmt: skip
+    chart = (
+        alt.Chart(source(values))
+        .mark_line()
+        .encode(
+            x=alt.X("update:Q", title="updates of DAPO"),
+            y=alt.Y("accuracy:Q", title="accuracy", axis=alt.Axis(format=".0%")).scale(zero=False, nice=True),
+            color=alt.Color("run:N", title=None, sort=names).scale(domain=names, range=colours),
+            strokeDash=alt.StrokeDash("run:N", title=None, sort=names).scale(domain=names, range=dashes),
+        )
+    )
+    title = "Accuracy on held-out tasks while DAPO trains"
+    write_file(file, chart_svg(styled(chart, title, "validation tasks, one judgement each, T = 0.6")).encode())
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("config", type=Path, nargs="?", default=Path("configs/genselect_arithmetic.toml"))
@@ -130,6 +158,7 @@ def main() -> None:
     parser.add_argument("--show", action="store_true", help="only read what was trained")
     parser.add_argument("--quick", action="store_true", help="two updates of one run")
     parser.add_argument("--json", dest="json_out")
+    parser.add_argument("--chart", type=Path, metavar="FILE.svg", help="draw the learning curves")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         if args.quick:
@@ -140,6 +169,8 @@ def main() -> None:
                 raise SystemExit(f"no cold start under {base.out}: run `bestofn train genselect {args.config}` first")
             train_all(base, args)
         runs = show(args.out)
+        if args.chart:
+            draw(runs, args.chart)
     machine = {"processor": platform.processor() or platform.machine(), "torch": torch.__version__, "threads": 1}
     sizes = {"updates": base.optimiser.updates, "prompts": base.rollouts.prompts, "group": base.rollouts.group}
     useful = {name: run["rollouts"]["last"] / base.rollouts.group for name, run in runs.items() if run["rollouts"]}

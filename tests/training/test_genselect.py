@@ -147,8 +147,9 @@ def test_the_published_recipes(name: str) -> None:
     plan_batches(recipe, 8)
 
 
-def test_the_recipe_of_the_bundled_selector_fits_one_process() -> None:
-    plan_batches(load_config(SelectionTrainingConfig, ROOT / "configs" / "genselect_arithmetic.toml"), 1)
+def test_the_recipes_of_small_selectors_fit_one_process() -> None:
+    for name in ("genselect_arithmetic", "genselect_arithmetic_weak"):
+        plan_batches(load_config(SelectionTrainingConfig, ROOT / "configs" / f"{name}.toml"), 1)
 
 
 # What is refused before a model is trained

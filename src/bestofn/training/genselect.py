@@ -141,11 +141,11 @@ def load_trainable(name: str, config: SelectionTrainingConfig) -> tuple[Any, Any
     """Raises ConfigError where there is no such model, or its tokenizer has no chat template."""
     folder = locate_checkpoint(name)
     kwargs: dict[str, Any] = {"revision": config.revision}
-    dtype = torch.bfloat16 if config.optimiser.bf16 else torch.float32
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, **kwargs)
         with without_progress_bar():
-            model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, **kwargs)
+            # Weights stay float32 where `bf16` computes in bfloat16: in that an update of 1e-6 would be rounded away.
+            model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, **kwargs)
     except (OSError, ValueError, KeyError) as error:
         raise ConfigError(
             f"model: {name!r} could not be loaded as a causal language model: it is neither a local folder with "

@@ -278,7 +278,6 @@ def test_the_end_token_is_learned_and_the_prompt_is_not() -> None:
     assert batch["labels"].tolist() == [[IGNORED, 10, 2]]
 
 
-@pytest.mark.xfail(reason="the last round of demonstrations is not cut at config.updates")
 def test_as_many_updates_as_asked() -> None:
     # 10 examples in batches of 4 are 3 a round; 4 updates are one round and a third.
     assert len(Demonstrations(EXAMPLES, 0, make_config(updates=4, batch_tasks=4), seed=1)) == 4

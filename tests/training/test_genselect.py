@@ -110,7 +110,6 @@ def test_edges_that_are_allowed() -> None:
     plan(dapo={"clip_high": 0.2, "overlong_tokens": 23}, rollouts={"engine": "vllm-server", "server_url": "http://x"})
 
 
-@pytest.mark.xfail(reason="shared prompts need a cache, which transformers drops under gradient checkpointing")
 def test_shared_prompts_and_checkpointing_exclude_each_other() -> None:
     with pytest.raises(ConfigError, match="share_prompts"):
         plan(optimiser={"share_prompts": True, "gradient_checkpointing": True})

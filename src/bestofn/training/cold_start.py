@@ -114,6 +114,7 @@ class Demonstrations(Dataset[dict[str, torch.Tensor]]):
             order = sorted(rng.sample(examples, len(examples)), key=lambda example: sum(map(len, example)))
             batches = [order[at : at + size] for at in range(0, len(order), size)]
             self._batches += rng.sample(batches, len(batches))
+        del self._batches[config.updates :]
 
     def __len__(self) -> int:
         return len(self._batches)

@@ -100,6 +100,10 @@ def plan_batches(config: SelectionTrainingConfig, processes: int | None = None) 
             f"dapo.overlong_tokens: {config.dapo.overlong_tokens} has to be below rollouts.max_tokens "
             f"({rollouts.max_tokens}); 0 switches the punishment off"
         )
+    if optimiser.share_prompts and optimiser.gradient_checkpointing:
+        faults.append(
+            "optimiser.share_prompts: needs a cache, which gradient_checkpointing has none of; take one of them"
+        )
     if rollouts.engine == "vllm-server" and not rollouts.server_url:
         faults.append("rollouts.server_url: engine 'vllm-server' needs the address of `trl vllm-serve`")
     if faults:

@@ -13,7 +13,7 @@ from bestofn.storage.run import Run
 
 HAS_JUDGE = (Path(str(resources.files("bestofn"))) / "models" / "bundled" / "genselect" / "config.json").is_file()
 DEMO = ("--count", 6, "--n", 4, "--training", 40)
-JUDGED = "stored:genselect-tournament"
+JUDGED = "stored:genselect-vote@4"
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def test_the_bundled_selector_judges_and_stands_in_the_comparison(bestofn: Calla
     assert JUDGED in told
     assert JUDGED in (out / "report" / "report.html").read_text(encoding="utf-8")
     run = Run.open(out)
-    assert len(run.done_selections("genselect-tournament")) == 6
+    assert len(run.done_selections("genselect-vote@4")) == 6
     again = bestofn("demo", "--out", out, *DEMO, "--json", "-")
     assert "A model (bundled:genselect) reads" not in again.err
     found = {(row["selector"], row["n"]): row["accuracy"] for row in again.json["rows"]}

@@ -109,6 +109,18 @@ async def test_calls_of_all_selections_share_the_slots():
     assert sampler.most == 3
 
 
+def test_a_judge_is_asked_in_one_loop_after_another():
+    judge = Judge(SlowSampler(0.001), JudgingPolicy(concurrency=1))
+
+    async def two_at_once():
+        sitting = judge.open("p")
+        return await ask_all([sitting.ask("prompt", str(number), read) for number in range(2)])
+
+    # The second call waits for the slot of the first, so that the slot belongs to the loop that runs.
+    assert asyncio.run(two_at_once()) == asyncio.run(two_at_once())
+    assert judge.counts.calls == 4
+
+
 def test_seeds_depend_on_problem_question_and_try_alone():
     first, second, other = (ScriptedSampler(["Judgment: 1"]) for _ in range(3))
     ask(first, times=3)

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 
 LIVE = "trained-here"
-JUDGE = "genselect-tournament"
+JUDGE, JUDGED = "genselect-vote", (8, 16)
+"""The generative selector, and of how many first candidates it selects."""
 SCORERS = ("mean-logprob", "trajselector", "trajselector-fused")
 
 
@@ -51,7 +52,7 @@ def demo(
     for name, model in chosen.items():
         score_in(run, build_scorer(name, run, model), name, screen)
     with Equivalence() as equivalence:
-        judged = _judge(run, seed, equivalence, screen) if judge else []
+        judged = _judge(run, n, seed, equivalence, screen) if judge else []
         _select(run, count, equivalence, screen)
         scored = [f"{rule}:{name}" for name in chosen for rule in _rules(name)]
         selectors = ["random", "majority", *scored, *judged, "oracle"]
@@ -129,25 +130,33 @@ def _train_live(out: Path, count: int, seed: int, screen: Console, json_out: str
     return str(trained.folder)
 
 
-def _judge(run: "Run", seed: int, equivalence: "Equivalence", screen: Console) -> list[str]:
-    """Lets the bundled generative selector read every pool that it has not read yet; what a comparison calls it."""
+def _judge(run: "Run", n: int, seed: int, equivalence: "Equivalence", screen: Console) -> list[str]:
+    """Lets the bundled generative selector read the first candidates of every pool that it has not read yet; what a
+    comparison calls its selections."""
     import asyncio
 
     from bestofn.assembly import build_selector, load_judge
     from bestofn.config import GenerativeConfig
     from bestofn.evaluation.stored import PREFIX
     from bestofn.pipeline import select_run
+    from bestofn.selectors.limited import LimitedSelector
 
-    missing = sum(1 for _ in run.problems()) - len(run.done_selections(JUDGE))
-    shown = [PREFIX + JUDGE]
-    if not missing:
+    total = sum(1 for _ in run.problems())
+    names = {f"{JUDGE}@{size}": size for size in JUDGED if size <= n} or {f"{JUDGE}@{n}": n}
+    missing = {name: total - len(run.done_selections(name)) for name in names}
+    shown = [PREFIX + name for name in names]
+    if not any(missing.values()):
         return shown
     model = load_judge(GenerativeConfig(seed=seed))
-    screen.print(f"A model ({model.config.policy.model}) reads {model.config.window} candidates at a time and judges:")
+    screen.print(
+        f"A model ({model.config.policy.model}) reads the candidates in {model.config.repeats} shuffled orders; "
+        "the answer that it names most often wins:"
+    )
     with closing(model.policy):
         selector = build_selector(JUDGE, run, equivalence, judge=model)
-        with progress("judge", missing, screen) as on_done:
-            asyncio.run(select_run(run, selector, JUDGE, on_done))
+        for name, size in names.items():
+            with progress(name, missing[name], screen) as on_done:
+                asyncio.run(select_run(run, LimitedSelector(selector, JUDGE, size), name, on_done))
     counts: Any = getattr(selector, "counts", None)
     tokens = (counts.prompt_tokens + counts.sampled_tokens) / max(counts.selections, 1)
     screen.print(

@@ -157,7 +157,8 @@ class Comparison:
             rows = [cells[selector, n] for n in self.ns]
             last = rows[-1]
             bounds = f"{show_percent(last.low)} to {show_percent(last.high)}" if last.low is not None else UNDEFINED
-            spent = (show_cost(name, getattr(last, name)) for name in costs.values())
+            is_known = last.accuracy is not None  # a stored selection is known at one N alone
+            spent = (show_cost(name, getattr(last, name)) if is_known else UNDEFINED for name in costs.values())
             table.append([selector, *(show_percent(row.accuracy) for row in rows), bounds, *spent])
         return table
 

@@ -22,6 +22,7 @@ from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, TypeVar
+from weakref import WeakKeyDictionary
 
 from bestofn.errors import ConfigError, EngineError
 from bestofn.protocols import Sampler
@@ -122,7 +123,12 @@ class Judge:
         self.counts = JudgementCounts()
         self.clock = clock
         self.sampler = sampler
-        self.slots = asyncio.Semaphore(policy.concurrency)
+        self._slots: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
+
+    @property
+    def slots(self) -> asyncio.Semaphore:
+        """The calls at once. A semaphore belongs to one loop, a judge may be asked in one after another."""
+        return self._slots.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(self.policy.concurrency))
 
     def open(self, problem_id: str) -> "Sitting":
         """The calls of one selection."""

@@ -6,6 +6,7 @@ import pytest
 from bestofn.errors import ConfigError, UnavailableError
 from bestofn.evaluation.measuring import Question
 from bestofn.evaluation.report import build_report, write_report
+from bestofn.records import Selection
 
 RIGHT, WRONG = {"correct": True, "answer": "1"}, {"correct": False, "answer": "2"}
 
@@ -164,3 +165,25 @@ def test_unjudged_ones_have_bounds_and_groups_a_table(make_run, strings, tmp_pat
     assert "If the 1 not judged were all wrong, to all right" in markdown
     assert "## Accuracy by kind" in markdown
     assert "| selector | math (2) |" in markdown
+
+
+def test_selections_of_a_model_stand_in_a_report(make_run, strings, tmp_path):
+    attempts = [RIGHT, RIGHT, WRONG], [RIGHT, WRONG, WRONG], [WRONG, WRONG, {"correct": None, "answer": "3"}]
+    run = make_run(*attempts)
+    # Wrong on p0, where majority is right; right on p1, where majority is wrong; not judged on p2.
+    run.append_selections("asked", [Selection("p0", 2), Selection("p1", 0), Selection("p2", 2)])
+    run.append_selections("asked@2", [Selection("p0", 1), Selection("p1", 1), Selection("p2", None)])
+    question = Question(["majority", "stored:asked", "stored:asked@2"], [2, 3], resamples=200)
+    report = build_report([run], question, strings)
+    assert accuracies(report, 3) == {"majority": 0.5, "stored:asked": 0.5, "stored:asked@2": None}
+    assert accuracies(report, 2)["stored:asked@2"] == pytest.approx(1 / 3)
+    # What is said of whole pools leaves out the one that saw two of three.
+    assert set(report.disagreement.selectors) == {"majority", "stored:asked"}
+    at = {name: place for place, name in enumerate(report.disagreement.selectors)}
+    assert report.disagreement.wins[at["stored:asked"], at["majority"]] == 1
+    assert report.disagreement.wins[at["majority"], at["stored:asked"]] == 1
+    assert sorted(problem.problem_id for problem in report.contested) == ["p0", "p1"]
+    paths = write_report(report, tmp_path)
+    assert "stored:asked@2" in paths["md"].read_text(encoding="utf-8")
+    everything = build_report([run], Question(None, None, resamples=200), strings)
+    assert {"stored:asked", "stored:asked@2"} <= set(everything.ranked())

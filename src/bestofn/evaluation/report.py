@@ -30,6 +30,7 @@ from bestofn.evaluation.report_points import points_of
 from bestofn.evaluation.report_reliability import Reliability, join, measure
 from bestofn.evaluation.report_result import Contested, Disagreement, Report, RunFindings, choose_drawn, rank
 from bestofn.evaluation.report_sections import sections_of
+from bestofn.evaluation.stored import covers_pools, with_stored
 from bestofn.storage.run import Run
 from bestofn.verifiers.equivalence import Clusterer
 
@@ -57,7 +58,7 @@ def build_report(runs: Sequence[Run], question: Question, equivalence: Clusterer
     clusterer = RememberedClusters(equivalence)
     found = [_look_at(name, run, comparisons[name], question, clusterer) for name, run in named.items()]
     drawn = tuple(choose_drawn(points, question.baseline))
-    shared = [name for name in rank(points) if name not in PLAIN]
+    shared = [name for name in rank(points) if name not in PLAIN and covers_pools(name)]
     return Report(
         title=title or f"Selectors on {', '.join(named)}",
         version=__version__,
@@ -122,8 +123,10 @@ def _largest_pool(run: Run) -> int:
 def _look_at(
     name: str, run: Run, comparison: Comparison, question: Question, clusterer: RememberedClusters
 ) -> RunFindings:
+    """Of the selectors that have a value for whole pools."""
     estimators: dict[str, tuple[Estimator, Sequence[str]]] = {}
-    for selector in comparison.selectors:
+    question = with_stored(run, question)
+    for selector in filter(covers_pools, comparison.selectors):
         needed = [scorer] if (scorer := scorer_of(selector)) else []
         estimators[selector] = question.extra.get(selector) or (estimator(selector, clusterer), needed)
     findings = examine(run, estimators, run.scorers(), clusterer, comparison.has_tokens)
@@ -142,10 +145,12 @@ def _name_runs(paths: Sequence[Path]) -> list[str]:
 
 
 def _disagree(findings: Sequence[Findings], selectors: Sequence[str]) -> Disagreement:
-    values = [[problem.values[name] for name in selectors] for each in findings for problem in each.problems]
+    values = [
+        [problem.values.get(name, np.nan) for name in selectors] for each in findings for problem in each.problems
+    ]
     table = np.array(values, dtype=np.float64).reshape(len(values), len(selectors))
     ahead = table[:, :, None] - table[:, None, :]
-    ahead[np.abs(ahead) <= _ROUNDING] = 0.0
+    ahead[(np.abs(ahead) <= _ROUNDING) | np.isnan(ahead)] = 0.0
     return Disagreement(
         tuple(selectors), len(values), np.maximum(ahead, 0.0).sum(axis=0), np.count_nonzero(ahead, axis=0)
     )
@@ -156,10 +161,15 @@ def _contest(found: Sequence[RunFindings], runs: Mapping[str, Run], drawn: Seque
     names = [name for name in drawn if name not in PLAIN]
     for each in found:
         for p in each.findings.problems:
-            spread = spread_of({name: p.values[name] for name in names})
+            spread = spread_of({name: p.values[name] for name in names if name in p.values})
             if spread >= CONTESTED:
                 problems.append(Contested(each.name, p.problem_id, p.candidates, p.right, spread, p.values, p.answers))
-    problems.sort(key=lambda problem: (-problem.spread, -_balance([problem.values[name] for name in names])))
+    problems.sort(
+        key=lambda problem: (
+            -problem.spread,
+            -_balance([problem.values[name] for name in names if name in problem.values]),
+        )
+    )
     for at, problem in enumerate(problems[:SHOWN_PROBLEMS]):
         known = runs[problem.run].problem(problem.problem_id)
         problems[at] = replace(problem, prompt=known.prompt, target=known.target or "")

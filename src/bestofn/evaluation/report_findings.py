@@ -7,6 +7,7 @@ among equally good picks.
 This module does not know tables, charts or several runs. Shapes: P problems, N judged trajectories of one.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -45,7 +46,8 @@ _PICKS = """
 
 @dataclass(frozen=True, slots=True)
 class ProblemFinding:
-    """One problem with at least one judged trajectory: pool size, how many are right, and the value of each selector.
+    """One problem with at least one judged trajectory: pool size, how many are right, and the value of each selector
+    that has one there.
 
     `answers` holds (answer, how many gave it, how many of these are right), most frequent first, None = no answer; it
     is kept only where selectors disagree (`spread_of`).
@@ -157,8 +159,9 @@ class _Gathering:
         values: dict[str, float] = {}
         for name, estimate in self._estimators.items():
             curve = estimate(outcomes, [size])
-            values[name] = float(curve.accuracy[0])
-            self._count_ties(name, outcomes, values[name], float(curve.abstained[0]))
+            if not math.isnan(value := float(curve.accuracy[0])):  # a stored pick may be missing or not judged
+                values[name] = value
+                self._count_ties(name, outcomes, value, float(curve.abstained[0]))
         answers = _count_answers(outcomes, self._clusterer) if spread_of(values) >= CONTESTED else ()
         right = int(outcomes.correct.sum())
         self.problems.append(ProblemFinding(outcomes.problem_id, size, right, values, answers))

@@ -114,7 +114,7 @@ def contested(
     for problem, anchor in zip(problems, anchors, strict=True):
         cells = [Cell(problem.run)] if has_runs else []
         cells += [Cell(problem.problem_id, anchor=anchor), Cell(f"{problem.right} of {problem.candidates}")]
-        table.append(cells + [_mark(problem.values[name]) for name in names])
+        table.append(cells + [_mark(problem.values.get(name)) for name in names])
     heads = [*(["run"] if has_runs else []), "problem", "right", *names]
     return Sheet(heads, table, caption, left=2 if has_runs else 1)
 
@@ -272,7 +272,10 @@ def _rule_after_bounds(names: Sequence[str]) -> list[int]:
     return [bounds] if 0 < bounds < len(names) else []
 
 
-def _mark(value: float) -> Cell:
+def _mark(value: float | None) -> Cell:
+    """Of a selector on a problem; None = nothing is known of it."""
+    if value is None:
+        return Cell("")
     if value > 1 - _ROUNDING:
         return Cell("✓", tint=0.16)
     return Cell("·" if value < _ROUNDING else f"{value:.2f}", tint=0.16 * value)

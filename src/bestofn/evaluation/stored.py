@@ -56,6 +56,11 @@ def _read_estimator(run: Run, name: str) -> Estimator:
     return stored_estimator(held, f"selection {name!r} of run {run.path}", _read_limit(name))
 
 
+def covers_pools(selector: str) -> bool:
+    """Whether a selector of a comparison has a value for a whole pool: all but `stored:NAME@N`."""
+    return not selector.startswith(PREFIX) or _read_limit(selector) is None
+
+
 def _read_limit(name: str) -> int | None:
     """The N of `NAME@N`; None for other names."""
     limit = name.rpartition("@")[2] if "@" in name else ""

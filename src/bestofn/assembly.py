@@ -162,6 +162,13 @@ def load_judge(config: GenerativeConfig) -> JudgeModel:
     return JudgeModel(config, build_policy(policy), count)
 
 
+def require_judge(asker: str, judge: JudgeModel | None) -> JudgeModel:
+    """Raises ConfigError where `asker`, a selector or scorer that asks a model, has none."""
+    if judge is None:
+        raise ConfigError(f"{asker} asks a model: name it with --model, or in a file with --config")
+    return judge
+
+
 def build_selector(
     name: str,
     run: Run,
@@ -173,9 +180,7 @@ def build_selector(
     """A selector by its name; `RULE:NAME` reads the scores of NAME in `run`, `combined` the fitted mixture in the file
     `combined`, those of GENERATIVE ask `judge`. Raises ConfigError for unknown names."""
     if name in GENERATIVE:
-        if judge is None:
-            raise ConfigError(f"selector {name!r} asks a model: name it with --model, or in a file with --config")
-        return find(GENERATIVE[name])(judge.setting(equivalence))
+        return find(GENERATIVE[name])(require_judge(f"selector {name!r}", judge).setting(equivalence))
     if name == "combined":
         return _build_combined(combined, run, equivalence)
     rule, _, scorer = name.partition(":")
@@ -247,15 +252,14 @@ def build_scorer(
 
 
 def _build_genselect_scorer(judge: JudgeModel | None) -> Scorer:
-    if judge is None:
-        raise ConfigError("scorer 'genselect' asks a model: name it with --model, or in a file with --config")
+    model = require_judge(f"scorer {GENSELECT_SCORER!r}", judge)
     equivalence = Equivalence()
 
     def close() -> None:
-        judge.policy.close()
+        model.policy.close()
         equivalence.close()
 
-    return find("bestofn.scorers.generative:GenSelectScorer")(judge.setting(equivalence), close)
+    return find("bestofn.scorers.generative:GenSelectScorer")(model.setting(equivalence), close)
 
 
 def load_problems(config: ProblemsConfig) -> list[Problem]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from bestofn.cli.terminal import JsonOut, console, progress, table, write_json
+from bestofn.cli.terminal import JsonOut, console, table, write_json
 from bestofn.config import SampleConfig
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def demo(
         score_in(run, build_scorer(name, run, model), name, screen)
     with Equivalence() as equivalence:
         judged = _judge(run, n, seed, equivalence, screen) if judge else []
-        _select(run, count, equivalence, screen)
+        _select(run, equivalence, screen)
         scored = [f"{rule}:{name}" for name in chosen for rule in _rules(name)]
         selectors = ["random", "majority", *scored, *judged, "oracle"]
         found = compare(run, selectors, equivalence=equivalence, seed=seed)
@@ -133,19 +133,16 @@ def _train_live(out: Path, count: int, seed: int, screen: Console, json_out: str
 def _judge(run: "Run", n: int, seed: int, equivalence: "Equivalence", screen: Console) -> list[str]:
     """Lets the bundled generative selector read the first candidates of every pool that it has not read yet; what a
     comparison calls its selections."""
-    import asyncio
-
     from bestofn.assembly import build_selector, load_judge
+    from bestofn.cli.stages import select_in
     from bestofn.config import GenerativeConfig
     from bestofn.evaluation.stored import PREFIX
-    from bestofn.pipeline import select_run
     from bestofn.selectors.limited import LimitedSelector
 
     total = sum(1 for _ in run.problems())
     names = {f"{JUDGE}@{size}": size for size in JUDGED if size <= n} or {f"{JUDGE}@{n}": n}
-    missing = {name: total - len(run.done_selections(name)) for name in names}
     shown = [PREFIX + name for name in names]
-    if not any(missing.values()):
+    if all(len(run.done_selections(name)) == total for name in names):
         return shown
     model = load_judge(GenerativeConfig(seed=seed))
     screen.print(
@@ -155,8 +152,7 @@ def _judge(run: "Run", n: int, seed: int, equivalence: "Equivalence", screen: Co
     with closing(model.policy):
         selector = build_selector(JUDGE, run, equivalence, judge=model)
         for name, size in names.items():
-            with progress(name, missing[name], screen) as on_done:
-                asyncio.run(select_run(run, LimitedSelector(selector, JUDGE, size), name, on_done))
+            select_in(run, LimitedSelector(selector, JUDGE, size), name, screen)
     counts: Any = getattr(selector, "counts", None)
     tokens = (counts.prompt_tokens + counts.sampled_tokens) / max(counts.selections, 1)
     screen.print(
@@ -166,16 +162,13 @@ def _judge(run: "Run", n: int, seed: int, equivalence: "Equivalence", screen: Co
     return shown
 
 
-def _select(run: "Run", count: int, equivalence: "Equivalence", screen: Console) -> None:
+def _select(run: "Run", equivalence: "Equivalence", screen: Console) -> None:
     """Keeps what two selectors picked, for `bestofn show`."""
-    import asyncio
-
     from bestofn.assembly import build_selector
-    from bestofn.pipeline import select_run
+    from bestofn.cli.stages import select_in
 
     for name in ("majority", "vote:trajselector-fused"):
-        with progress("select", count - len(run.done_selections(name)), screen) as on_done:
-            asyncio.run(select_run(run, build_selector(name, run, equivalence), name, on_done))
+        select_in(run, build_selector(name, run, equivalence), name, screen)
 
 
 def _facts(manifest: Mapping[str, Any], verified: Mapping[str, Any]) -> dict[str, str]:

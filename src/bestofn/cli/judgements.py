@@ -17,24 +17,23 @@ if TYPE_CHECKING:
 def load_judge_for(
     selectors: Sequence[str], model: str | None, config: Path | None, seed: int | None
 ) -> "JudgeModel | None":
-    """The model that the generative ones among `selectors` ask; None where there are none. Raises ConfigError where a
-    model is named for nobody, or no model for somebody."""
+    """The model that the generative ones among `selectors` ask; None where there are none, or none is named (then
+    `assembly.require_judge` says so). Raises ConfigError where a model is named for nobody."""
     from bestofn.assembly import GENERATIVE
 
-    generative = [name for name in selectors if name in GENERATIVE]
-    if not generative:
+    if not GENERATIVE.keys() & set(selectors):
         if model or config:
             raise ConfigError(f"--model and --config belong to selectors that ask a model: {', '.join(GENERATIVE)}")
         return None
-    return load_named_judge(f"selector {generative[0]!r}", model, config, seed)
+    return load_named_judge(model, config, seed)
 
 
-def load_named_judge(asker: str, model: str | None, config: Path | None, seed: int | None = None) -> "JudgeModel":
-    """The model of the file `config`, or `model`, which counts over it. Raises ConfigError where neither is named."""
+def load_named_judge(model: str | None, config: Path | None, seed: int | None = None) -> "JudgeModel | None":
+    """The model of the file `config`, or `model`, which counts over it; None where neither is named."""
     from bestofn.assembly import load_judge
 
     if model is None and config is None:
-        raise ConfigError(f"{asker} asks a model: name it with --model, or in a file with --config")
+        return None
     settings = load_config(GenerativeConfig, config) if config is not None else GenerativeConfig()
     changed: dict[str, Any] = {} if seed is None else {"seed": seed}
     if model is not None:

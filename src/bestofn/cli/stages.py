@@ -185,7 +185,7 @@ def score(
         raise ConfigError(f"--config belongs to the scorer {GENSELECT_SCORER!r}, which asks a model")
     rows: list[dict[str, Any]] = []
     for each in names:
-        judge = load_named_judge(f"scorer {each!r}", model, config) if each == GENSELECT_SCORER else None
+        judge = load_named_judge(model, config) if each == GENSELECT_SCORER else None
         rows.append(score_in(opened, build_scorer(each, opened, model, family, judge), name or each, screen))
     cells: list[list[str]] = []
     for row in rows:
@@ -248,19 +248,20 @@ def select(
             made = build_selector(each, opened, equivalence, seed or 0, combined, judge)
             kept = name or each
             chosen[f"{kept}@{n}" if n else kept] = LimitedSelector(made, kept, n) if n else made
-        rows += [_select_in(opened, kept, picker) for kept, picker in chosen.items()]
+        rows += [select_in(opened, picker, kept, screen) for kept, picker in chosen.items()]
     cells = [[row["selector"], str(row["selected"]), str(row["abstained"])] for row in rows]
     screen.print(table("", ["selector", "selected", "abstained"], cells))
     show_judgements(rows, screen)
     write_json({"run": str(run), "selections": rows}, json_out)
 
 
-def _select_in(run: "Run", name: str, selector: "Selector") -> dict[str, Any]:
-    """Select where `name` has not yet, and count; `judgements` are those of this command, not of earlier ones."""
+def select_in(run: "Run", selector: "Selector", name: str, screen: Console) -> dict[str, Any]:
+    """Select where `name` has not yet, and count; used by `select` and `demo`. `judgements` are those of this command,
+    not of earlier ones."""
     from bestofn.pipeline import select_run
 
     total = sum(1 for _ in run.problems())
-    with progress(name, total - len(run.done_selections(name)), console()) as on_done:
+    with progress(name, total - len(run.done_selections(name)), screen) as on_done:
         asyncio.run(select_run(run, selector, name, on_done))
     made = list(run.selections(name))
     abstained = sum(1 for selection in made if selection.index is None)

@@ -68,10 +68,7 @@ class Checkpoint:
     def tokenize_prompt(self, prompt: str) -> list[int]:
         """The ids the model is given for a user's message, generation prompt included."""
         with _TOKENIZING:
-            if self.template == "none":
-                return list(self.tokenizer(prompt)["input_ids"])
-            message = [{"role": "user", "content": prompt}]
-            return list(self.tokenizer.apply_chat_template(message, add_generation_prompt=True, return_dict=False))
+            return tokenize_message(self.tokenizer, prompt, self.template)
 
     def tokenize_text(self, text: str) -> list[int]:
         """The ids of a text alone, with no special tokens around it."""
@@ -92,6 +89,20 @@ class Checkpoint:
         width = self.info["attention_width"]
         total = prompt_tokens + sampled_tokens
         return 2.0 * self.info["non_embedding_parameters"] * total + 2.0 * config.num_hidden_layers * width * total**2
+
+
+def tokenize_message(tokenizer: Any, prompt: str, template: str = "chat") -> list[int]:
+    """The ids of `prompt` as a user's message, generation prompt included; with template "none" as it is."""
+    if template == "none":
+        return list(tokenizer(prompt)["input_ids"])
+    message = [{"role": "user", "content": prompt}]
+    return list(tokenizer.apply_chat_template(message, add_generation_prompt=True, return_dict=False))
+
+
+def require_template(tokenizer: Any, model: str, template: str) -> None:
+    """Raises ConfigError where `template` is "chat" and the tokenizer has none."""
+    if template == "chat" and not getattr(tokenizer, "chat_template", None):
+        raise ConfigError(f"template: the tokenizer of {model!r} has no chat template; use template='none'")
 
 
 def _measure_attention(config: Any) -> int:
@@ -145,8 +156,7 @@ def load_checkpoint(
             f"it is neither a local folder with config.json, weights and tokenizer, nor a hub id that can be reached "
             f"(local_files_only={local_files_only}). {type(error).__name__}: {error}"
         ) from error
-    if template == "chat" and not getattr(tokenizer, "chat_template", None):
-        raise ConfigError(f"template: the tokenizer of {model!r} has no chat template; use template='none'")
+    require_template(tokenizer, model, template)
     network.to(place).eval().requires_grad_(False)
     return describe_checkpoint(network, tokenizer, template, model, revision)
 

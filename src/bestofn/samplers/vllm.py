@@ -17,7 +17,7 @@ import numpy as np
 
 from bestofn.errors import ConfigError, EngineError, MissingExtraError, UnavailableError
 from bestofn.records import Completion, Finish, Floats, SamplingParams
-from bestofn.samplers.checkpoint import locate_checkpoint
+from bestofn.samplers.checkpoint import locate_checkpoint, require_template, tokenize_message
 from bestofn.samplers.loop_thread import LoopThread, gather_all
 
 _FINISHES: dict[str | None, Finish] = {"stop": "stop", "length": "length", "abort": "error", "error": "error"}
@@ -73,7 +73,7 @@ class VllmSampler:
         _check(params)
         if not seeds:
             return []
-        tokens = self._tokenize(prompt)
+        tokens = tokenize_message(self._tokenizer, prompt, self._template)
         context = self._context_tokens
         if not tokens or len(tokens) >= context:
             note = f"the prompt has {len(tokens)} tokens; it needs at least 1, and fewer than the context of {context}"
@@ -85,12 +85,6 @@ class VllmSampler:
             note = f"cut at the model's context of {context} tokens, before max_tokens={params.max_tokens}"
         asked = [self._translate(params, seed, limit) for seed in seeds]
         return await self._thread.run(self._draw_all(tokens, asked, params, note))
-
-    def _tokenize(self, prompt: str) -> list[int]:
-        if self._template == "none":
-            return list(self._tokenizer(prompt)["input_ids"])
-        message = [{"role": "user", "content": prompt}]
-        return list(self._tokenizer.apply_chat_template(message, add_generation_prompt=True, return_dict=False))
 
     def _translate(self, params: SamplingParams, seed: int, max_tokens: int) -> Any:
         return self._vllm.SamplingParams(
@@ -158,8 +152,7 @@ def _load_tokenizer(model: str, folder: str, revision: str | None, template: str
         tokenizer = AutoTokenizer.from_pretrained(folder, revision=revision)
     except (OSError, ValueError, KeyError) as error:
         raise ConfigError(f"model: {model!r} has no tokenizer. {type(error).__name__}: {error}") from error
-    if template == "chat" and not getattr(tokenizer, "chat_template", None):
-        raise ConfigError(f"template: the tokenizer of {model!r} has no chat template; use template='none'")
+    require_template(tokenizer, model, template)
     return tokenizer
 
 

@@ -20,6 +20,7 @@ from torch.utils.data import Dataset
 from transformers import TrainerCallback, TrainingArguments
 
 from bestofn.errors import DataError
+from bestofn.samplers.checkpoint import tokenize_message
 from bestofn.storage.run import Run
 from bestofn.text.prompts import Thinking, render_genselect, show_candidate, write_judgement
 from bestofn.training.callbacks import LogFile, find_checkpoint, silence
@@ -99,7 +100,7 @@ class Drills(Dataset[dict[str, torch.Tensor]]):
         return render_genselect("", shown, style="compact"), asked
 
     def _tokenize(self, prompt: str, asked: str, is_real: bool) -> Example:
-        ids = _read_prompt(self._tokenizer, prompt) if is_real else self._tokenizer(prompt)["input_ids"]
+        ids = tokenize_message(self._tokenizer, prompt) if is_real else self._tokenizer(prompt)["input_ids"]
         return list(ids), list(self._tokenizer(asked)["input_ids"])
 
 
@@ -157,11 +158,6 @@ def write_demonstrations(
     return written, attempts
 
 
-def _read_prompt(tokenizer: Any, prompt: str) -> list[int]:
-    message = [{"role": "user", "content": prompt}]
-    return list(tokenizer.apply_chat_template(message, add_generation_prompt=True, return_dict=False))
-
-
 def teach_judging(
     model: Any,
     tokenizer: Any,
@@ -175,7 +171,7 @@ def teach_judging(
     """Drills, then demonstrations, `model` in place; each goes on from its last checkpoint under `out`."""
 
     def tokenize(prompt: str, text: str) -> Example:
-        return _read_prompt(tokenizer, prompt), [*tokenizer(text)["input_ids"], tokenizer.eos_token_id]
+        return tokenize_message(tokenizer, prompt), [*tokenizer(text)["input_ids"], tokenizer.eos_token_id]
 
     drills = Drills(tokenizer, [tokenize(*attempt) for attempt in attempts], config, seed)
     examples = [tokenize(*demonstration) for demonstration in demonstrations]

@@ -11,7 +11,7 @@ from typing import Any
 from transformers import AutoTokenizer
 
 from bestofn.errors import ConfigError
-from bestofn.samplers.checkpoint import locate_checkpoint
+from bestofn.samplers.checkpoint import locate_checkpoint, tokenize_message
 
 
 class PromptLengths:
@@ -44,8 +44,7 @@ class PromptLengths:
 
     def count_prompt(self, prompt: str) -> int:
         """Tokens of a user's message with everything the template puts around it, generation prompt included."""
-        message = [{"role": "user", "content": prompt}]
-        return len(self._tokenizer.apply_chat_template(message, add_generation_prompt=True, return_dict=False))
+        return len(tokenize_message(self._tokenizer, prompt))
 
     def count_text(self, text: str) -> int:
         """Tokens of a text alone, with no special tokens around it."""

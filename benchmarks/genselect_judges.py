@@ -24,9 +24,10 @@ from bestofn.errors import UnavailableError
 from bestofn.pipeline import select_run
 from bestofn.protocols import Sampler
 from bestofn.records import Completion, Pool, SamplingParams, Selection, Usage, derive_seed
+from bestofn.samplers.loop_thread import gather_all
 from bestofn.samplers.scripted import ScriptedSampler
 from bestofn.scorers.judge_settings import make_setting
-from bestofn.scorers.judging import JudgementCounts, ask_all
+from bestofn.scorers.judging import NUMBERS, JudgementCounts
 from bestofn.scorers.slates import GenerativeSetting, Slate, read_slate
 from bestofn.storage.run import Run
 from bestofn.text.prompts import number_candidate
@@ -42,10 +43,6 @@ SHOWN = re.compile(r"^Candidate \d+\b", re.MULTILINE)
 PROBED = 4
 """Pools of the probe."""
 MARK = "\x1e"
-NUMBERS = (
-    *("calls", "judged", "prompt_tokens", "sampled_tokens", "seconds", "selections", "agreed", "abstained"),
-    *("fell_back", "inconsistent", "unread"),
-)
 
 
 def load_model(folder: str) -> JudgeModel:
@@ -164,7 +161,7 @@ def select_all(run: Run, selector: CountedSelector, name: str) -> JudgementCount
 
 async def select_pools(selector: CountedSelector, pools: Sequence[Pool]) -> list[Selection]:
     """Selections that are not kept, all at once."""
-    return await ask_all([selector.select(pool) for pool in pools])
+    return await gather_all([selector.select(pool) for pool in pools])
 
 
 def find_obstacle(strategy: str, judge: JudgeModel, pools: Sequence[Pool], equivalence: Equivalence) -> str:

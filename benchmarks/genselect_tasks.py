@@ -20,7 +20,7 @@ from genselect_pools import pair_all, print_table, tell_accuracy, tell_against
 from bestofn.assembly import JudgeModel
 from bestofn.metrics.intervals import interval
 from bestofn.records import Completion, SamplingParams, derive_seed
-from bestofn.scorers.judging import ask_all
+from bestofn.samplers.loop_thread import gather_all
 from bestofn.storage.run import Run
 from bestofn.training.selection_rewards import JudgedText, reward_selection
 from bestofn.training.source_pools import Source, read_source_pools
@@ -70,7 +70,7 @@ def judge_tasks(
         return await judge.policy.sampler.sample(task.prompt, seeds, params)
 
     async def ask_each() -> list[list[Completion]]:
-        return await ask_all([ask(task) for task in missing])
+        return await gather_all([ask(task) for task in missing])
 
     for task, made in zip(missing, asyncio.run(ask_each()), strict=True):
         held[task.task_id] = [reward_selection(JudgedText(each.text, each.finish, task.correct)) for each in made]

@@ -4,8 +4,9 @@ import pytest
 
 from bestofn.errors import ConfigError, EngineError, UnavailableError
 from bestofn.records import Completion, Usage
+from bestofn.samplers.loop_thread import gather_all
 from bestofn.samplers.scripted import ScriptedSampler
-from bestofn.scorers.judging import Judge, JudgementCounts, JudgingPolicy, ask_all
+from bestofn.scorers.judging import Judge, JudgementCounts, JudgingPolicy
 from bestofn.text.prompts import parse_genselect
 from tests.scorers.judges import SlowSampler, spend
 
@@ -105,7 +106,7 @@ async def test_calls_of_all_selections_share_the_slots():
     sampler = SlowSampler(0.001)
     judge = Judge(sampler, JudgingPolicy(concurrency=3))
     asked = [judge.open(f"p{at}").ask("prompt", "q", read) for at in range(12)]
-    assert await ask_all(asked) == [0] * 12
+    assert await gather_all(asked) == [0] * 12
     assert sampler.most == 3
 
 
@@ -114,7 +115,7 @@ def test_a_judge_is_asked_in_one_loop_after_another():
 
     async def two_at_once():
         sitting = judge.open("p")
-        return await ask_all([sitting.ask("prompt", str(number), read) for number in range(2)])
+        return await gather_all([sitting.ask("prompt", str(number), read) for number in range(2)])
 
     # The second call waits for the slot of the first, so that the slot belongs to the loop that runs.
     assert asyncio.run(two_at_once()) == asyncio.run(two_at_once())
@@ -139,7 +140,7 @@ async def test_the_first_error_of_many_cancels_the_rest():
         raise UnavailableError("no")
 
     with pytest.raises(UnavailableError):
-        await ask_all([judge.open("p").ask("prompt", "q", read), fail()])
+        await gather_all([judge.open("p").ask("prompt", "q", read), fail()])
     assert slow.open == 0
 
 

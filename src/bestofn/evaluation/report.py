@@ -7,7 +7,7 @@ This module does not know how a table or a chart looks.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
@@ -159,24 +159,23 @@ def _disagree(findings: Sequence[Findings], selectors: Sequence[str]) -> Disagre
 def _contest(found: Sequence[RunFindings], runs: Mapping[str, Run], drawn: Sequence[str]) -> list[Contested]:
     problems: list[Contested] = []
     names = [name for name in drawn if name not in PLAIN]
+
+    def competing(values: Mapping[str, float]) -> dict[str, float]:
+        return {name: values[name] for name in names if name in values}
+
     for each in found:
         for p in each.findings.problems:
-            spread = spread_of({name: p.values[name] for name in names if name in p.values})
+            spread = spread_of(competing(p.values))
             if spread >= CONTESTED:
                 problems.append(Contested(each.name, p.problem_id, p.candidates, p.right, spread, p.values, p.answers))
-    problems.sort(
-        key=lambda problem: (
-            -problem.spread,
-            -_balance([problem.values[name] for name in names if name in problem.values]),
-        )
-    )
+    problems.sort(key=lambda problem: (-problem.spread, -_balance(competing(problem.values).values())))
     for at, problem in enumerate(problems[:SHOWN_PROBLEMS]):
         known = runs[problem.run].problem(problem.problem_id)
         problems[at] = replace(problem, prompt=known.prompt, target=known.target or "")
     return problems
 
 
-def _balance(values: Sequence[float]) -> float:
+def _balance(values: Collection[float]) -> float:
     """How evenly selectors are split: 0.25 where half of them are right."""
     mean = sum(values) / len(values)
     return mean * (1 - mean)

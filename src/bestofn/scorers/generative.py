@@ -16,9 +16,10 @@ from collections import Counter
 from collections.abc import Callable
 
 from bestofn.records import Pool, Score
-from bestofn.scorers.judging import JudgementCounts, Sitting, ask_all
-from bestofn.scorers.slates import GenerativeSetting, Slate, judge_window, read_slate
-from bestofn.scorers.windows import Candidate, deal
+from bestofn.samplers.loop_thread import gather_all
+from bestofn.scorers.judging import JudgementCounts, Sitting
+from bestofn.scorers.slates import GenerativeSetting, Slate, read_slate, settle_window
+from bestofn.scorers.windows import deal
 
 
 class GenSelectScorer:
@@ -70,14 +71,9 @@ class GenSelectScorer:
             )
             if len(shown) > 1
         ]
-        asked = [self._judge(pool, shown, sitting, f"score {at}") for at, shown in enumerate(windows)]
-        for shown, found in zip(windows, await ask_all(asked), strict=True):
+        asked = [settle_window(pool, shown, self._setting, sitting, f"score {at}") for at, shown in enumerate(windows)]
+        for shown, found in zip(windows, await gather_all(asked), strict=True):
             for each in shown if found is not None else ():
                 for place in each.places:
                     appearances[place] += 1
                     wins[place] += found is not None and each.cluster == found.cluster
-
-    async def _judge(self, pool: Pool, shown: list[Candidate], sitting: Sitting, question: str) -> Candidate | None:
-        if len({each.cluster for each in shown}) == 1:
-            return shown[0]
-        return await judge_window(pool, shown, self._setting, sitting, question)

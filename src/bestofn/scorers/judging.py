@@ -19,7 +19,7 @@ This module does not know prompts, candidates, pools or targets.
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, TypeVar
 from weakref import WeakKeyDictionary
@@ -59,6 +59,13 @@ class JudgingPolicy:
         ]
         if faults:
             raise ConfigError(faults)
+
+
+NUMBERS = (
+    *("calls", "judged", "prompt_tokens", "sampled_tokens", "seconds", "selections", "agreed", "abstained"),
+    *("fell_back", "inconsistent", "unread"),
+)
+"""The plain numbers of JudgementCounts."""
 
 
 @dataclass(slots=True)
@@ -102,9 +109,7 @@ class JudgementCounts:
 
     def describe(self) -> dict[str, Any]:
         """All of it, as JSON."""
-        plain = ("calls", "judged", "prompt_tokens", "sampled_tokens", "seconds", "selections", "agreed", "abstained")
-        more = ("fell_back", "inconsistent", "unread")
-        return {name: getattr(self, name) for name in (*plain, *more)} | {
+        return {name: getattr(self, name) for name in NUMBERS} | {
             "retried": dict(self.retried),
             "failed": dict(self.failed),
             "first_messages": dict(self.told),
@@ -212,14 +217,3 @@ class Sitting:
         if self._ends is not None:
             limits.append(self._ends - self._judge.clock())
         return min(limits, default=None)
-
-
-async def ask_all(questions: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
-    """The results in order; the first error cancels the rest and goes on."""
-    tasks = [asyncio.ensure_future(question) for question in questions]
-    try:
-        return list(await asyncio.gather(*tasks))
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

@@ -20,11 +20,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
-from bestofn.records import Completion, Pool, Trajectory, derive_seed
-from bestofn.scorers.judging import Judge, Sitting, ask_all
+from bestofn.records import Completion, Finish, Pool, Trajectory, derive_seed
+from bestofn.samplers.loop_thread import gather_all
+from bestofn.scorers.judging import Judge, Sitting
 from bestofn.scorers.windows import Candidate, Window
 from bestofn.text.answers import answer_of
 from bestofn.text.prompts import (
+    Judgement,
     PromptFormat,
     number_candidate,
     parse_genselect,
@@ -116,7 +118,7 @@ async def _show(
     if setting.summary_tokens is None:
         return shown, []
     asked = [_summarise(pool, pool.trajectories[place], setting, sitting) for place in places]
-    summaries = await ask_all(asked)
+    summaries = await gather_all(asked)
     missing = summaries.count(None)
     texts = {place: summary or shown[place] for place, summary in zip(places, summaries, strict=True)}
     return texts, [f"{missing} of {len(places)} attempts have no summary and are shown without"] if missing else []
@@ -166,11 +168,31 @@ async def judge_window(
     pool: Pool, window: list[Candidate], setting: GenerativeSetting, sitting: Sitting, question: str
 ) -> Candidate | None:
     """The candidate that one GenSelect judgement names; None where it finally failed."""
-    texts = [each.text for each in window]
-    prompt = render_genselect(pool.prompt, texts, pool.kind, setting.format.style)
+    prompt = render_genselect(pool.prompt, [each.text for each in window], pool.kind, setting.format.style)
+    return await name_candidate(window, prompt, parse_genselect, setting, sitting, question)
+
+
+async def settle_window(
+    pool: Pool, window: list[Candidate], setting: GenerativeSetting, sitting: Sitting, question: str
+) -> Candidate | None:
+    """As `judge_window`, but a window that holds one answer only is not asked: its first candidate by index stands."""
+    if len({each.cluster for each in window}) == 1:
+        return min(window, key=lambda each: pool.trajectories[each.place].index)
+    return await judge_window(pool, window, setting, sitting, question)
+
+
+async def name_candidate(
+    window: list[Candidate],
+    prompt: str,
+    parse: Callable[[str, int, Finish], Judgement],
+    setting: GenerativeSetting,
+    sitting: Sitting,
+    question: str,
+) -> Candidate | None:
+    """That of `window`, shown in `prompt`, which the judgement names as `parse` reads it; its position is counted."""
 
     def read(completion: Completion) -> tuple[int | None, str]:
-        found = parse_genselect(completion.text, len(window), completion.finish)
+        found = parse(completion.text, len(window), completion.finish)
         return found.index, found.fault
 
     index = await sitting.ask(prompt, question, read)

@@ -21,9 +21,10 @@ from dataclasses import dataclass
 from itertools import count
 
 from bestofn.errors import UnavailableError
-from bestofn.records import Completion, Pool, Selection
-from bestofn.scorers.judging import JudgementCounts, Sitting, ask_all
-from bestofn.scorers.slates import GenerativeSetting, Slate, judge_window, read_slate
+from bestofn.records import Pool, Selection
+from bestofn.samplers.loop_thread import gather_all
+from bestofn.scorers.judging import JudgementCounts, Sitting
+from bestofn.scorers.slates import GenerativeSetting, Slate, judge_window, name_candidate, read_slate, settle_window
 from bestofn.scorers.windows import Candidate, deal
 from bestofn.selectors.scored import abstention, has_failed
 from bestofn.text.answers import answer_of
@@ -126,16 +127,8 @@ class ConsistencySelector(GenSelectSelector):
     name = "usc"
 
     async def _judge(self, pool: Pool, shown: list[Candidate], sitting: Sitting) -> Candidate | None:
-        def read(completion: Completion) -> tuple[int | None, str]:
-            found = parse_usc(completion.text, len(shown), completion.finish)
-            return found.index, found.fault
-
         prompt = render_usc(pool.prompt, [each.text for each in shown], pool.kind)
-        index = await sitting.ask(prompt, "window", read)
-        if index is None:
-            return None
-        self.counts.add_choice(len(shown), index)
-        return shown[index]
+        return await name_candidate(shown, prompt, parse_usc, self._setting, sitting, "window")
 
 
 class TournamentSelector(GenerativeSelector):
@@ -158,7 +151,7 @@ class TournamentSelector(GenerativeSelector):
             windows = deal(left, window.size, room, self._setting.draw(pool, "round", number))
             if all(len(each) == 1 for each in windows):
                 return Choice(None, f"no two of the {len(left)} candidates left fit into {room} tokens")
-            winners = await ask_all(
+            winners = await gather_all(
                 [self._judge(pool, each, sitting, f"round {number} window {at}") for at, each in enumerate(windows)]
             )
             if missing := winners.count(None):
@@ -190,8 +183,8 @@ class VoteSelector(GenerativeSelector):
         windows = self._deal(pool, slate)
         if not windows:
             return Choice(None, f"no two of {len(slate.candidates)} candidates fit into the token budget")
-        asked = [self._judge(pool, shown, sitting, f"vote {at}") for at, shown in enumerate(windows)]
-        selected = [each for each in await ask_all(asked) if each is not None]
+        asked = [settle_window(pool, shown, self._setting, sitting, f"vote {at}") for at, shown in enumerate(windows)]
+        selected = [each for each in await gather_all(asked) if each is not None]
         if not selected:
             return Choice(None, f"none of {len(windows)} judgements could be read")
         votes = Counter(each.cluster for each in selected)
@@ -218,11 +211,6 @@ class VoteSelector(GenerativeSelector):
             if len(windows) >= self._setting.repeats or not several:
                 break
         return windows[: self._setting.repeats]
-
-    async def _judge(self, pool: Pool, shown: list[Candidate], sitting: Sitting, question: str) -> Candidate | None:
-        if len({each.cluster for each in shown}) == 1:
-            return min(shown, key=lambda each: _index(pool, each.place))
-        return await judge_window(pool, shown, self._setting, sitting, question)
 
     def _rank(self, pool: Pool, slate: Slate, votes: Counter[int], cluster: int) -> tuple[int, int, int]:
         places = slate.members[cluster]

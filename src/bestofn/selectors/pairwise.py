@@ -16,7 +16,8 @@ from collections import Counter
 from itertools import count
 
 from bestofn.records import Completion, Pool
-from bestofn.scorers.judging import Sitting, ask_all
+from bestofn.samplers.loop_thread import gather_all
+from bestofn.scorers.judging import Sitting
 from bestofn.scorers.slates import Slate
 from bestofn.scorers.windows import Candidate, deal
 from bestofn.selectors.generative import Choice, GenerativeSelector
@@ -40,7 +41,7 @@ class KnockoutSelector(GenerativeSelector):
                 return Choice(None, f"no two of the {len(left)} candidates left fit into {room} tokens")
             pairs = [sorted(pair, key=lambda each: pool.trajectories[each.place].index) for pair in pairs]
             asked = [self._compare(pool, pair, sitting, f"pairs {number} {at}") for at, pair in enumerate(pairs)]
-            results = await ask_all(asked)
+            results = await gather_all(asked)
             if missing := results.count(None):
                 return Choice(None, f"{missing} of {len(pairs)} pairs of round {number} were not judged")
             winners = set[int]()
@@ -60,7 +61,7 @@ class KnockoutSelector(GenerativeSelector):
         if len(pair) == 1 or pair[0].cluster == pair[1].cluster:
             return (0,) * len(pair)
         first, second = pair
-        forward, backward = await ask_all(
+        forward, backward = await gather_all(
             [
                 self._ask(pool, first, second, sitting, f"{question} forward"),
                 self._ask(pool, second, first, sitting, f"{question} backward"),

@@ -15,7 +15,8 @@ import math
 from collections.abc import Callable
 
 from bestofn.records import Completion, Pool
-from bestofn.scorers.judging import Sitting, ask_all
+from bestofn.samplers.loop_thread import gather_all
+from bestofn.scorers.judging import Sitting
 from bestofn.scorers.slates import Slate
 from bestofn.scorers.windows import Candidate
 from bestofn.selectors.generative import Choice, GenerativeSelector
@@ -29,7 +30,7 @@ class PointwiseSelector(GenerativeSelector):
 
     async def _choose(self, pool: Pool, slate: Slate, sitting: Sitting) -> Choice:
         repeats = self._setting.repeats
-        values = await ask_all(
+        values = await gather_all(
             [self._ask(pool, each, sitting, number) for each in slate.candidates for number in range(repeats)]
         )
         means: dict[int, float] = {}

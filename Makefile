@@ -16,7 +16,7 @@ $(STAMP): pyproject.toml constraints.txt
 	touch $(STAMP)
 
 demo: install
-	$(BIN)/bestofn demo --out demo
+	$(BIN)/nbest demo --out demo
 
 check: install
 	$(BIN)/ruff check .

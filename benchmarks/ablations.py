@@ -1,7 +1,7 @@
 """What does each choice of TrajSelector do? The paper's ablations, each trained and judged on the same pools.
 
 Reads the pools that `benchmarks/selection.py` makes (--pools), copies the first test problems into runs of its own,
-trains one scorer an ablation with `bestofn train scorer`'s own code, and prints for each: AUC within pools, accuracy
+trains one scorer an ablation with `nbest train scorer`'s own code, and prints for each: AUC within pools, accuracy
 of the highest score and of the score-weighted vote at N, and the paired difference from the base (the baseline).
 Resumable: a scorer that was trained is not trained again.
 
@@ -21,16 +21,16 @@ from typing import Any
 import torch
 from selection import read_auc, tell_gap, write_result
 
-from bestofn.config import parse_config
-from bestofn.evaluation.compare import compare
-from bestofn.pipeline import score_run
-from bestofn.records import Step
-from bestofn.samplers.encoder import TransformersEncoder
-from bestofn.scorers.hidden import HiddenScorer, load_step_scorer
-from bestofn.storage.run import Run
-from bestofn.training.scorer import train_scorer
-from bestofn.training.settings import ScorerTrainingConfig
-from bestofn.verifiers.equivalence import Equivalence
+from nbest.config import parse_config
+from nbest.measuring.compare import compare
+from nbest.records import Step
+from nbest.scoring.hidden import HiddenScorer, load_step_scorer
+from nbest.stages import score_run
+from nbest.states.encoder import TransformersEncoder
+from nbest.storage.run import Run
+from nbest.training.scorer import train_scorer
+from nbest.training.settings import ScorerTrainingConfig
+from nbest.verifying.equivalence import Equivalence
 
 BASE: dict[str, Any] = {"type": "trajselector", "body": "bundled:arithmetic", "body_layers": 2}
 FUSED: dict[str, Any] = {"logprobs": True, "layers": [2, 3, 4, 5], "aggregation": "last"}

@@ -24,8 +24,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from bestofn.text.answers import extract_answer
-from bestofn.verifiers.equivalence import Equivalence
+from nbest.text.answers import extract_answer
+from nbest.verifying.equivalence import Equivalence
 
 Pool = tuple[str, list[str]]
 
@@ -109,7 +109,7 @@ def compare_speed(problems: int, samples: int, rounds: int) -> dict[str, Any]:
         "sizes": {"problems": problems, "samples": samples, "rounds": rounds, "distinct": distinct},
         "baseline": "math-verify, a pair at a time",
         "ratios": {"speedup": slow / fast},
-        "seconds": {"baseline": slow, "bestofn": fast},
+        "seconds": {"baseline": slow, "nbest": fast},
         "different": {"verdicts": different_verdicts, "partitions": different_pools},
     }
 
@@ -175,7 +175,7 @@ def print_table(result: dict[str, Any]) -> None:
         sizes, seconds = result["sizes"], result["seconds"]
         print(f"{sizes['problems']} problems x {sizes['samples']} samples, {sizes['distinct']} distinct strings")
         print(f"{'math-verify, a pair at a time':32} {seconds['baseline']:9.2f} s")
-        print(f"{'bestofn':32} {seconds['bestofn']:9.2f} s   {result['ratios']['speedup']:.1f} x")
+        print(f"{'nbest':32} {seconds['nbest']:9.2f} s   {result['ratios']['speedup']:.1f} x")
         print(f"different verdicts: {result['different']['verdicts']}, partitions: {result['different']['partitions']}")
         return
     for table in [result] if result["name"] == "pairs" else result["pools"]:

@@ -26,9 +26,9 @@ from typing import Any
 
 import numpy as np
 
-from bestofn.metrics.estimators import best_of_k, majority_at_k, random_pick
-from bestofn.metrics.intervals import Interval, Within, intervals
-from bestofn.metrics.strata import average_intervals
+from nbest.statistics.estimators import best_of_k, majority_at_k, random_pick
+from nbest.statistics.intervals import Interval, Within, intervals
+from nbest.statistics.strata import average_intervals
 
 KS = [1, 4, 8]
 SAMPLES = 16
@@ -73,7 +73,7 @@ def within_of(chances: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray
         for inner in range(INNER):
             drawn = rng.integers(0, SAMPLES, SAMPLES)
             moved[inner, place] = curve_of((pool[0][drawn], pool[1][drawn], pool[2][drawn]), KS)
-    scale = np.sqrt(SAMPLES / (SAMPLES - 1))  # as evaluation/measuring.py
+    scale = np.sqrt(SAMPLES / (SAMPLES - 1))  # as measuring/measurement.py
     return values, Within(scale * (moved - moved.mean(axis=0)), keeps_problems=True)
 
 

@@ -29,9 +29,9 @@ from typing import Any
 
 import numpy as np
 
-from bestofn.metrics.estimators import best_of_k, majority_at_k, pass_at_k, random_pick
-from bestofn.metrics.intervals import RESAMPLES, intervals
-from bestofn.records import Completion, Problem, Score, Trajectory, Verdict, trajectory_id
+from nbest.records import Completion, Problem, Score, Trajectory, Verdict, trajectory_id
+from nbest.statistics.estimators import best_of_k, majority_at_k, pass_at_k, random_pick
+from nbest.statistics.intervals import RESAMPLES, intervals
 
 SCORES = 10
 SUBSETS = 1000
@@ -107,8 +107,8 @@ def compare_speed(problems: int, samples: int, part: int, rounds: int) -> dict[s
         "baseline": f"{SUBSETS} random subsets a pool and k in plain Python, no bootstrap; timed on "
                     f"{part} problems x {len(fewer_ks)} ks and scaled by {scale:.0f}",
         "ratios": {"speedup": theirs * scale / ours},
-        "seconds": {"bestofn": ours, "baseline_scaled": theirs * scale, "baseline_measured": theirs,
-                    "bestofn_wall": statistics.median(wall for _, wall in exact)},
+        "seconds": {"nbest": ours, "baseline_scaled": theirs * scale, "baseline_measured": theirs,
+                    "nbest_wall": statistics.median(wall for _, wall in exact)},
     }  # fmt: skip
 
 
@@ -145,7 +145,7 @@ def measure_memory(folder: Path, problems: int, samples: int, tokens: int) -> di
 
 def write_run(path: Path, problems: int, samples: int, tokens: int) -> None:
     """A verified and scored run of random tokens."""
-    from bestofn.storage.run import Run
+    from nbest.storage.run import Run
 
     rng = np.random.default_rng(0)
     correct, clusters, scores = make_pools(problems, samples)
@@ -174,10 +174,10 @@ def write_run(path: Path, problems: int, samples: int, tokens: int) -> None:
 
 
 def run_compare(path: Path) -> dict[str, float]:
-    """In a process of its own: what `bestofn compare RUN --by level` does."""
-    from bestofn.evaluation.compare import compare
-    from bestofn.storage.run import Run
-    from bestofn.verifiers.equivalence import Equivalence
+    """In a process of its own: what `nbest compare RUN --by level` does."""
+    from nbest.measuring.compare import compare
+    from nbest.storage.run import Run
+    from nbest.verifying.equivalence import Equivalence
 
     before = _peak_bytes()
     wall, core = time.perf_counter(), time.process_time()
@@ -204,9 +204,7 @@ def print_table(result: dict[str, Any]) -> None:
               f"{result['bytes_after_import'] / 1e6:,.0f} MB; {seconds['compare_core']:.1f} s of one core, "
               f"{seconds['compare_wall']:.1f} s on the wall")  # fmt: skip
         return
-    print(
-        f"exact curves and bootstrap  {seconds['bestofn']:10.2f} s of one core ({seconds['bestofn_wall']:.2f} s wall)"
-    )
+    print(f"exact curves and bootstrap  {seconds['nbest']:10.2f} s of one core ({seconds['nbest_wall']:.2f} s wall)")
     print(f"random subsets, plain Python {seconds['baseline_scaled']:9.0f} s  ({result['baseline']})")
     print(f"ratio {result['ratios']['speedup']:.0f} x")
 

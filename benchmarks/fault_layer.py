@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from bestofn.records import derive_seed
+from nbest.records import derive_seed
 
 FAULTS = ("server-error", "rate-limit", "timeout", "cut-body", "nonsense")
 """As the sampler names them: HTTP 500, HTTP 429, a hung connection, a cut body; and what no sampler can notice."""

@@ -31,21 +31,21 @@ from typing import Any
 
 from fault_layer import FAULTS, NONSENSE, FaultLayer
 
-from bestofn.assembly import GENERATIVE, find, load_judge
-from bestofn.config import GenerativeConfig, PolicyConfig
-from bestofn.protocols import Sampler
-from bestofn.records import Completion, Pool, SamplingParams, Selection, derive_seed
-from bestofn.samplers.openai_compatible import Endpoint, OpenAISampler
-from bestofn.samplers.openai_payloads import Form
-from bestofn.samplers.scripted import ScriptedSampler
-from bestofn.scorers.judge_settings import make_setting
-from bestofn.scorers.judging import Judge, JudgementCounts
-from bestofn.scorers.slates import GenerativeSetting
-from bestofn.serving.background import serve
-from bestofn.serving.endpoint import create_app
-from bestofn.storage.run import Run
-from bestofn.text.prompts import Style, number_candidate, parse_genselect
-from bestofn.verifiers.equivalence import Equivalence
+from nbest.config import GenerativeConfig, PolicyConfig
+from nbest.judging.candidates import GenerativeSetting
+from nbest.judging.conversation import Judge, JudgementCounts
+from nbest.judging.prompts import Style, number_candidate, parse_genselect
+from nbest.judging.settings import make_setting
+from nbest.protocols import Sampler
+from nbest.records import Completion, Pool, SamplingParams, Selection, derive_seed
+from nbest.registry import GENERATIVE, find, load_judge
+from nbest.sampling.openai_compatible import Endpoint, OpenAISampler
+from nbest.sampling.openai_payloads import Form
+from nbest.sampling.scripted import ScriptedSampler
+from nbest.serving.background import serve
+from nbest.serving.endpoint import create_app
+from nbest.storage.run import Run
+from nbest.verifying.equivalence import Equivalence
 
 READABLE = ("unparsed", "out-of-range", "truncated")
 """Faults of a judgement that came but names nobody."""

@@ -4,7 +4,7 @@ Reads verified runs and never writes into them: copies of the first N candidates
 the selections in them. A benchmark that was killed goes on; questions may run side by side (--only) on one --out.
 
     python benchmarks/selection.py --out runs/selection
-    bestofn tasks build runs/selection/test --out tasks.parquet --style compact --thinking answer ...
+    nbest tasks build runs/selection/test --out tasks.parquet --style compact --thinking answer ...
     python benchmarks/genselect.py --pools runs/selection --tasks tasks.parquet --model cold=FOLDER \
         --model dapo=FOLDER --weak weak=FOLDER --weak-pools RUN --json docs/results/genselect.json
     python benchmarks/genselect.py --quick
@@ -46,14 +46,14 @@ from genselect_pools import STORED, compare_pools, copy_pools, show_selections
 from genselect_tasks import compare_tasks
 from selection import make_pools, score_all, write_result
 
-from bestofn.assembly import JudgeModel
-from bestofn.evaluation.combination import combined_estimator, fit_combined
-from bestofn.pipeline import score_run
-from bestofn.scorers.generative import GenSelectScorer
-from bestofn.scorers.judging import JudgementCounts
-from bestofn.selectors.mixture import CombinedModel
-from bestofn.storage.run import Run
-from bestofn.verifiers.equivalence import Equivalence
+from nbest.judging.conversation import JudgementCounts
+from nbest.judging.scorer import GenSelectScorer
+from nbest.measuring.combining import combined_estimator, fit_combined
+from nbest.registry import JudgeModel
+from nbest.selecting.combined.model import CombinedModel
+from nbest.stages import score_run
+from nbest.storage.run import Run
+from nbest.verifying.equivalence import Equivalence
 
 QUESTIONS = ("tasks", "pools", "combined", "weak", "large", "cost")
 STRATEGIES = (WINDOW, TOURNAMENT, VOTE, "knockout", "genrm", "usc")
@@ -296,10 +296,10 @@ def parse_options() -> argparse.Namespace:
 
 def make_quick(options: argparse.Namespace) -> None:
     """Small pools, and tasks out of them, under a folder of their own."""
-    from bestofn.training.settings import TasksConfig
-    from bestofn.training.source_pools import open_sources
-    from bestofn.training.task_building import build_tasks
-    from bestofn.training.task_files import BestofnFormat
+    from nbest.training.settings import TasksConfig
+    from nbest.training.source_pools import open_sources
+    from nbest.training.task_building import build_tasks
+    from nbest.training.task_files import NbestFormat
 
     torch.set_num_threads(1)
     options.out = options.out.with_name(options.out.name + "-quick")
@@ -308,7 +308,7 @@ def make_quick(options: argparse.Namespace) -> None:
         score_all(make_pools(options.pools / split, split, count, 12), dict.fromkeys((FUSED, "mean-logprob")))
     options.tasks, options.weak_pools = options.out / "tasks.parquet", options.pools / "validation"
     settings = TasksConfig(style="compact", thinking="answer", tokenizer="bundled:arithmetic", max_pass_rate=1.0)
-    build_tasks(open_sources([str(options.pools / "test")]), options.tasks, settings, BestofnFormat())
+    build_tasks(open_sources([str(options.pools / "test")]), options.tasks, settings, NbestFormat())
     options.model = options.model or [f"cold={SCRIPTED}", f"trained={SCRIPTED}"]
     options.weak = options.weak or f"weak={SCRIPTED}"
     options.n, options.large, options.repeats, options.cost_count = [4, 8], 12, 1, 8

@@ -20,13 +20,13 @@ from genselect_judges import (
 )
 from genselect_pools import STORED, compare_pools, print_table, show_selections, tell_against
 
-from bestofn.assembly import JudgeModel
-from bestofn.records import Pool
-from bestofn.scorers.judge_settings import make_setting
-from bestofn.scorers.judging import JudgementCounts
-from bestofn.storage.run import Run
-from bestofn.text.prompts import render_genselect
-from bestofn.verifiers.equivalence import Equivalence
+from nbest.judging.conversation import JudgementCounts
+from nbest.judging.prompts import render_genselect
+from nbest.judging.settings import make_setting
+from nbest.records import Pool
+from nbest.registry import JudgeModel
+from nbest.storage.run import Run
+from nbest.verifying.equivalence import Equivalence
 
 CLOSE = 0.03
 """How far the tokens of two strategies may be apart to count as the same budget."""
@@ -149,7 +149,7 @@ def measure_costs(
     equivalence: Equivalence,
 ) -> dict[str, Any]:
     """Tokens, calls and seconds of one selection: medians of alternating rounds in which `count` selections run at
-    once, as `bestofn select` runs them."""
+    once, as `nbest select` runs them."""
     pools: dict[int, list[Pool]] = {}
     selectors: dict[tuple[int, str], CountedSelector] = {}
     skipped: dict[tuple[int, str], str] = {}

@@ -18,20 +18,20 @@ from typing import Any
 
 import numpy as np
 
-from bestofn.assembly import GENERATIVE, JudgeModel, Policy, find, load_judge
-from bestofn.config import GenerativeConfig, PolicyConfig
-from bestofn.errors import UnavailableError
-from bestofn.pipeline import select_run
-from bestofn.protocols import Sampler
-from bestofn.records import Completion, Pool, SamplingParams, Selection, Usage, derive_seed
-from bestofn.samplers.loop_thread import gather_all
-from bestofn.samplers.scripted import ScriptedSampler
-from bestofn.scorers.judge_settings import make_setting
-from bestofn.scorers.judging import NUMBERS, JudgementCounts
-from bestofn.scorers.slates import GenerativeSetting, Slate, read_slate
-from bestofn.storage.run import Run
-from bestofn.text.prompts import number_candidate
-from bestofn.verifiers.equivalence import Equivalence
+from nbest.config import GenerativeConfig, PolicyConfig
+from nbest.errors import UnavailableError
+from nbest.judging.candidates import GenerativeSetting, Slate, read_slate
+from nbest.judging.conversation import NUMBERS, JudgementCounts
+from nbest.judging.prompts import number_candidate
+from nbest.judging.settings import make_setting
+from nbest.loop_thread import gather_all
+from nbest.protocols import Sampler
+from nbest.records import Completion, Pool, SamplingParams, Selection, Usage, derive_seed
+from nbest.registry import GENERATIVE, JudgeModel, Policy, find, load_judge
+from nbest.sampling.scripted import ScriptedSampler
+from nbest.stages import select_run
+from nbest.storage.run import Run
+from nbest.verifying.equivalence import Equivalence
 
 SCRIPTED = "scripted"
 TOURNAMENT, VOTE, WINDOW = "genselect-tournament", "genselect-vote", "genselect"

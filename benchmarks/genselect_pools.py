@@ -16,15 +16,15 @@ import numpy as np
 from genselect_judges import describe_counts, tell_faults
 from selection import tell_gap
 
-from bestofn.evaluation.curves import Estimator
-from bestofn.evaluation.measuring import measure
-from bestofn.evaluation.pairing import pair_with_baseline
-from bestofn.evaluation.question import Question
-from bestofn.metrics.intervals import RESAMPLES, intervals
-from bestofn.records import trajectory_id
-from bestofn.scorers.judging import JudgementCounts
-from bestofn.storage.run import Run
-from bestofn.verifiers.equivalence import Equivalence
+from nbest.judging.conversation import JudgementCounts
+from nbest.measuring.measurement import measure
+from nbest.measuring.pairing import pair_with_baseline
+from nbest.measuring.question import Question
+from nbest.records import trajectory_id
+from nbest.selecting.estimators import Estimator
+from nbest.statistics.intervals import RESAMPLES, intervals
+from nbest.storage.run import Run
+from nbest.verifying.equivalence import Equivalence
 
 BATCH_POOLS = 64
 STORED = "stored:"
@@ -62,7 +62,7 @@ def copy_pools(source: Run, path: Path, count: int, n: int, scorers: Sequence[st
         kept = made.done_trajectories()
         for name in scorers:
             if name not in source.scorers():
-                raise SystemExit(f"{source.path} has no scores of {name!r}: score it with `bestofn score -s {name}`")
+                raise SystemExit(f"{source.path} has no scores of {name!r}: score it with `nbest score -s {name}`")
             missing = kept - made.done_scores(name)
             scores = (score for score in source.scores(name) if score.trajectory_id in missing)
             for batch in _batches(scores, 65_536):

@@ -17,16 +17,16 @@ from typing import Any
 import numpy as np
 from genselect_pools import pair_all, print_table, tell_accuracy, tell_against
 
-from bestofn.assembly import JudgeModel
-from bestofn.metrics.intervals import interval
-from bestofn.records import Completion, SamplingParams, derive_seed
-from bestofn.samplers.loop_thread import gather_all
-from bestofn.storage.run import Run
-from bestofn.training.selection_rewards import JudgedText, reward_selection
-from bestofn.training.source_pools import Source, read_source_pools
-from bestofn.training.task_files import SelectionTask, iter_tasks, read_about
-from bestofn.training.task_statistics import majority_accuracy
-from bestofn.verifiers.equivalence import Equivalence
+from nbest.loop_thread import gather_all
+from nbest.records import Completion, SamplingParams, derive_seed
+from nbest.registry import JudgeModel
+from nbest.statistics.intervals import interval
+from nbest.storage.run import Run
+from nbest.training.selection_rewards import JudgedText, reward_selection
+from nbest.training.source_pools import Source, read_source_pools
+from nbest.training.task_files import SelectionTask, iter_tasks, read_about
+from nbest.training.task_statistics import majority_accuracy
+from nbest.verifying.equivalence import Equivalence
 
 MAJORITY, POOL = "majority of the candidates", "majority of the whole pool"
 Judged = list[tuple[float, str]]

@@ -1,6 +1,6 @@
 """What does each part of DAPO do for a small selector? Several seeds, each part switched off in turn, a weak policy.
 
-Every run begins with the same cold start (made by the recipe's own `bestofn train genselect`) and trains by the same
+Every run begins with the same cold start (made by the recipe's own `nbest train genselect`) and trains by the same
 code. Prints the learning curve of each on held-out tasks and what dynamic sampling costs: rollouts drawn for one group
 whose rewards differ. Resumable: a run that was trained is not trained again, one that was killed goes on. Names given
 run one after another; start several with other names side by side.
@@ -22,10 +22,10 @@ import altair as alt
 import torch
 from selection import write_result
 
-from bestofn.config import load_config
-from bestofn.evaluation.charts import COLOURS, chart_svg, source, styled, write_file
-from bestofn.training.genselect import train_genselect
-from bestofn.training.settings import SelectionTrainingConfig
+from nbest.config import load_config
+from nbest.report.charts import COLOURS, chart_svg, source, styled, write_file
+from nbest.training.genselect import train_genselect
+from nbest.training.settings import SelectionTrainingConfig
 
 RUNS: dict[str, dict[str, Any]] = {
     "seed-1": {"seed": 1},
@@ -166,7 +166,7 @@ def main() -> None:
         base = load_config(SelectionTrainingConfig, args.config)
         if not args.show:
             if not (base.out / "cold_start" / "model" / "selection.json").is_file():
-                raise SystemExit(f"no cold start under {base.out}: run `bestofn train genselect {args.config}` first")
+                raise SystemExit(f"no cold start under {base.out}: run `nbest train genselect {args.config}` first")
             train_all(base, args)
         runs = show(args.out)
         if args.chart:

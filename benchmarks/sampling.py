@@ -23,10 +23,10 @@ import torch
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
-from bestofn.problems.arithmetic import generate_problems
-from bestofn.records import SamplingParams, derive_seed
-from bestofn.samplers.checkpoint import Checkpoint, describe_checkpoint, load_checkpoint
-from bestofn.samplers.transformers import TransformersSampler
+from nbest.problems.arithmetic import generate_problems
+from nbest.records import SamplingParams, derive_seed
+from nbest.sampling.checkpoint import Checkpoint, describe_checkpoint, load_checkpoint
+from nbest.sampling.transformers import TransformersSampler
 
 MARKS = ["<pad>", "<eos>"]
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}

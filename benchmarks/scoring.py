@@ -5,11 +5,11 @@ Floating-point operations and trajectories a second of TrajSelector at the publi
 Random weights: speed does not depend on them. Operations are counted by formula (two for each weight and position,
 attention causal) and the formula is checked against torch's FlopCounterMode on the whole models, on the meta device.
 What TrajSelector reads was computed while the policy sampled; where states have to be filled in afterwards
-(`bestofn encode`), the policy itself re-reads the trace, and that costs as much as the reward model does.
+(`nbest encode`), the policy itself re-reads the trace, and that costs as much as the reward model does.
 
 Without a GPU only `--prm-layers` layers over `--prm-tokens` tokens of the reward model are run, and its seconds are
 multiplied up in proportion (which leaves out that attention grows with the square, so it favours the reward model).
-`--memory` instead makes runs of `--gigabytes` of states, scores each by `bestofn score` in a process of its own and
+`--memory` instead makes runs of `--gigabytes` of states, scores each by `nbest score` in a process of its own and
 reports that process's peak resident memory. Baseline: the reward model; the smallest run.
 
     python benchmarks/scoring.py --quick
@@ -95,7 +95,7 @@ def build_trajselector(layers: int, attention: str, device: str, dtype: Any) -> 
     import torch
     from transformers import AutoConfig, AutoModel
 
-    from bestofn.models.step_scorer import TrajSelectorConfig
+    from nbest.scoring.step_scorer import TrajSelectorConfig
 
     body = AutoConfig.for_model(**write_settings(Shape(**{**vars(BODY), "layers": layers}), "qwen3")).to_dict()
     config = TrajSelectorConfig(policy_hidden_size=POLICY_HIDDEN, layers=[36], classes=CLASSES, body=body)
@@ -206,9 +206,9 @@ def measure_speed(options: argparse.Namespace) -> dict[str, Any]:
 
 def make_run(folder: Path, gigabytes: float, steps: int, tokens: int) -> None:
     """A run of pools of 64 with captured states as a policy of 4,096 leaves them, and a small scorer beside it."""
-    from bestofn.models.step_heads import StepMlpConfig, StepMlpModel
-    from bestofn.records import CapturedStates, Completion, Problem, Step, Trajectory, trajectory_id
-    from bestofn.storage.run import Run
+    from nbest.records import CapturedStates, Completion, Problem, Step, Trajectory, trajectory_id
+    from nbest.scoring.step_heads import StepMlpConfig, StepMlpModel
+    from nbest.storage.run import Run
 
     rng = np.random.default_rng(0)
     longest = steps + steps // 3
@@ -251,12 +251,12 @@ def watch(process: int) -> tuple[int, int, float]:
         seen += [int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM")]
         time.sleep(0.2)
     if status:
-        raise SystemExit(f"bestofn score failed: exit status {os.waitstatus_to_exitcode(status)}")
+        raise SystemExit(f"nbest score failed: exit status {os.waitstatus_to_exitcode(status)}")
     return usage.ru_maxrss * 1024, seen[len(seen) // 2], usage.ru_utime + usage.ru_stime
 
 
 def measure_memory(options: argparse.Namespace) -> dict[str, Any]:
-    """Peak resident memory of `bestofn score` on runs of several sizes, each deleted when it was measured."""
+    """Peak resident memory of `nbest score` on runs of several sizes, each deleted when it was measured."""
     peaks: dict[str, int] = {}
     halves: dict[str, int] = {}
     seconds: dict[str, float] = {}
@@ -277,7 +277,7 @@ def measure_memory(options: argparse.Namespace) -> dict[str, Any]:
                 raise SystemExit(f"making the run of {name} failed")
             run, report = folder / "run", folder / "report.json"
             scorer = ["--scorer", "step-mlp", "--model", str(folder / "scorer"), "--json", str(report)]
-            child = subprocess.Popen([sys.executable, "-m", "bestofn", "score", str(run), *scorer])
+            child = subprocess.Popen([sys.executable, "-m", "nbest", "score", str(run), *scorer])
             peaks[name], halves[name], seconds[name] = watch(child.pid)
             scored[name] = json.loads(report.read_text(encoding="utf-8"))["scores"][0]["scored"]
         finally:

@@ -25,19 +25,19 @@ from typing import Any
 import numpy as np
 import torch
 
-from bestofn.assembly import build_scorer, load_sample_config
-from bestofn.cli.stages import sample_into, verify_in
-from bestofn.config import parse_config
-from bestofn.evaluation.combination import combined_estimator, fit_combined
-from bestofn.evaluation.compare import compare
-from bestofn.evaluation.comparison import Comparison
-from bestofn.metrics.ranking import within_pool_auc
-from bestofn.pipeline import score_run
-from bestofn.protocols import Scorer
-from bestofn.scorers.confidence import CONFIDENCE, DeepConfScorer
-from bestofn.storage.run import Run
-from bestofn.training.settings import ScorerTrainingConfig
-from bestofn.verifiers.equivalence import Equivalence
+from nbest.cli.stages import sample_into, verify_in
+from nbest.config import parse_config
+from nbest.measuring.combining import combined_estimator, fit_combined
+from nbest.measuring.compare import compare
+from nbest.measuring.comparison import Comparison
+from nbest.protocols import Scorer
+from nbest.registry import build_scorer, load_sample_config
+from nbest.scoring.confidence import CONFIDENCE, DeepConfScorer
+from nbest.stages import score_run
+from nbest.statistics.ranking import within_pool_auc
+from nbest.storage.run import Run
+from nbest.training.settings import ScorerTrainingConfig
+from nbest.verifying.equivalence import Equivalence
 
 POOLS = "configs/scorer_pools_arithmetic.toml"
 BUNDLED = ("trajselector", "trajselector-fused")
@@ -68,7 +68,7 @@ def make_pools(path: Path, split: str, count: int, n: int, shift: Mapping[str, A
 
 
 def train_head(name: str, out: Path, training: Path, validation: Path, epochs: int) -> Path:
-    from bestofn.training.scorer import train_scorer
+    from nbest.training.scorer import train_scorer
 
     folder = out / "models" / name / "model"
     if not (folder / "metrics.json").exists():

@@ -4,8 +4,8 @@ Fits a two-layer network on single step states of a training run (outcome label 
 balanced within each problem), scores the trajectories of a test run by the mean over steps, and prints the AUC within
 pools beside that of the mean log-probability, which needs no training. Baseline: 0.5, a random score.
 
-    bestofn sample runs/signal-train --split train --count 400 --n 16 && bestofn verify runs/signal-train
-    bestofn sample runs/signal-test --count 200 --n 32 && bestofn verify runs/signal-test
+    nbest sample runs/signal-train --split train --count 400 --n 16 && nbest verify runs/signal-train
+    nbest sample runs/signal-test --count 200 --n 32 && nbest verify runs/signal-test
     python benchmarks/states_signal.py runs/signal-train runs/signal-test
 """
 
@@ -19,8 +19,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from bestofn.metrics.ranking import within_pool_auc
-from bestofn.storage.run import Run
+from nbest.statistics.ranking import within_pool_auc
+from nbest.storage.run import Run
 
 Candidate = tuple[bool, np.ndarray, float]
 

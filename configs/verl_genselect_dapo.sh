@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Trains a generative selector with DAPO in verl on tasks of `bestofn tasks build --format verl`, on one node of 8 GPUs.
+# Trains a generative selector with DAPO in verl on tasks of `nbest tasks build --format verl`, on one node of 8 GPUs.
 #
-#   bestofn tasks build RUN... --out tasks/genselect.parquet --format verl --validation-share 0.05
+#   nbest tasks build RUN... --out tasks/genselect.parquet --format verl --validation-share 0.05
 #   TASKS=tasks/genselect MODEL=Qwen/Qwen3-1.7B KIND=math bash configs/verl_genselect_dapo.sh [key=value ...]
 #
 # Published (arXiv 2602.02143): 128 prompts a step, 16 rollouts (math) or 8 (code), AdamW at 1e-6, temperature 1.5,
@@ -92,7 +92,7 @@ python3 -m "${VERL_ENTRY}" \
   ++reward.reward_kwargs.overlong_buffer_cfg.log=True \
   ++reward.reward_kwargs.max_resp_len=${output_tokens} \
   trainer.logger='["console"]' \
-  trainer.project_name=bestofn \
+  trainer.project_name=nbest \
   trainer.experiment_name="genselect-${KIND}" \
   trainer.nnodes="${NODES}" \
   trainer.n_gpus_per_node="${GPUS}" \

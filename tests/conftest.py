@@ -40,7 +40,7 @@ def _create_checkpoint(kind: str, template: str, dtype: str, context: int) -> An
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    from bestofn.samplers.checkpoint import describe_checkpoint
+    from nbest.sampling.checkpoint import describe_checkpoint
 
     sizes: dict[str, Any] = {
         "vocab_size": len(WORDS) + 2,

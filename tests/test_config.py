@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from bestofn.config import SampleConfig, load_config, parse_config
-from bestofn.errors import ConfigError
-from bestofn.training.settings import PolicyTrainingConfig
+from nbest.config import SampleConfig, load_config, parse_config
+from nbest.errors import ConfigError
+from nbest.training.settings import PolicyTrainingConfig
 
 
 def test_defaults_are_the_published_settings() -> None:

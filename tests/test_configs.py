@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from bestofn.config import SampleConfig, Section, load_config
-from bestofn.problems.benchmarks import list_benchmarks
-from bestofn.training.settings import PolicyTrainingConfig, ScorerTrainingConfig, SelectionTrainingConfig
+from nbest.config import SampleConfig, Section, load_config
+from nbest.problems.benchmarks import list_benchmarks
+from nbest.training.settings import PolicyTrainingConfig, ScorerTrainingConfig, SelectionTrainingConfig
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = sorted((ROOT / "configs").rglob("*.toml"))
 LAUNCHERS = sorted((ROOT / "configs").rglob("*.yaml"))
-PRESETS = sorted((ROOT / "src" / "bestofn" / "presets").glob("*.toml"))
+PRESETS = sorted((ROOT / "src" / "nbest" / "presets").glob("*.toml"))
 PAGE = ROOT / "docs" / "trajselector.md"
 
 
@@ -68,7 +68,7 @@ def test_the_published_scorer_recipe() -> None:
 
 def test_the_published_sampling() -> None:
     # arXiv 2510.16449v1, section 4.
-    preset = load_config(SampleConfig, ROOT / "src" / "bestofn" / "presets" / "trajselector_qwen3_8b.toml")
+    preset = load_config(SampleConfig, ROOT / "src" / "nbest" / "presets" / "trajselector_qwen3_8b.toml")
     sampling = preset.sampling
     assert preset.policy.model == "Qwen/Qwen3-8B"
     assert (sampling.temperature, sampling.top_p, sampling.top_k, sampling.min_p) == (0.6, 0.95, 20, 0.0)
@@ -89,10 +89,10 @@ def test_accelerate_knows_every_key(path: Path) -> None:
 
 
 def commands_of(page: Path) -> list[list[str]]:
-    """The words of every `bestofn` command in the bash blocks of a page, without the program."""
+    """The words of every `nbest` command in the bash blocks of a page, without the program."""
     blocks = re.findall(r"^```bash\n(.*?)^```", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
     lines = "".join(blocks).replace("\\\n", " ").splitlines()
-    found = [re.search(r"(?:^|-m )bestofn (.+)", line) for line in lines]
+    found = [re.search(r"(?:^|-m )nbest (.+)", line) for line in lines]
     return [shlex.split(match[1], comments=True) for match in found if match]
 
 
@@ -100,7 +100,7 @@ def commands_of(page: Path) -> list[list[str]]:
 def test_every_command_of_the_page_is_a_command(words: list[str]) -> None:
     from typer.main import get_command
 
-    from bestofn.cli.app import app
+    from nbest.cli.app import app
 
     command: Any = get_command(app)
     while hasattr(command, "commands"):

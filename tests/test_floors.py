@@ -8,10 +8,10 @@ from pathlib import Path
 import grimp
 import pytest
 
-SOURCE = Path(__file__).parents[1] / "src" / "bestofn"
+SOURCE = Path(__file__).parents[1] / "src" / "nbest"
 
 
-@pytest.mark.parametrize("module", ["bestofn.records", "bestofn.errors", "bestofn.protocols"])
+@pytest.mark.parametrize("module", ["nbest.records", "nbest.errors", "nbest.protocols"])
 def test_the_ground_loads_no_engine(module: str) -> None:
     heavy = "{'torch', 'pyarrow', 'transformers', 'duckdb', 'pydantic', 'math_verify'}"
     code = f"import sys, {module}; print(sorted({heavy} & set(sys.modules)))"
@@ -20,13 +20,13 @@ def test_the_ground_loads_no_engine(module: str) -> None:
 
 
 def test_the_command_starts_without_engines() -> None:
-    code = "import sys, bestofn.cli; print(sorted({'torch', 'transformers', 'altair', 'duckdb'} & set(sys.modules)))"
+    code = "import sys, nbest.cli; print(sorted({'torch', 'transformers', 'altair', 'duckdb'} & set(sys.modules)))"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "[]"
 
 
 def test_no_import_goes_in_a_circle() -> None:
-    graph = grimp.build_graph("bestofn", cache_dir=None)
+    graph = grimp.build_graph("nbest", cache_dir=None)
     waiting = {module: set(graph.find_modules_directly_imported_by(module)) for module in graph.modules}
     while free := [module for module, imports in waiting.items() if not imports & waiting.keys()]:
         for module in free:

@@ -39,10 +39,10 @@ def test_the_python_example_runs_as_shown(tmp_path: Path) -> None:
 def test_every_command_is_a_command() -> None:
     from typer.main import get_command
 
-    from bestofn.cli.app import app
+    from nbest.cli.app import app
 
     known = set(get_command(app).commands)  # pyright: ignore[reportAttributeAccessIssue]
-    named = set(re.findall(r"^bestofn ([a-z]+)", README, flags=re.MULTILINE))
+    named = set(re.findall(r"^nbest ([a-z]+)", README, flags=re.MULTILINE))
     assert named <= known
     assert {"sample", "verify", "compare", "import"} <= named
 

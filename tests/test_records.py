@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from bestofn.records import Problem, SamplingParams, Usage, derive_seed, trajectory_id
+from nbest.records import Problem, SamplingParams, Usage, derive_seed, trajectory_id
 
 
 def test_seeds_are_stable() -> None:

@@ -1,4 +1,4 @@
-"""Runs the `bestofn` command in this process, as a terminal would."""
+"""Runs the `nbest` command in this process, as a terminal would."""
 
 import json
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bestofn.cli import main
+from nbest.cli import main
 
 
 @dataclass(frozen=True)
@@ -23,12 +23,12 @@ class Shown:
 
 
 @pytest.fixture
-def bestofn(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Shown]:
-    """`bestofn("compare", run, "--json", "-")`: exit code and what was printed."""
+def nbest(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Shown]:
+    """`nbest("compare", run, "--json", "-")`: exit code and what was printed."""
     monkeypatch.setenv("COLUMNS", "200")
 
     def call(*words: object) -> Shown:
-        monkeypatch.setattr("sys.argv", ["bestofn", *map(str, words)])
+        monkeypatch.setattr("sys.argv", ["nbest", *map(str, words)])
         capsys.readouterr()
         code = 0
         try:

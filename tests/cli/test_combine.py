@@ -5,11 +5,11 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from bestofn.cli.combine import train_combined
-from bestofn.errors import ConfigError
-from bestofn.records import Completion, Problem, Score, Trajectory, Verdict
-from bestofn.selectors.mixture import CombinedModel
-from bestofn.storage.run import Run
+from nbest.cli.combine import train_combined
+from nbest.errors import ConfigError
+from nbest.records import Completion, Problem, Score, Trajectory, Verdict
+from nbest.selecting.combined.model import CombinedModel
+from nbest.storage.run import Run
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""`bestofn demo` on the bundled policy, small; and states filled afterwards for text that came without tokens."""
+"""`nbest demo` on the bundled policy, small; and states filled afterwards for text that came without tokens."""
 
 import json
 import re
@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bestofn.storage.run import Run
+from nbest.storage.run import Run
 
-HAS_JUDGE = (Path(str(resources.files("bestofn"))) / "models" / "bundled" / "genselect" / "config.json").is_file()
+HAS_JUDGE = (Path(str(resources.files("nbest"))) / "bundled" / "genselect" / "config.json").is_file()
 DEMO = ("--count", 6, "--n", 4, "--training", 40)
 JUDGED = "stored:genselect-vote@4"
 
@@ -21,13 +21,13 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("demo") / "demo"
 
 
-def test_the_demo_ends_with_a_table_a_curve_and_a_page(bestofn: Callable, out: Path) -> None:
-    shown = bestofn("demo", "--out", out, *DEMO, "--no-judge", "--json", "-")
+def test_the_demo_ends_with_a_table_a_curve_and_a_page(nbest: Callable, out: Path) -> None:
+    shown = nbest("demo", "--out", out, *DEMO, "--no-judge", "--json", "-")
     assert shown.code == 0
     rows = {(row["selector"], row["n"]): row for row in shown.json["rows"]}
     assert rows["random", 4]["accuracy"] <= rows["oracle", 4]["accuracy"]
     assert rows["majority", 4]["sampled_tokens"] > 0
-    for part in ("Accuracy in %, 6 problems", "report.html", "accuracy.png", "bestofn show"):
+    for part in ("Accuracy in %, 6 problems", "report.html", "accuracy.png", "nbest show"):
         assert part in shown.err
     page = (out / "report" / "report.html").read_text(encoding="utf-8")
     assert "<svg" in page
@@ -42,15 +42,15 @@ def test_the_demo_ends_with_a_table_a_curve_and_a_page(bestofn: Callable, out: P
     assert run.selectors() == ["majority", "vote:trajselector-fused"]
 
 
-def test_the_demo_run_again_draws_nothing(bestofn: Callable, out: Path) -> None:
-    shown = bestofn("demo", "--out", out, *DEMO, "--no-judge")
+def test_the_demo_run_again_draws_nothing(nbest: Callable, out: Path) -> None:
+    shown = nbest("demo", "--out", out, *DEMO, "--no-judge")
     assert shown.code == 0
     assert "0 trajectories drawn" in shown.out
 
 
 @pytest.mark.skipif(not HAS_JUDGE, reason="bundled:genselect is not in this package")
-def test_the_bundled_selector_judges_and_stands_in_the_comparison(bestofn: Callable, out: Path) -> None:
-    shown = bestofn("demo", "--out", out, *DEMO, "--json", "-")
+def test_the_bundled_selector_judges_and_stands_in_the_comparison(nbest: Callable, out: Path) -> None:
+    shown = nbest("demo", "--out", out, *DEMO, "--json", "-")
     assert shown.code == 0
     told = " ".join(shown.err.split())
     assert "A model (bundled:genselect) reads" in told
@@ -61,21 +61,21 @@ def test_the_bundled_selector_judges_and_stands_in_the_comparison(bestofn: Calla
     assert JUDGED in (out / "report" / "report.html").read_text(encoding="utf-8")
     run = Run.open(out)
     assert len(run.done_selections("genselect-vote@4")) == 6
-    again = bestofn("demo", "--out", out, *DEMO, "--json", "-")
+    again = nbest("demo", "--out", out, *DEMO, "--json", "-")
     assert "A model (bundled:genselect) reads" not in again.err
     found = {(row["selector"], row["n"]): row["accuracy"] for row in again.json["rows"]}
     assert found[JUDGED, 4] == rows[JUDGED, 4]["accuracy"]
 
 
-def test_states_of_imported_text_are_those_captured(bestofn: Callable, out: Path, tmp_path: Path) -> None:
+def test_states_of_imported_text_are_those_captured(nbest: Callable, out: Path, tmp_path: Path) -> None:
     """Export without token ids, import, encode: the same steps and, within rounding, the same states."""
     text, run = tmp_path / "text.jsonl", tmp_path / "run"
-    assert bestofn("export", out, "--out", text).code == 0
-    assert "tokens" not in json.loads(text.read_text().splitlines()[0])["samples"][0].get("bestofn", {})
-    assert bestofn("import", "pools", text, "--run", run).code == 0
-    assert "its manifest names no policy" in bestofn("encode", run).err
+    assert nbest("export", out, "--out", text).code == 0
+    assert "tokens" not in json.loads(text.read_text().splitlines()[0])["samples"][0].get("nbest", {})
+    assert nbest("import", "pools", text, "--run", run).code == 0
+    assert "its manifest names no policy" in nbest("encode", run).err
     layers = [word for layer in (2, 3, 4, 5) for word in ("--layer", layer)]
-    shown = bestofn("encode", run, "--model", "bundled:arithmetic", *layers, "--json", "-")
+    shown = nbest("encode", run, "--model", "bundled:arithmetic", *layers, "--json", "-")
     assert shown.json["with_states"] == 24
     source, encoded = Run.open(out), Run.open(run)
     ids = sorted(source.done_trajectories())

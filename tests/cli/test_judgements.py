@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bestofn.storage.run import Run
+from nbest.storage.run import Run
 
 ALL = ("genselect", "genselect-tournament", "genselect-vote", "knockout")
 
@@ -30,15 +30,15 @@ def judge(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def run(bestofn: Callable, pools_file: Path, tmp_path: Path) -> Path:
+def run(nbest: Callable, pools_file: Path, tmp_path: Path) -> Path:
     path = tmp_path / "run"
-    assert bestofn("import", "pools", pools_file, "--run", path).code == 0
+    assert nbest("import", "pools", pools_file, "--run", path).code == 0
     return path
 
 
-def test_judgements_are_counted_and_told(bestofn: Callable, run: Path, judge: Path) -> None:
+def test_judgements_are_counted_and_told(nbest: Callable, run: Path, judge: Path) -> None:
     words = [word for name in ALL for word in ("-s", name)]
-    shown = bestofn("select", run, *words, "--config", judge, "--json", "-")
+    shown = nbest("select", run, *words, "--config", judge, "--json", "-")
     assert shown.code == 0
     rows = {row["selector"]: row for row in shown.json["selections"]}
     assert set(rows) == set(ALL)
@@ -49,37 +49,37 @@ def test_judgements_are_counted_and_told(bestofn: Callable, run: Path, judge: Pa
         assert set(counts["failed"]) | set(counts["retried"]) <= {"unparsed", "out-of-range"}
         assert counts["abstained"] == row["abstained"]
     assert "prompt tokens" in shown.err
-    again = bestofn("select", run, "-s", "genselect", "--config", judge, "--json", "-")
+    again = nbest("select", run, "-s", "genselect", "--config", judge, "--json", "-")
     assert again.json["selections"][0]["judgements"]["calls"] == 0
 
 
-def test_the_first_n_and_a_name_of_its_own(bestofn: Callable, run: Path, judge: Path) -> None:
+def test_the_first_n_and_a_name_of_its_own(nbest: Callable, run: Path, judge: Path) -> None:
     words = ("-s", "genselect-vote", "--config", judge, "--seed", 3)
-    assert bestofn("select", run, *words, "--n", 2, "--as", "cold").code == 0
-    assert bestofn("select", run, "-s", "majority", "--n", 3).code == 0
+    assert nbest("select", run, *words, "--n", 2, "--as", "cold").code == 0
+    assert nbest("select", run, "-s", "majority", "--n", 3).code == 0
     assert Run.open(run).selectors() == ["cold@2", "majority@3"]
     assert all(each.index is None or each.index < 2 for each in Run.open(run).selections("cold@2"))
-    shown = bestofn("select", run, "-s", "majority", "--n", 5)
+    shown = nbest("select", run, "-s", "majority", "--n", 5)
     assert (shown.code, "fewer than 5" in shown.err) == (5, True)
 
 
-def test_a_selection_among_the_first_stands_at_that_n(bestofn: Callable, run: Path) -> None:
-    assert bestofn("verify", run).code == 0
-    assert bestofn("select", run, "-s", "majority", "--n", 2).code == 0
-    found = bestofn("compare", run, "--selectors", "stored:majority@2,random", "--n", "2", "--json", "-")
+def test_a_selection_among_the_first_stands_at_that_n(nbest: Callable, run: Path) -> None:
+    assert nbest("verify", run).code == 0
+    assert nbest("select", run, "-s", "majority", "--n", 2).code == 0
+    found = nbest("compare", run, "--selectors", "stored:majority@2,random", "--n", "2", "--json", "-")
     assert found.code == 0
     rows = {row["selector"]: row for row in found.json["rows"]}
     # Problem a: 4 and 4.0 agree and are right. Problem b: 3/4 and 2 tie, the first one wins and is right.
     assert rows["stored:majority@2"]["accuracy"] == 1.0
 
 
-def test_the_scorer(bestofn: Callable, run: Path, judge: Path) -> None:
-    shown = bestofn("score", run, "-s", "genselect", "--config", judge, "--json", "-")
+def test_the_scorer(nbest: Callable, run: Path, judge: Path) -> None:
+    shown = nbest("score", run, "-s", "genselect", "--config", judge, "--json", "-")
     assert shown.code == 0
     (row,) = shown.json["scores"]
     assert row["scored"] + row["without"] == 8
     assert row["judgements"]["calls"] > 0
-    assert bestofn("select", run, "-s", "score:genselect").code == 0
+    assert nbest("select", run, "-s", "score:genselect").code == 0
 
 
 @pytest.mark.parametrize(
@@ -93,9 +93,9 @@ def test_the_scorer(bestofn: Callable, run: Path, judge: Path) -> None:
         (("-s", "majority", "--as", "@x"), "cannot be a name"),
     ],
 )
-def test_faulty_commands(bestofn: Callable, run: Path, tmp_path: Path, words: tuple, told: str) -> None:
+def test_faulty_commands(nbest: Callable, run: Path, tmp_path: Path, words: tuple, told: str) -> None:
     (tmp_path / "faulty.toml").write_text("windows = 8\n")
-    shown = bestofn("select", run, *(tmp_path / "faulty.toml" if word == "FILE" else word for word in words))
+    shown = nbest("select", run, *(tmp_path / "faulty.toml" if word == "FILE" else word for word in words))
     assert shown.code == 2
     assert told in " ".join(shown.err.split())
 
@@ -110,15 +110,15 @@ def test_faulty_commands(bestofn: Callable, run: Path, tmp_path: Path, words: tu
         (("-s", "genselect", "--model", "bundled:absent"), "is not in this package"),
     ],
 )
-def test_faulty_commands_of_the_scorer(bestofn: Callable, run: Path, words: tuple, told: str) -> None:
-    shown = bestofn("score", run, *words)
+def test_faulty_commands_of_the_scorer(nbest: Callable, run: Path, words: tuple, told: str) -> None:
+    shown = nbest("score", run, *words)
     assert shown.code == 2
     assert told in " ".join(shown.err.split())
 
 
 def test_settings_of_a_trained_selector_are_used(tmp_path: Path) -> None:
-    from bestofn.assembly import load_judge
-    from bestofn.config import GenerativeConfig, PolicyConfig
+    from nbest.config import GenerativeConfig, PolicyConfig
+    from nbest.registry import load_judge
 
     (tmp_path / "selection.json").write_text(json.dumps({"style": "compact", "window": 1}))
     with pytest.raises(ValueError, match=r"selection\.json: window"):

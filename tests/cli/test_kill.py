@@ -12,16 +12,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bestofn.config import SampleConfig, parse_config
-from bestofn.errors import StorageError
-from bestofn.records import Trajectory
-from bestofn.storage.run import Run
-from bestofn.training.settings import ModelShape
+from nbest.config import SampleConfig, parse_config
+from nbest.errors import StorageError
+from nbest.records import Trajectory
+from nbest.storage.run import Run
+from nbest.training.settings import ModelShape
 
 KILLS = 10
 N, COUNT = 6, 24
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["torch", "transformers", "bestofn.samplers.transformers", "bestofn.cli.stages"])
+CONTEXT.set_forkserver_preload(["torch", "transformers", "nbest.sampling.transformers", "nbest.cli.stages"])
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A policy of random weights: what it writes is nonsense of any length, which is all that matters here."""
     import torch
 
-    from bestofn.training.policy import build_model, build_tokenizer, save_policy
+    from nbest.training.policy import build_model, build_tokenizer, save_policy
 
     shape = ModelShape(hidden_size=16, layers=1, heads=2, kv_heads=1, head_size=8, mlp_size=16, vocabulary=320)
     torch.manual_seed(0)
@@ -41,11 +41,11 @@ def sample(run: Path, model: Path) -> None:
     """One process that samples, writing a part every few trajectories so that there is something to interrupt."""
     import torch
 
-    from bestofn import pipeline
-    from bestofn.cli.stages import sample_into
+    from nbest import stages
+    from nbest.cli.stages import sample_into
 
     torch.set_num_threads(1)
-    pipeline.FLUSH_TRAJECTORIES, pipeline.OPEN_PROBLEMS = 8, 3
+    stages.FLUSH_TRAJECTORIES, stages.OPEN_PROBLEMS = 8, 3
     sampling = {"temperature": 1.0, "top_p": 1.0, "top_k": 0, "max_tokens": 60, "capture": [-1], "top_logprobs": 5}
     values = {
         "n": N,
@@ -128,9 +128,9 @@ def test_two_processes_share_one_run_without_a_lock(tmp_path: Path, policy: Path
 def run_command(*words: str) -> None:
     import sys
 
-    from bestofn.cli import main
+    from nbest.cli import main
 
-    sys.argv = ["bestofn", *words]
+    sys.argv = ["nbest", *words]
     main()
 
 

@@ -5,15 +5,15 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from bestofn.cli.report import report
-from bestofn.errors import ConfigError
+from nbest.cli.report import report
+from nbest.errors import ConfigError
 
 
 @pytest.fixture
-def run(bestofn: Callable, pools_file: Path, tmp_path: Path) -> Path:
+def run(nbest: Callable, pools_file: Path, tmp_path: Path) -> Path:
     path = tmp_path / "run"
-    assert bestofn("import", "pools", pools_file, "--run", path).code == 0
-    assert bestofn("verify", path).code == 0
+    assert nbest("import", "pools", pools_file, "--run", path).code == 0
+    assert nbest("verify", path).code == 0
     return path
 
 

@@ -9,9 +9,9 @@ import pytest
 
 
 @pytest.fixture
-def run(bestofn: Callable, pools_file: Path, tmp_path: Path) -> Path:
+def run(nbest: Callable, pools_file: Path, tmp_path: Path) -> Path:
     path = tmp_path / "run"
-    imported = bestofn("import", "pools", pools_file, "--run", path, "--json", "-")
+    imported = nbest("import", "pools", pools_file, "--run", path, "--json", "-")
     assert imported.code == 0
     assert {name: imported.json[name] for name in ("problems", "trajectories", "verdicts", "scores")} == {
         "problems": 2,
@@ -19,7 +19,7 @@ def run(bestofn: Callable, pools_file: Path, tmp_path: Path) -> Path:
         "verdicts": 0,
         "scores": 8,
     }
-    assert bestofn("verify", path, "--json", "-").json == {
+    assert nbest("verify", path, "--json", "-").json == {
         "run": str(path),
         "trajectories": 8,
         "right": 3,
@@ -29,8 +29,8 @@ def run(bestofn: Callable, pools_file: Path, tmp_path: Path) -> Path:
     return path
 
 
-def test_compare_prints_the_contract(bestofn: Callable, run: Path) -> None:
-    shown = bestofn(
+def test_compare_prints_the_contract(nbest: Callable, run: Path) -> None:
+    shown = nbest(
         "compare", run, "--selectors", "first,random,majority,score:guess,oracle", "--n", "1,4", "--json", "-"
     )
     assert shown.code == 0
@@ -52,15 +52,15 @@ def test_compare_prints_the_contract(bestofn: Callable, run: Path) -> None:
     assert "Accuracy in %, 2 problems" in shown.err
 
 
-def test_compare_for_people_and_a_chart(bestofn: Callable, run: Path, tmp_path: Path) -> None:
-    shown = bestofn("compare", run, "--chart", tmp_path / "chart")
+def test_compare_for_people_and_a_chart(nbest: Callable, run: Path, tmp_path: Path) -> None:
+    shown = nbest("compare", run, "--chart", tmp_path / "chart")
     assert "majority" in shown.out
     assert (tmp_path / "chart" / "accuracy.png").read_bytes().startswith(b"\x89PNG")
     assert "<html" in (tmp_path / "chart" / "accuracy.html").read_text(encoding="utf-8")
 
 
-def test_compare_pairs_with_majority(bestofn: Callable, run: Path) -> None:
-    shown = bestofn("compare", run, "--selectors", "majority,vote:guess,borda:guess", "--n", "4", "--json", "-")
+def test_compare_pairs_with_majority(nbest: Callable, run: Path) -> None:
+    shown = nbest("compare", run, "--selectors", "majority,vote:guess,borda:guess", "--n", "4", "--json", "-")
     rows = {row["selector"]: row for row in shown.json["rows"]}
     paired = {row["selector"]: row for row in shown.json["paired"]}
     # vote: on a 5 weighs 0.9 against 0.1 + 0.2 for 4: wrong; on b 3/4 weighs 0.8 against 0.2 + 0.1: right.
@@ -81,7 +81,7 @@ def test_compare_pairs_with_majority(bestofn: Callable, run: Path) -> None:
         "smallest_detectable": pytest.approx(2.8016, abs=1e-4),
     }
     assert "Difference to majority in points" in shown.err
-    other = bestofn("compare", run, "--baseline", "random", "--n", "4", "--json", "-")
+    other = nbest("compare", run, "--baseline", "random", "--n", "4", "--json", "-")
     assert {row["baseline"] for row in other.json["paired"]} == {"random"}
 
 
@@ -98,31 +98,31 @@ def test_compare_pairs_with_majority(bestofn: Callable, run: Path) -> None:
     ],
 )
 def test_compare_names_what_it_cannot_do(
-    bestofn: Callable, run: Path, words: tuple[str, ...], code: int, told: str
+    nbest: Callable, run: Path, words: tuple[str, ...], code: int, told: str
 ) -> None:
-    shown = bestofn("compare", run, *words)
+    shown = nbest("compare", run, *words)
     assert shown.code == code
     assert told in shown.err
 
 
-def test_compare_by_a_field(bestofn: Callable, run: Path) -> None:
-    shown = bestofn("compare", run, "--by", "kind", "--selectors", "random,majority", "--json", "-")
+def test_compare_by_a_field(nbest: Callable, run: Path) -> None:
+    shown = nbest("compare", run, "--by", "kind", "--selectors", "random,majority", "--json", "-")
     assert shown.json["by"] == "kind"
     assert list(shown.json["groups"]) == ["math"]
     whole = [row["accuracy"] for row in shown.json["rows"]]
     assert [row["accuracy"] for row in shown.json["groups"]["math"]["rows"]] == whole
     assert "by kind (problems)" in " ".join(shown.err.split())  # a title is broken to the width of its table
-    unknown = bestofn("compare", run, "--by", "level")
+    unknown = nbest("compare", run, "--by", "level")
     assert unknown.code == 2
     assert "no problem has a field 'level'; there are kind" in unknown.err
 
 
-def test_compare_several_runs(bestofn: Callable, run: Path, tmp_path: Path) -> None:
+def test_compare_several_runs(nbest: Callable, run: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
-    bestofn("import", "pools", tmp_path / "pools.jsonl", "--run", other)
-    bestofn("verify", other)
+    nbest("import", "pools", tmp_path / "pools.jsonl", "--run", other)
+    nbest("verify", other)
     words = ("--selectors", "random,majority", "--n", "1,4", "--resample", "both", "--json", "-")
-    shown = bestofn("compare", run, other, *words)
+    shown = nbest("compare", run, other, *words)
     assert shown.code == 0
     assert set(shown.json) == {"runs", "macro", "pooled"}
     assert list(shown.json["runs"]) == ["run", "other"]
@@ -132,14 +132,14 @@ def test_compare_several_runs(bestofn: Callable, run: Path, tmp_path: Path) -> N
         assert rows["random", 4] == pytest.approx(0.375)
     for told in ("Accuracy in % at N=1", "Accuracy in % at N=4", "macro average over 2 runs, 4 problems"):
         assert told in " ".join(shown.err.split())
-    twice = bestofn("compare", run, run)
+    twice = nbest("compare", run, run)
     assert twice.code == 2
     assert "was named twice" in twice.err
 
 
-def test_show_is_a_page_of_the_pool(bestofn: Callable, run: Path) -> None:
-    bestofn("select", run, "-s", "majority", "-s", "score:guess")
-    shown = bestofn("show", run, "a", "--json", "-")
+def test_show_is_a_page_of_the_pool(nbest: Callable, run: Path) -> None:
+    nbest("select", run, "-s", "majority", "-s", "score:guess")
+    shown = nbest("show", run, "a", "--json", "-")
     page = shown.json
     assert [(g["answer"], len(g["indices"]), g["correct"]) for g in page["answers"]] == [
         ("4", 2, True),
@@ -149,49 +149,49 @@ def test_show_is_a_page_of_the_pool(bestofn: Callable, run: Path) -> None:
     assert {pick["selector"]: pick["index"] for pick in page["picks"]} == {"majority": 0, "score:guess": 2}
     for part in ("2 + 2?", "target 4", "2 right, 2 wrong", "majority", "(none)", "trajectory 0"):
         assert part in shown.err
-    assert "no idea" in bestofn("show", run, "0", "--index", 3).out
+    assert "no idea" in nbest("show", run, "0", "--index", 3).out
 
 
 @pytest.mark.parametrize(
     ("words", "told"), [(("zzz",), "no problem has the id 'zzz'"), (("a", "--index", "9"), "index 9")]
 )
-def test_show_names_what_is_not_there(bestofn: Callable, run: Path, words: tuple[str, ...], told: str) -> None:
-    shown = bestofn("show", run, *words)
+def test_show_names_what_is_not_there(nbest: Callable, run: Path, words: tuple[str, ...], told: str) -> None:
+    shown = nbest("show", run, *words)
     assert shown.code == 3
     assert told in shown.err
 
 
-def test_export_and_import_again(bestofn: Callable, run: Path, tmp_path: Path) -> None:
+def test_export_and_import_again(nbest: Callable, run: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.jsonl.gz"
-    assert bestofn("export", run, "--out", out).code == 0
+    assert nbest("export", run, "--out", out).code == 0
     with gzip.open(out, "rt", encoding="utf-8") as file:
         assert [json.loads(line)["problem_id"] for line in file] == ["a", "b"]
     back = tmp_path / "back"
-    assert bestofn("import", "pools", out, "--run", back).code == 0
+    assert nbest("import", "pools", out, "--run", back).code == 0
     words = ("--selectors", "majority,score:guess", "--n", "4", "--json", "-")
-    first, second = (bestofn("compare", path, *words).json["rows"] for path in (run, back))
+    first, second = (nbest("compare", path, *words).json["rows"] for path in (run, back))
     assert [row["accuracy"] for row in first] == [row["accuracy"] for row in second]
 
 
-def test_a_bad_line_is_named_and_the_good_ones_are_kept(bestofn: Callable, pools_file: Path, tmp_path: Path) -> None:
+def test_a_bad_line_is_named_and_the_good_ones_are_kept(nbest: Callable, pools_file: Path, tmp_path: Path) -> None:
     pools_file.write_text(pools_file.read_text() + '{"problem_id": "c", "samples": []}\nnot json\n')
-    shown = bestofn("import", "pools", pools_file, "--run", tmp_path / "run")
+    shown = nbest("import", "pools", pools_file, "--run", tmp_path / "run")
     assert shown.code == 3
     assert f"{pools_file}:3: question" in shown.err
     assert f"{pools_file}:4" in shown.err
     assert "8 trajectories" in shown.out
 
 
-def test_benchmarks_are_listed(bestofn: Callable) -> None:
-    shown = bestofn("benchmarks", "--json", "-")
+def test_benchmarks_are_listed(nbest: Callable) -> None:
+    shown = nbest("benchmarks", "--json", "-")
     assert {"aime_2024", "aime_2025"} <= {entry["name"] for entry in shown.json}
     assert "AIME 2024" in shown.err
 
 
-def test_published_results_stand_beside_ones_own(bestofn: Callable, run: Path, tmp_path: Path) -> None:
-    shown = bestofn("compare", run, "--published", "trajselector", "--chart", tmp_path / "chart", "--json", "-")
+def test_published_results_stand_beside_ones_own(nbest: Callable, run: Path, tmp_path: Path) -> None:
+    shown = nbest("compare", run, "--published", "trajselector", "--chart", tmp_path / "chart", "--json", "-")
     assert shown.code == 0, shown.err
     assert "TrajSelector (published)" in shown.err
     assert shown.json["published"]
     assert (tmp_path / "chart" / "accuracy.png").read_bytes().startswith(b"\x89PNG")
-    assert "allowed: trajselector" in bestofn("compare", run, "--published", "nobody").err
+    assert "allowed: trajselector" in nbest("compare", run, "--published", "nobody").err

@@ -1,11 +1,11 @@
-"""`bestofn score` and `bestofn train scorer` on small runs."""
+"""`nbest score` and `nbest train scorer` on small runs."""
 
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from bestofn.storage.run import Run
+from nbest.storage.run import Run
 from tests.training.scorer_runs import make_run
 
 CONFIG = """
@@ -30,33 +30,33 @@ def pools(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def model(bestofn: Callable, pools: Path, tmp_path: Path) -> Path:
+def model(nbest: Callable, pools: Path, tmp_path: Path) -> Path:
     folder = tmp_path / "scorer"
     folder.mkdir()
     config = folder / "config.toml"
     config.write_text(CONFIG.format(out=folder / "out", run=pools))
-    shown = bestofn("train", "scorer", config, "--json", "-")
+    shown = nbest("train", "scorer", config, "--json", "-")
     assert shown.code == 0, shown.err
     assert shown.json["metrics"]["eval_within_pool_auc"] > 0.6
     assert (folder / "out" / "log.jsonl").read_text().count("eval_within_pool_auc") >= 2
     return Path(shown.json["model"])
 
 
-def test_a_trained_scorer_rates_a_run_and_its_scores_select(bestofn: Callable, model: Path, tmp_path: Path) -> None:
+def test_a_trained_scorer_rates_a_run_and_its_scores_select(nbest: Callable, model: Path, tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", problems=4, first=100).path
-    shown = bestofn("score", run, "-s", "mine", "--model", model, "--json", "-")
+    shown = nbest("score", run, "-s", "mine", "--model", model, "--json", "-")
     assert shown.code == 0, shown.err
     assert shown.json["scores"] == [{"scorer": "mine", "scored": 32, "without": 0, "reasons": {}}]
-    assert bestofn("score", run, "-s", "mean-logprob", "-s", "min-logprob").code == 0
+    assert nbest("score", run, "-s", "mean-logprob", "-s", "min-logprob").code == 0
     assert Run.open(run).scorers() == ["mean-logprob", "min-logprob", "mine"]
     for selector in ("score:mine", "vote:mine", "borda:mean-logprob"):
-        assert bestofn("select", run, "-s", selector).code == 0
-    assert "vote:mine" in bestofn("compare", run).out
+        assert nbest("select", run, "-s", selector).code == 0
+    assert "vote:mine" in nbest("compare", run).out
 
 
-def test_a_scorer_can_be_kept_under_another_name(bestofn: Callable, model: Path, tmp_path: Path) -> None:
+def test_a_scorer_can_be_kept_under_another_name(nbest: Callable, model: Path, tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", problems=2).path
-    assert bestofn("score", run, "-s", "step-mlp", "--model", model, "--as", "second").code == 0
+    assert nbest("score", run, "-s", "step-mlp", "--model", model, "--as", "second").code == 0
     assert Run.open(run).scorers() == ["second"]
 
 
@@ -72,13 +72,13 @@ def test_a_scorer_can_be_kept_under_another_name(bestofn: Callable, model: Path,
         (["-s", "mine", "--model", "/nowhere"], 2, "cannot be loaded"),
     ],
 )
-def test_what_cannot_be_is_said(bestofn: Callable, pools: Path, arguments: list[str], code: int, message: str) -> None:
-    shown = bestofn("score", pools, *arguments)
+def test_what_cannot_be_is_said(nbest: Callable, pools: Path, arguments: list[str], code: int, message: str) -> None:
+    shown = nbest("score", pools, *arguments)
     assert shown.code == code
     assert message in " ".join(shown.err.split())
 
 
-def test_the_combined_selector_needs_its_file(bestofn: Callable, pools: Path) -> None:
-    shown = bestofn("select", pools, "-s", "combined")
+def test_the_combined_selector_needs_its_file(nbest: Callable, pools: Path) -> None:
+    shown = nbest("select", pools, "-s", "combined")
     assert shown.code == 2
-    assert "bestofn train combined" in shown.err
+    assert "nbest train combined" in shown.err

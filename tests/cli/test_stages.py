@@ -5,45 +5,45 @@ from pathlib import Path
 
 import pytest
 
-from bestofn.storage.run import Run
+from nbest.storage.run import Run
 
 
-def test_sample_verify_select_compact(bestofn: Callable, script: Path, tmp_path: Path) -> None:
+def test_sample_verify_select_compact(nbest: Callable, script: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    sampled = bestofn("sample", run, "--config", script, "--json", "-")
+    sampled = nbest("sample", run, "--config", script, "--json", "-")
     assert sampled.code == 0
     assert (sampled.json["drawn"], sampled.json["trajectories"]) == (20, 20)
     assert "20 trajectories drawn" in sampled.err
 
-    again = bestofn("sample", run, "--config", script, "--n", 6, "--json", "-")
+    again = nbest("sample", run, "--config", script, "--n", 6, "--json", "-")
     assert (again.json["drawn"], again.json["trajectories"]) == (10, 30)
 
-    verified = bestofn("verify", run, "--json", "-")
+    verified = nbest("verify", run, "--json", "-")
     assert verified.code == 0
     assert verified.json["right"] + verified.json["wrong"] == verified.json["trajectories"] == 30
 
-    selected = bestofn("select", run, "-s", "majority", "-s", "first", "--json", "-")
+    selected = nbest("select", run, "-s", "majority", "-s", "first", "--json", "-")
     assert [row["selector"] for row in selected.json["selections"]] == ["majority", "first"]
     assert all(row["selected"] + row["abstained"] == 5 for row in selected.json["selections"])
 
-    compacted = bestofn("compact", run, "--json", "-")
+    compacted = nbest("compact", run, "--json", "-")
     folders = {folder["folder"]: folder for folder in compacted.json["folders"]}
     assert folders["trajectories"]["parts_before"] == 2
     assert folders["trajectories"]["parts_after"] == 1
     assert len(Run.open(run).done_trajectories()) == 30
 
 
-def test_other_settings_need_another_folder(bestofn: Callable, script: Path, tmp_path: Path) -> None:
+def test_other_settings_need_another_folder(nbest: Callable, script: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    bestofn("sample", run, "--config", script)
-    shown = bestofn("sample", run, "--config", script, "--temperature", 1.5, "--seed", 4)
+    nbest("sample", run, "--config", script)
+    shown = nbest("sample", run, "--config", script, "--temperature", 1.5, "--seed", 4)
     assert shown.code == 2
     assert "seed: the run has 3, this command 4" in shown.err
     assert "sampling.temperature: the run has 0.6, this command 1.5" in shown.err
 
 
-def test_a_capture_is_refused_before_anything_is_drawn(bestofn: Callable, script: Path, tmp_path: Path) -> None:
-    shown = bestofn("sample", tmp_path / "run", "--config", script, "--capture")
+def test_a_capture_is_refused_before_anything_is_drawn(nbest: Callable, script: Path, tmp_path: Path) -> None:
+    shown = nbest("sample", tmp_path / "run", "--config", script, "--capture")
     assert shown.code == 5
     assert "no hidden states" in shown.err
 
@@ -69,41 +69,41 @@ def test_a_capture_is_refused_before_anything_is_drawn(bestofn: Callable, script
     ],
 )
 def test_faults_are_told_without_a_traceback(
-    bestofn: Callable, tmp_path: Path, words: tuple[str, ...], code: int, told: str
+    nbest: Callable, tmp_path: Path, words: tuple[str, ...], code: int, told: str
 ) -> None:
-    shown = bestofn(*(str(tmp_path / "run") if word == "RUN" else word for word in words))
+    shown = nbest(*(str(tmp_path / "run") if word == "RUN" else word for word in words))
     assert shown.code == code
     assert told in shown.err
     assert "Traceback" not in shown.err
 
 
-def test_stages_without_input_say_what_comes_first(bestofn: Callable, tmp_path: Path) -> None:
+def test_stages_without_input_say_what_comes_first(nbest: Callable, tmp_path: Path) -> None:
     Run.create(tmp_path / "run", {"identity": {}, "info": {}})
     for words in (("verify",), ("select", "-s", "first"), ("encode", "--model", "x")):
-        shown = bestofn(words[0], tmp_path / "run", *words[1:])
+        shown = nbest(words[0], tmp_path / "run", *words[1:])
         assert shown.code == 5
-        assert "bestofn sample" in shown.err
+        assert "nbest sample" in shown.err
 
 
 @pytest.mark.parametrize(
     ("name", "told"), [("best", "is none of first, random"), ("oracle", "never a selection"), ("score:none", "none")]
 )
-def test_unknown_selectors_are_refused(bestofn: Callable, script: Path, tmp_path: Path, name: str, told: str) -> None:
-    bestofn("sample", tmp_path / "run", "--config", script)
-    shown = bestofn("select", tmp_path / "run", "-s", name)
+def test_unknown_selectors_are_refused(nbest: Callable, script: Path, tmp_path: Path, name: str, told: str) -> None:
+    nbest("sample", tmp_path / "run", "--config", script)
+    shown = nbest("select", tmp_path / "run", "-s", name)
     assert shown.code in (2, 5)
     assert told in shown.err
 
 
-def test_a_damaged_part_is_named(bestofn: Callable, script: Path, tmp_path: Path) -> None:
-    bestofn("sample", tmp_path / "run", "--config", script)
+def test_a_damaged_part_is_named(nbest: Callable, script: Path, tmp_path: Path) -> None:
+    nbest("sample", tmp_path / "run", "--config", script)
     part = next((tmp_path / "run" / "trajectories").glob("part-*"))
     part.write_bytes(part.read_bytes()[:-40])
     for words in (("verify",), ("compare",), ("show", "0"), ("compact",), ("sample", "--config", str(script))):
-        shown = bestofn(words[0], tmp_path / "run", *words[1:])
+        shown = nbest(words[0], tmp_path / "run", *words[1:])
         assert shown.code == 4
         assert part.name in shown.err
 
 
-def test_version(bestofn: Callable) -> None:
-    assert bestofn("--version").out.startswith("bestofn ")
+def test_version(nbest: Callable) -> None:
+    assert nbest("--version").out.startswith("nbest ")

@@ -1,4 +1,4 @@
-"""`bestofn tasks build`: from runs to files, reports and refusals."""
+"""`nbest tasks build`: from runs to files, reports and refusals."""
 
 import multiprocessing
 import os
@@ -10,8 +10,8 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from bestofn.errors import DataError
-from bestofn.training.task_files import load_tasks, read_about
+from nbest.errors import DataError
+from nbest.training.task_files import load_tasks, read_about
 from tests.training.verified_runs import make_run, mixed
 
 Command = Callable[..., Any]
@@ -23,9 +23,9 @@ def run(tmp_path: Path) -> Path:
     return make_run(tmp_path / "weak", {f"p{n}": mixed(2, 6) for n in range(6)} | {"easy": mixed(6, 1)}).path
 
 
-def test_a_build_is_told(bestofn: Command, run: Path, tmp_path: Path):
+def test_a_build_is_told(nbest: Command, run: Path, tmp_path: Path):
     out = tmp_path / "tasks.parquet"
-    shown = bestofn("tasks", "build", run, "--out", out, *FLAGS, "--thinking", "keep", "--most", "4", "--json", "-")
+    shown = nbest("tasks", "build", run, "--out", out, *FLAGS, "--thinking", "keep", "--most", "4", "--json", "-")
     assert shown.code == 0, shown.err
     assert shown.json["files"] == {"all": str(out)}
     assert shown.json["problems"] == {"seen": 7, "used": 6, "unused": {"pass rate not below the limit": 1}}
@@ -37,18 +37,18 @@ def test_a_build_is_told(bestofn: Command, run: Path, tmp_path: Path):
         assert words in shown.err
 
 
-def test_the_same_command_gives_the_same_file(bestofn: Command, run: Path, tmp_path: Path):
+def test_the_same_command_gives_the_same_file(nbest: Command, run: Path, tmp_path: Path):
     for name in ("a.parquet", "b.parquet"):
-        assert bestofn("tasks", "build", run, "--out", tmp_path / name, *FLAGS).code == 0
+        assert nbest("tasks", "build", run, "--out", tmp_path / name, *FLAGS).code == 0
     assert (tmp_path / "a.parquet").read_bytes() == (tmp_path / "b.parquet").read_bytes()
 
 
-def test_several_runs_and_a_config(bestofn: Command, run: Path, tmp_path: Path):
+def test_several_runs_and_a_config(nbest: Command, run: Path, tmp_path: Path):
     other = make_run(tmp_path / "strong", {f"p{n}": [("another way to 1", True)] for n in range(6)}).path
     (tmp_path / "tasks.toml").write_text('style = "compact"\ntokenizer = "bundled:arithmetic"\nper_problem = 2\n')
     out = tmp_path / "tasks.parquet"
     words = ("tasks", "build", run, f"big={other}", "--out", out, "--config", tmp_path / "tasks.toml")
-    shown = bestofn(*words, "--validation-share", "0.4", "--seed", "3", "--json", "-")
+    shown = nbest(*words, "--validation-share", "0.4", "--seed", "3", "--json", "-")
     assert shown.code == 0, shown.err
     both = [task for path in shown.json["files"].values() for task in load_tasks(Path(path))]
     ids = {id for task in both for id in task.candidates}
@@ -57,9 +57,9 @@ def test_several_runs_and_a_config(bestofn: Command, run: Path, tmp_path: Path):
     assert read_about(tmp_path / "tasks.train.parquet")["settings"]["seed"] == 3
 
 
-def test_for_verl(bestofn: Command, run: Path, tmp_path: Path):
+def test_for_verl(nbest: Command, run: Path, tmp_path: Path):
     out = tmp_path / "verl" / "tasks.parquet"
-    shown = bestofn("tasks", "build", run, "--out", out, *FLAGS, "--format", "verl", "--json", "-")
+    shown = nbest("tasks", "build", run, "--out", out, *FLAGS, "--format", "verl", "--json", "-")
     assert shown.code == 0, shown.err
     assert pq.read_schema(out).names == ["data_source", "prompt", "ability", "reward_model", "extra_info"]
     assert Path(shown.json["files"]["reward"]).name == "reward_genselect.py"
@@ -75,43 +75,43 @@ def test_for_verl(bestofn: Command, run: Path, tmp_path: Path):
         (["--out", "a.parquet", "--style", "fancy"], 2, "command line: style"),
         (["--out", "a.parquet", "--most", "1"], 2, "command line: most"),
         (["--out", "a.parquet", "--validation-share", "1.5"], 2, "validation_share"),
-        (["--out", "a.parquet", "--format", "csv"], 2, "bestofn, verl"),
+        (["--out", "a.parquet", "--format", "csv"], 2, "nbest, verl"),
         (["--out", "a.parquet", "--tokenizer", "bundled:nonesuch"], 2, "bundled:nonesuch"),
         (["--out", "a.parquet", "--max-pass-rate", "0.01"], 5, "7 pass rate not below the limit"),
         (["--out", "a.parquet", "--solutions", "9"], 5, "6 too few distinct candidates"),
     ],
 )
 def test_what_is_refused(
-    bestofn: Command, run: Path, monkeypatch: pytest.MonkeyPatch, flags: list[str], code: int, told: str
+    nbest: Command, run: Path, monkeypatch: pytest.MonkeyPatch, flags: list[str], code: int, told: str
 ):
     monkeypatch.chdir(run.parent)
-    shown = bestofn("tasks", "build", run, *FLAGS, *flags)
+    shown = nbest("tasks", "build", run, *FLAGS, *flags)
     assert (shown.code, told in shown.err) == (code, True), shown.err
     assert not list(run.parent.glob("*.parquet"))
     assert not list(run.parent.glob(".*.tmp"))
 
 
 def _build_and_die(run: Path, out: Path) -> None:
-    from bestofn.training.settings import TasksConfig
-    from bestofn.training.source_pools import open_sources
-    from bestofn.training.task_building import build_tasks
-    from bestofn.training.task_files import BestofnFormat
+    from nbest.training.settings import TasksConfig
+    from nbest.training.source_pools import open_sources
+    from nbest.training.task_building import build_tasks
+    from nbest.training.task_files import NbestFormat
 
     def die(_: int) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
     settings = TasksConfig(tokenizer="bundled:arithmetic", style="compact")
-    build_tasks(open_sources([str(run)]), out, settings, BestofnFormat(), die)
+    build_tasks(open_sources([str(run)]), out, settings, NbestFormat(), die)
 
 
-def test_a_killed_build_leaves_the_old_file(bestofn: Command, run: Path, tmp_path: Path):
+def test_a_killed_build_leaves_the_old_file(nbest: Command, run: Path, tmp_path: Path):
     out = tmp_path / "tasks.parquet"
-    assert bestofn("tasks", "build", run, "--out", out, *FLAGS, "--per-problem", "1").code == 0
+    assert nbest("tasks", "build", run, "--out", out, *FLAGS, "--per-problem", "1").code == 0
     before = out.read_bytes()
     process = multiprocessing.get_context("spawn").Process(target=_build_and_die, args=(run, out))
     process.start()
     process.join()
     assert process.exitcode == -signal.SIGKILL
     assert out.read_bytes() == before
-    assert bestofn("tasks", "build", run, "--out", out, *FLAGS).code == 0
+    assert nbest("tasks", "build", run, "--out", out, *FLAGS).code == 0
     assert len(load_tasks(out)) == 24

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from bestofn.protocols import Sampler
-from bestofn.records import Completion, SamplingParams
+from nbest.protocols import Sampler
+from nbest.records import Completion, SamplingParams
 
 PARAMS = SamplingParams(temperature=1, top_p=1, top_k=0, max_tokens=12)
 
@@ -15,20 +15,20 @@ PARAMS = SamplingParams(temperature=1, top_p=1, top_k=0, max_tokens=12)
 @pytest.fixture(params=["scripted", "transformers", "openai"])
 async def sampler(request: pytest.FixtureRequest, create_checkpoint: Callable[..., Any]) -> AsyncIterator[Sampler]:
     if request.param == "scripted":
-        from bestofn.samplers.scripted import ScriptedSampler
+        from nbest.sampling.scripted import ScriptedSampler
 
         yield ScriptedSampler(lambda prompt, seed: f"{prompt} {seed}")
         return
-    from bestofn.samplers.transformers import TransformersSampler
+    from nbest.sampling.transformers import TransformersSampler
 
     async with TransformersSampler.from_checkpoint(create_checkpoint(), 4) as made:
         if request.param == "transformers":
             yield made
             return
-        from bestofn.samplers.openai_compatible import Endpoint, OpenAISampler
-        from bestofn.samplers.openai_payloads import Form
-        from bestofn.serving.background import serve
-        from bestofn.serving.endpoint import create_app
+        from nbest.sampling.openai_compatible import Endpoint, OpenAISampler
+        from nbest.sampling.openai_payloads import Form
+        from nbest.serving.background import serve
+        from nbest.serving.endpoint import create_app
 
         with serve(create_app(made, "tiny")) as url:
             async with OpenAISampler(Endpoint(url), Form("tiny")) as client:

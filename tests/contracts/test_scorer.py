@@ -13,18 +13,18 @@ import random
 import numpy as np
 import pytest
 
-from bestofn.protocols import Scorer
-from bestofn.records import Completion, Pool, Score, Trajectory
-from bestofn.samplers.scripted import ScriptedSampler
-from bestofn.scorers.confidence import CONFIDENCE, DeepConfScorer
-from bestofn.scorers.generative import GenSelectScorer
-from bestofn.scorers.judging import Judge, JudgingPolicy
-from bestofn.scorers.reward_families import FAMILIES
-from bestofn.scorers.reward_model import RewardModelScorer
-from bestofn.scorers.slates import GenerativeSetting
-from bestofn.scorers.windows import Window
-from bestofn.text.prompts import PromptFormat
-from tests.scorers.reward_fixtures import create_checkpoint
+from nbest.judging.candidates import GenerativeSetting
+from nbest.judging.conversation import Judge, JudgingPolicy
+from nbest.judging.prompts import PromptFormat
+from nbest.judging.scorer import GenSelectScorer
+from nbest.judging.windows import Window
+from nbest.protocols import Scorer
+from nbest.records import Completion, Pool, Score, Trajectory
+from nbest.sampling.scripted import ScriptedSampler
+from nbest.scoring.confidence import CONFIDENCE, DeepConfScorer
+from nbest.scoring.reward.families import FAMILIES
+from nbest.scoring.reward.model import RewardModelScorer
+from tests.scoring.reward_fixtures import create_checkpoint
 
 POOLS = 6
 SENTENCES = ("We add 2 and 3.", "That is 5.", "Wait, check it again.", "It is 5.")

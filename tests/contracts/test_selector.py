@@ -5,24 +5,24 @@ import random
 import numpy as np
 import pytest
 
-from bestofn.metrics.calibration import PlattMap
-from bestofn.metrics.votes import RULES
-from bestofn.protocols import Selector
-from bestofn.records import Completion, Pool, Score, Trajectory
-from bestofn.samplers.scripted import ScriptedSampler
-from bestofn.scorers.judging import Judge, JudgingPolicy
-from bestofn.scorers.slates import GenerativeSetting
-from bestofn.scorers.windows import Window
-from bestofn.selectors.answer_features import NormalScores, column_names
-from bestofn.selectors.combined import CombinedSelector
-from bestofn.selectors.generative import ConsistencySelector, GenSelectSelector, TournamentSelector, VoteSelector
-from bestofn.selectors.limited import LimitedSelector
-from bestofn.selectors.mixture import CombinedModel, choice_names
-from bestofn.selectors.pairwise import KnockoutSelector
-from bestofn.selectors.pointwise import PointwiseSelector
-from bestofn.selectors.scored import FirstSelector, LengthSelector, RandomSelector, ScoreSelector
-from bestofn.selectors.voting import MajoritySelector
-from bestofn.selectors.weighted import WeightedVoteSelector
+from nbest.judging.candidates import GenerativeSetting
+from nbest.judging.conversation import Judge, JudgingPolicy
+from nbest.judging.pairwise import KnockoutSelector
+from nbest.judging.pointwise import PointwiseSelector
+from nbest.judging.selectors import ConsistencySelector, GenSelectSelector, TournamentSelector, VoteSelector
+from nbest.judging.windows import Window
+from nbest.protocols import Selector
+from nbest.records import Completion, Pool, Score, Trajectory
+from nbest.sampling.scripted import ScriptedSampler
+from nbest.selecting.combined.features import NormalScores, column_names
+from nbest.selecting.combined.model import CombinedModel, choice_names
+from nbest.selecting.combined.selector import CombinedSelector
+from nbest.selecting.limited import LimitedSelector
+from nbest.selecting.scored import FirstSelector, LengthSelector, RandomSelector, ScoreSelector
+from nbest.selecting.voting import MajoritySelector
+from nbest.selecting.weighted import WeightedVoteSelector
+from nbest.statistics.calibration import PlattMap
+from nbest.statistics.votes import RULES
 
 POOLS = 12
 

@@ -5,8 +5,8 @@ from itertools import islice
 
 import pytest
 
-from bestofn.errors import ConfigError
-from bestofn.problems.arithmetic import (
+from nbest.errors import ConfigError
+from nbest.problems.arithmetic import (
     LARGEST_VALUE,
     SMALLEST_VALUE,
     SPLITS,

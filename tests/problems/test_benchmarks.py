@@ -12,9 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from bestofn.assembly import load_sample_config
-from bestofn.errors import ConfigError, DataError
-from bestofn.problems.benchmarks import (
+from nbest.errors import ConfigError, DataError
+from nbest.problems.benchmarks import (
     apply_template,
     content_hash,
     find_benchmark,
@@ -23,7 +22,8 @@ from bestofn.problems.benchmarks import (
     source_hash,
     templates,
 )
-from bestofn.records import Problem
+from nbest.records import Problem
+from nbest.registry import load_sample_config
 
 DATA = Path(__file__).parents[3] / "shared" / "data" / "benchmarks"
 INSTRUCTION = (
@@ -39,7 +39,7 @@ ROWS = [{"q": "1+1?", "a": 2, "key": "x", "level": 1}, {"q": "{2}?", "a": "3", "
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where hashes are recorded: never the cache of who runs the tests."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    return tmp_path / "cache" / "bestofn" / "benchmarks.json"
+    return tmp_path / "cache" / "nbest" / "benchmarks.json"
 
 
 def own(folder: Path, file: Path, **more: object) -> str:
@@ -247,7 +247,7 @@ def test_code_with_starter_and_release_window(monkeypatch: pytest.MonkeyPatch, t
         lcb(3, "2025-06-01T00:00:00"),
     ]
     entry = replace(find_benchmark("livecodebench_v6_2408_2505"), problems=0)
-    monkeypatch.setattr("bestofn.problems.benchmarks.find_benchmark", lambda _: entry)
+    monkeypatch.setattr("nbest.problems.benchmarks.find_benchmark", lambda _: entry)
     first, second = load_benchmark(LCB, write_rows(tmp_path / "a.jsonl", rows))
     assert (first.id, second.id) == ("livecodebench_v6_2408_2505/p1", "livecodebench_v6_2408_2505/p2")
     assert (first.kind, first.target, first.tests) == ("code", None, ("[1]", "packed"))

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from bestofn.errors import DataError, EngineError, MissingExtraError, StorageError
-from bestofn.problems.benchmarks import load_benchmark, resolve_revision, source_hash
-from bestofn.problems.content_records import records_file
+from nbest.errors import DataError, EngineError, MissingExtraError, StorageError
+from nbest.problems.benchmarks import load_benchmark, resolve_revision, source_hash
+from nbest.problems.content_records import records_file
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 ROWS = [{"q": "1+1?", "a": 2}, {"q": "{2}?", "a": "3"}]
@@ -21,7 +21,7 @@ ROWS = [{"q": "1+1?", "a": 2}, {"q": "{2}?", "a": "3"}]
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where hashes are recorded: never the cache of who runs the tests."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    return tmp_path / "cache" / "bestofn" / "benchmarks.json"
+    return tmp_path / "cache" / "nbest" / "benchmarks.json"
 
 
 def write_rows(path: Path, rows: list[dict[str, Any]]) -> Path:
@@ -135,7 +135,7 @@ def test_where_hashes_are_recorded(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     monkeypatch.setenv("HOME", str(tmp_path))
     for unset in ("", "relative"):
         monkeypatch.setenv("XDG_CACHE_HOME", unset)
-        assert records_file() == tmp_path / ".cache" / "bestofn" / "benchmarks.json"
+        assert records_file() == tmp_path / ".cache" / "nbest" / "benchmarks.json"
 
 
 @pytest.mark.parametrize("revision", [None, COMMIT])

@@ -8,11 +8,11 @@ import httpx
 import numpy as np
 import pytest
 
-from bestofn.errors import ConfigError
-from bestofn.records import Completion, SamplingParams, derive_seed
-from bestofn.samplers.scripted import ScriptedSampler
-from bestofn.serving.background import serve
-from bestofn.serving.endpoint import create_app
+from nbest.errors import ConfigError
+from nbest.records import Completion, SamplingParams, derive_seed
+from nbest.sampling.scripted import ScriptedSampler
+from nbest.serving.background import serve
+from nbest.serving.endpoint import create_app
 
 IDS = np.array([4, 5, 6], dtype=np.int32)
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bestofn.records import CapturedStates, Completion, Problem, Step, Trajectory, trajectory_id
-from bestofn.storage.run import Run
+from nbest.records import CapturedStates, Completion, Problem, Step, Trajectory, trajectory_id
+from nbest.storage.run import Run
 
 MANIFEST = {"identity": {"seed": 1}, "info": {"host": "here"}}
 

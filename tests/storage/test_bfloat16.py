@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from bestofn.storage.bfloat16 import from_bfloat16, to_bfloat16
+from nbest.storage.bfloat16 import from_bfloat16, to_bfloat16
 
 
 @pytest.mark.parametrize(

@@ -4,11 +4,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bestofn.errors import UnavailableError
-from bestofn.records import HiddenStates, Step
-from bestofn.storage.compaction import compact
-from bestofn.storage.parts import remove_parts
-from bestofn.storage.run import Run
+from nbest.errors import UnavailableError
+from nbest.records import HiddenStates, Step
+from nbest.storage.compaction import compact
+from nbest.storage.parts import remove_parts
+from nbest.storage.run import Run
 
 
 def computed(name: str, value: float, layers: tuple[int, ...] = (1,)) -> HiddenStates:
@@ -34,7 +34,7 @@ def test_states_come_in_the_order_asked_and_a_missing_one_is_named(run: Run):
     run.append_states([computed("a#0", 1.0), computed("b#0", 2.0, layers=(1, 2)), computed("c#0", 3.0)])
     assert [s.trajectory_id for s in run.states(["c#0", "a#0", "b#0", "a#0"])] == ["c#0", "a#0", "b#0", "a#0"]
     assert [s.layers for s in run.states(["b#0"])] == [(1, 2)]
-    with pytest.raises(UnavailableError, match=r"no hidden states of 'd#0'.*bestofn encode"):
+    with pytest.raises(UnavailableError, match=r"no hidden states of 'd#0'.*nbest encode"):
         list(run.states(["a#0", "d#0"]))
 
 

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bestofn.errors import DamagedRunError, StorageError
-from bestofn.records import HiddenStates, Score, Selection, Step, Verdict
-from bestofn.storage import compaction, parts
-from bestofn.storage.compaction import compact
-from bestofn.storage.run import Run
+from nbest.errors import DamagedRunError, StorageError
+from nbest.records import HiddenStates, Score, Selection, Step, Verdict
+from nbest.storage import compaction, parts
+from nbest.storage.compaction import compact
+from nbest.storage.run import Run
 
 
 class Killed(BaseException):
@@ -93,15 +93,15 @@ def test_target_bounds_the_parts(run: Run):
 
 
 def _rows_by_part(run: Run) -> list[list[str]]:
-    from bestofn.storage.parquet import SUFFIX, read_ids
-    from bestofn.storage.tables import VERDICTS
+    from nbest.storage.parquet import SUFFIX, read_ids
+    from nbest.storage.tables import VERDICTS
 
     return [read_ids(path, VERDICTS).to_pylist() for path in parts.list_parts(run.path / "verdicts", SUFFIX)]
 
 
 def test_small_tables_are_joined_to_one_row_group(filled: Run):
-    from bestofn.storage.parquet import SUFFIX, scan
-    from bestofn.storage.tables import SCORES
+    from nbest.storage.parquet import SUFFIX, scan
+    from nbest.storage.tables import SCORES
 
     compact(filled)
     (path,) = parts.list_parts(filled.path / "scores" / "s", SUFFIX)

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from bestofn.errors import ConfigError, DamagedRunError, DataError
-from bestofn.storage.manifest import create_manifest, read_manifest
+from nbest.errors import ConfigError, DamagedRunError, DataError
+from nbest.storage.manifest import create_manifest, read_manifest
 
 GIVEN = {"identity": {"seed": 1, "sampling": {"temperature": 0.6, "stop": ["a"]}}, "info": {"host": "x"}}
 

@@ -6,13 +6,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from bestofn.errors import DamagedRunError, DataError
-from bestofn.records import Completion, Score, Trajectory, Verdict
-from bestofn.storage import parquet
-from bestofn.storage.compaction import compact
-from bestofn.storage.parts import list_parts, write_part
-from bestofn.storage.run import Run
-from bestofn.storage.tables import SCORES, TRAJECTORIES, VERDICTS, Table
+from nbest.errors import DamagedRunError, DataError
+from nbest.records import Completion, Score, Trajectory, Verdict
+from nbest.storage import parquet
+from nbest.storage.compaction import compact
+from nbest.storage.parts import list_parts, write_part
+from nbest.storage.run import Run
+from nbest.storage.tables import SCORES, TRAJECTORIES, VERDICTS, Table
 
 
 def write(folder: Path, table: Table, records: list) -> Path:

@@ -7,8 +7,8 @@ from typing import BinaryIO
 
 import pytest
 
-from bestofn.errors import DamagedRunError, StorageError
-from bestofn.storage import parts
+from nbest.errors import DamagedRunError, StorageError
+from nbest.storage import parts
 
 
 def content(data: bytes):

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bestofn.errors import DamagedRunError, DataError
-from bestofn.records import Completion, Pool, Problem, Trajectory
-from bestofn.storage import parquet, pools
-from bestofn.storage.run import Run
+from nbest.errors import DamagedRunError, DataError
+from nbest.records import Completion, Pool, Problem, Trajectory
+from nbest.storage import parquet, pools
+from nbest.storage.run import Run
 
 MANIFEST = {"identity": {}, "info": {}}
 
@@ -143,7 +143,7 @@ def test_one_row_group_and_one_window_are_alive_at_a_time(interleaved: Run, monk
 
 
 def test_streaming_goes_on_when_a_compaction_replaces_parts(interleaved: Run, monkeypatch: pytest.MonkeyPatch):
-    from bestofn.storage.compaction import compact
+    from nbest.storage.compaction import compact
 
     monkeypatch.setattr(pools, "WINDOW_BYTES", 1000)
     found = interleaved.pools()

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from bestofn.storage.compaction import compact
-from bestofn.storage.run import Run
+from nbest.storage.compaction import compact
+from nbest.storage.run import Run
 
 WRITER = Path(__file__).with_name("writer.py")
 

@@ -4,10 +4,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bestofn.errors import ConfigError, DamagedRunError, DataError, UnavailableError
-from bestofn.records import HiddenStates, Problem, Score, Selection, Step, Usage, Verdict
-from bestofn.storage import parquet
-from bestofn.storage.run import Run
+from nbest.errors import ConfigError, DamagedRunError, DataError, UnavailableError
+from nbest.records import HiddenStates, Problem, Score, Selection, Step, Usage, Verdict
+from nbest.storage import parquet
+from nbest.storage.run import Run
 
 MANIFEST = {"identity": {"seed": 1}, "info": {}}
 

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 import safetensors
 
-from bestofn.errors import ConfigError, DamagedRunError, DataError
-from bestofn.records import HiddenStates, Step
-from bestofn.storage import states
-from bestofn.storage.parts import write_part
+from nbest.errors import ConfigError, DamagedRunError, DataError
+from nbest.records import HiddenStates, Step
+from nbest.storage import states
+from nbest.storage.parts import write_part
 
 
 def make_states(name: str, count: int, layers: tuple[int, ...] = (5, 9)) -> HiddenStates:

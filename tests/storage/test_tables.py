@@ -2,9 +2,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from bestofn.errors import DataError
-from bestofn.records import Completion, Problem, Score, Selection, Trajectory, Usage, Verdict
-from bestofn.storage.tables import (
+from nbest.errors import DataError
+from nbest.records import Completion, Problem, Score, Selection, Trajectory, Usage, Verdict
+from nbest.storage.tables import (
     PROBLEMS,
     SCORES,
     SELECTIONS,

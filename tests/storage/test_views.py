@@ -4,9 +4,9 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from bestofn.errors import DamagedRunError
-from bestofn.records import Score, Selection, Usage, Verdict
-from bestofn.storage.run import Run
+from nbest.errors import DamagedRunError
+from nbest.records import Score, Selection, Usage, Verdict
+from nbest.storage.run import Run
 
 COLUMNS = {
     "problems": "id position prompt target kind tests meta",

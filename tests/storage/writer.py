@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from bestofn.records import CapturedStates, Completion, Problem, Score, Step, Trajectory, Verdict, trajectory_id
-from bestofn.storage.run import Run
+from nbest.records import CapturedStates, Completion, Problem, Score, Step, Trajectory, Verdict, trajectory_id
+from nbest.storage.run import Run
 
 
 def draw(problem: str, index: int) -> Trajectory:

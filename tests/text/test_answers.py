@@ -1,7 +1,7 @@
 import pytest
 
-from bestofn.records import Completion, Trajectory
-from bestofn.text.answers import answer_of, extract_answer, read_letter
+from nbest.records import Completion, Trajectory
+from nbest.text.answers import answer_of, extract_answer, read_letter
 
 
 def make_trajectory(text: str, answer: str | None = None) -> Trajectory:

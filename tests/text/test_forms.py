@@ -1,6 +1,6 @@
 import pytest
 
-from bestofn.text.forms import is_claim, is_text, match_braces, normal_form
+from nbest.text.forms import is_claim, is_text, match_braces, normal_form
 
 
 @pytest.mark.parametrize(

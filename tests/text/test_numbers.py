@@ -2,7 +2,7 @@ from fractions import Fraction
 
 import pytest
 
-from bestofn.text.numbers import Number, read_number, same_number
+from nbest.text.numbers import Number, read_number, same_number
 
 
 @pytest.mark.parametrize(

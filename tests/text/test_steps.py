@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bestofn.records import Completion, Step
-from bestofn.text.steps import BlankLineSplitter, StepRule, StepTracker, split_text
+from nbest.records import Completion, Step
+from nbest.text.steps import BlankLineSplitter, StepRule, StepTracker, split_text
 
 PIECES = [
     "<think>",

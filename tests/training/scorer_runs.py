@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
-from bestofn.records import Completion, HiddenStates, Problem, Step, Trajectory, Verdict, trajectory_id
-from bestofn.storage.run import Run
+from nbest.records import Completion, HiddenStates, Problem, Step, Trajectory, Verdict, trajectory_id
+from nbest.storage.run import Run
 
 ABOUT = {"model": "tiny", "content_hash": "abc", "step_rule": "blank-line", "last_layer_after_norm": "true"}
 HIDDEN = 6

@@ -9,13 +9,13 @@ from typing import Any
 import torch
 from transformers import AutoTokenizer, Qwen3Config, Qwen3ForCausalLM
 
-from bestofn.config import parse_config
-from bestofn.records import trajectory_id
-from bestofn.samplers.checkpoint import locate_checkpoint
-from bestofn.text.prompts import render_genselect
-from bestofn.training.policy import make_batch
-from bestofn.training.settings import SelectionTrainingConfig
-from bestofn.training.task_files import BestofnFormat, BuiltTask, SelectionTask, TaskFiles
+from nbest.config import parse_config
+from nbest.judging.prompts import render_genselect
+from nbest.records import trajectory_id
+from nbest.sampling.checkpoint import locate_checkpoint
+from nbest.training.policy import make_batch
+from nbest.training.settings import SelectionTrainingConfig
+from nbest.training.task_files import BuiltTask, NbestFormat, SelectionTask, TaskFiles
 
 Row = dict[str, Any]
 
@@ -95,7 +95,7 @@ def make_tasks(count: int, candidates: int = 4, first: int = 0) -> list[Selectio
 
 def write_tasks(path: Path, tasks: Sequence[SelectionTask], **about: str) -> Path:
     told = {"style": "compact", "thinking": "answer", "kind": "math", **about}
-    with TaskFiles({"train": path}, BestofnFormat(), told) as files:
+    with TaskFiles({"train": path}, NbestFormat(), told) as files:
         for task in tasks:
             files.write(BuiltTask(task, "math", "train"))
     return path

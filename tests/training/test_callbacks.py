@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from bestofn.training.callbacks import FreedMemory, LogFile, append_lines, find_checkpoint, keep_until, read_lines
+from nbest.training.callbacks import FreedMemory, LogFile, append_lines, find_checkpoint, keep_until, read_lines
 
 
 @pytest.mark.parametrize(("update", "kept"), [(0, []), (1, [0, 1]), (3, [0, 1, 3]), (9, [0, 1, 3, 4])])

@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from bestofn.errors import ConfigError, DataError
-from bestofn.records import trajectory_id
-from bestofn.text.prompts import parse_genselect
-from bestofn.training.cold_start import (
+from nbest.errors import ConfigError, DataError
+from nbest.judging.prompts import parse_genselect
+from nbest.records import trajectory_id
+from nbest.training.cold_start import (
     ATTEMPTS_EVERY,
     QUESTIONS,
     Demonstrations,
@@ -20,9 +20,9 @@ from bestofn.training.cold_start import (
     add_words,
     write_demonstrations,
 )
-from bestofn.training.policy import IGNORED
-from bestofn.training.settings import ColdStartConfig
-from bestofn.training.task_files import SelectionTask
+from nbest.training.policy import IGNORED
+from nbest.training.settings import ColdStartConfig
+from nbest.training.task_files import SelectionTask
 from tests.training.selector_runs import build_model, load_tokenizer
 from tests.training.verified_runs import Attempt, make_run
 

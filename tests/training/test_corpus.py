@@ -6,9 +6,9 @@ from itertools import islice
 
 import pytest
 
-from bestofn.problems.arithmetic import SUBJECTS, Operation, draw_chains
-from bestofn.text.answers import extract_answer
-from bestofn.training.corpus import CARELESS_SHARE, SLOPPY_SHARE, draw_skill, work_carelessly, write_solution
+from nbest.problems.arithmetic import SUBJECTS, Operation, draw_chains
+from nbest.text.answers import extract_answer
+from nbest.training.corpus import CARELESS_SHARE, SLOPPY_SHARE, draw_skill, work_carelessly, write_solution
 
 
 @pytest.mark.parametrize(

@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 from transformers import TrainerCallback
 
-from bestofn.errors import EngineError
-from bestofn.training.dapo import STREAM_FILE, DapoTrainer, make_rows, measure_logprobs
-from bestofn.training.genselect import build_trainer
-from bestofn.training.selection_rewards import JudgedText, measure_accuracy
-from bestofn.training.settings import DapoConfig
-from bestofn.training.task_files import SelectionTask
-from bestofn.training.task_stream import TaskStream
+from nbest.errors import EngineError
+from nbest.training.dapo import STREAM_FILE, DapoTrainer, make_rows, measure_logprobs
+from nbest.training.genselect import build_trainer
+from nbest.training.selection_rewards import JudgedText, measure_accuracy
+from nbest.training.settings import DapoConfig
+from nbest.training.task_files import SelectionTask
+from nbest.training.task_stream import TaskStream
 from tests.training.selector_runs import (
     Row,
     ScriptedRollouts,

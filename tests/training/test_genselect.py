@@ -18,13 +18,13 @@ import pytest
 import torch
 from transformers import TrainerCallback, TrainerState
 
-from bestofn.cli import main
-from bestofn.config import load_config
-from bestofn.errors import ConfigError, DataError, MissingExtraError
-from bestofn.training import cold_start
-from bestofn.training.dapo import STREAM_FILE
-from bestofn.training.genselect import BatchPlan, load_trainable, plan_batches, train_genselect, training_arguments
-from bestofn.training.settings import SelectionTrainingConfig
+from nbest.cli import main
+from nbest.config import load_config
+from nbest.errors import ConfigError, DataError, MissingExtraError
+from nbest.training import cold_start
+from nbest.training.dapo import STREAM_FILE
+from nbest.training.genselect import BatchPlan, load_trainable, plan_batches, train_genselect, training_arguments
+from nbest.training.settings import SelectionTrainingConfig
 from tests.training.selector_runs import (
     make_config,
     make_tasks,
@@ -432,7 +432,7 @@ def test_two_processes_share_the_tasks_of_each_batch(made: Path, tmp_path: Path)
         "no",
     ]
     command = [sys.executable, "-m", "accelerate.commands.launch", *launch, "--main_process_port", str(port)]
-    told = ["-m", "bestofn", "train", "genselect", str(config), "--json", str(tmp_path / "told.json")]
+    told = ["-m", "nbest", "train", "genselect", str(config), "--json", str(tmp_path / "told.json")]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo", "MASTER_ADDR": "127.0.0.1"}
     ended = subprocess.run([*command, *told], env=environment, capture_output=True, text=True, timeout=240, check=False)
     assert ended.returncode == 0, ended.stderr[-2000:]
@@ -450,7 +450,7 @@ def test_two_processes_share_the_tasks_of_each_batch(made: Path, tmp_path: Path)
 
 def call(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:
     monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setattr("sys.argv", ["bestofn", *map(str, words)])
+    monkeypatch.setattr("sys.argv", ["nbest", *map(str, words)])
     try:
         main()
     except SystemExit as ended:
@@ -501,6 +501,6 @@ def test_without_trl_the_command_says_what_to_install(
     for name in [name for name in sys.modules if name.startswith("trl.")]:
         monkeypatch.delitem(sys.modules, name)
     for name in ("genselect", "dapo"):
-        monkeypatch.delitem(sys.modules, f"bestofn.training.{name}")
+        monkeypatch.delitem(sys.modules, f"nbest.training.{name}")
     assert call(monkeypatch, "train", "genselect", config) == MissingExtraError.exit_code
-    assert "trl is not installed. It comes with an extra: pip install 'bestofn[train]'" in capsys.readouterr().err
+    assert "trl is not installed. It comes with an extra: pip install 'nbest[train]'" in capsys.readouterr().err

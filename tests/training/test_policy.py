@@ -8,8 +8,8 @@ import torch
 from safetensors import safe_open
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from bestofn.training.policy import IGNORED, CorpusBatches, build_tokenizer, make_batch, train_policy, write_examples
-from bestofn.training.settings import ModelShape, PolicyTrainingConfig
+from nbest.training.policy import IGNORED, CorpusBatches, build_tokenizer, make_batch, train_policy, write_examples
+from nbest.training.settings import ModelShape, PolicyTrainingConfig
 
 SHAPE = ModelShape(hidden_size=16, layers=1, heads=2, kv_heads=1, head_size=8, mlp_size=16, vocabulary=320)
 TINY = PolicyTrainingConfig(

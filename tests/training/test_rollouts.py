@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import torch
 
-from bestofn.errors import EngineError
-from bestofn.records import SamplingParams, derive_seed
-from bestofn.training.dapo import make_rows
-from bestofn.training.rollouts import SamplerRollouts
+from nbest.errors import EngineError
+from nbest.records import SamplingParams, derive_seed
+from nbest.training.dapo import make_rows
+from nbest.training.rollouts import SamplerRollouts
 from tests.training.selector_runs import build_model, load_tokenizer, make_tasks, read_prompt
 
 TASKS = make_tasks(3)

@@ -7,12 +7,12 @@ import pytest
 import torch
 from transformers import AutoModel, TrainerCallback
 
-from bestofn.config import parse_config
-from bestofn.errors import ConfigError, EngineError
-from bestofn.models.step_heads import ClueModel
-from bestofn.training import scorer as scorer_training
-from bestofn.training.callbacks import find_checkpoint
-from bestofn.training.scorer import (
+from nbest.config import parse_config
+from nbest.errors import ConfigError, EngineError
+from nbest.scoring.step_heads import ClueModel
+from nbest.training import scorer as scorer_training
+from nbest.training.callbacks import find_checkpoint
+from nbest.training.scorer import (
     build_model,
     evaluate,
     measure_centroids,
@@ -20,7 +20,7 @@ from bestofn.training.scorer import (
     read_sets,
     train_scorer,
 )
-from bestofn.training.settings import ScorerTrainingConfig
+from nbest.training.settings import ScorerTrainingConfig
 from tests.training.scorer_runs import make_run, save_body
 
 

@@ -5,8 +5,8 @@ from collections import Counter
 
 import pytest
 
-from bestofn.records import Finish
-from bestofn.training.selection_rewards import JudgedText, measure_accuracy, reward_selection
+from nbest.records import Finish
+from nbest.training.selection_rewards import JudgedText, measure_accuracy, reward_selection
 
 CORRECT = (False, True, True)
 

@@ -5,8 +5,8 @@ from random import Random
 
 import pytest
 
-from bestofn.records import Completion, Finish, Kind, Trajectory
-from bestofn.training.selection_tasks import (
+from nbest.records import Completion, Finish, Kind, Trajectory
+from nbest.training.selection_tasks import (
     Attempt,
     Candidate,
     SourcePool,
@@ -16,7 +16,7 @@ from bestofn.training.selection_tasks import (
     gather_candidates,
     measure_pass_rate,
 )
-from bestofn.training.settings import TasksConfig
+from nbest.training.settings import TasksConfig
 
 SETTINGS = TasksConfig()
 RECORDED = [

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from bestofn.errors import ConfigError, DataError, UnavailableError
-from bestofn.records import Completion, Trajectory
-from bestofn.training import source_pools
-from bestofn.training.source_pools import open_sources, read_source_pools
+from nbest.errors import ConfigError, DataError, UnavailableError
+from nbest.records import Completion, Trajectory
+from nbest.training import source_pools
+from nbest.training.source_pools import open_sources, read_source_pools
 from tests.training.verified_runs import make_run
 
 
@@ -62,7 +62,7 @@ def test_another_question_under_one_id_is_refused(tmp_path: Path):
 def test_a_run_must_be_verified(tmp_path: Path):
     run = make_run(tmp_path / "a", {"p": [("x", True)]})
     run.append_trajectories([Trajectory("p#1", "p", 1, 1, Completion("y", finish="stop"))])
-    with pytest.raises(UnavailableError, match=r"1 of 2 trajectories have no verdict.*bestofn verify"):
+    with pytest.raises(UnavailableError, match=r"1 of 2 trajectories have no verdict.*nbest verify"):
         open_sources([str(tmp_path / "a")])
     make_run(tmp_path / "b", {"p": []})
     with pytest.raises(UnavailableError, match="no trajectories yet"):

@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bestofn.errors import DataError, UnavailableError
-from bestofn.metrics.logprobs import step_features
-from bestofn.records import HiddenStates, Step
-from bestofn.storage.run import Run
-from bestofn.training.step_batches import (
+from nbest.errors import DataError, UnavailableError
+from nbest.records import HiddenStates, Step
+from nbest.statistics.logprobs import step_features
+from nbest.storage.run import Run
+from nbest.training.step_batches import (
     StepBatches,
     balance,
     cut_batches,
@@ -136,10 +136,10 @@ def test_runs_of_two_policies_are_not_mixed(tmp_path: Path) -> None:
 
 def test_a_run_without_states_or_verdicts_says_what_to_do(tmp_path: Path) -> None:
     empty = Run.create(tmp_path / "empty", {"identity": {}, "info": {}})
-    with pytest.raises(UnavailableError, match="bestofn encode"):
+    with pytest.raises(UnavailableError, match="nbest encode"):
         read_step_set([empty], (-1,), False)
     empty.append_states([HiddenStates("p#0", (1,), (Step(0, 1),), np.zeros((1, 1, 4), np.float32))], ABOUT)
-    with pytest.raises(UnavailableError, match="bestofn verify"):
+    with pytest.raises(UnavailableError, match="nbest verify"):
         read_step_set([empty], (-1,), False)
 
 

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from bestofn.training.step_losses import (
+from nbest.training.step_losses import (
     agreeing_loss,
     find_last,
     guarded_loss,

@@ -7,17 +7,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from bestofn.errors import ConfigError, DataError, StorageError, UnavailableError
-from bestofn.storage.run import Run
-from bestofn.text.prompts import render_genselect
-from bestofn.training import task_files
-from bestofn.training.settings import TasksConfig
-from bestofn.training.source_pools import Source
-from bestofn.training.step_batches import is_held_out
-from bestofn.training.task_building import build_tasks
-from bestofn.training.task_files import (
-    BestofnFormat,
+from nbest.errors import ConfigError, DataError, StorageError, UnavailableError
+from nbest.judging.prompts import render_genselect
+from nbest.storage.run import Run
+from nbest.training import task_files
+from nbest.training.settings import TasksConfig
+from nbest.training.source_pools import Source
+from nbest.training.step_batches import is_held_out
+from nbest.training.task_building import build_tasks
+from nbest.training.task_files import (
     BuiltTask,
+    NbestFormat,
     SelectionTask,
     TaskFiles,
     iter_tasks,
@@ -42,7 +42,7 @@ def task(number: int) -> SelectionTask:
 
 
 def write(path: Path, *rows: dict[str, Any], schema: pa.Schema | None = None) -> Path:
-    kept = schema or pa.schema([field for field in BestofnFormat.schema if field.name != "kind"])
+    kept = schema or pa.schema([field for field in NbestFormat.schema if field.name != "kind"])
     pq.write_table(pa.Table.from_pylist(list(rows), schema=kept), path)
     return path
 
@@ -50,7 +50,7 @@ def write(path: Path, *rows: dict[str, Any], schema: pa.Schema | None = None) ->
 def test_tasks_come_back_as_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(task_files, "GROUP_ROWS", 2)
     path = tmp_path / "new" / "a.parquet"
-    with TaskFiles({"train": path}, BestofnFormat(), {"style": "compact"}) as files:
+    with TaskFiles({"train": path}, NbestFormat(), {"style": "compact"}) as files:
         for number in range(5):
             files.write(BuiltTask(task(number), "code", "train"))
     assert load_tasks(path) == [task(number) for number in range(5)]
@@ -65,7 +65,7 @@ def test_after_a_failure_the_old_file_stays(tmp_path: Path):
     paths["train"].write_text("old")
 
     def fail() -> None:
-        with TaskFiles(paths, BestofnFormat(), {}) as files:
+        with TaskFiles(paths, NbestFormat(), {}) as files:
             files.write(BuiltTask(task(0), "math", "train"))
             raise RuntimeError
 
@@ -78,7 +78,7 @@ def test_after_a_failure_the_old_file_stays(tmp_path: Path):
 def test_a_place_that_cannot_be_written(tmp_path: Path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match=r"cannot be written .*Nothing was replaced"):
-        TaskFiles({"all": tmp_path / "file" / "a.parquet"}, BestofnFormat(), {})
+        TaskFiles({"all": tmp_path / "file" / "a.parquet"}, NbestFormat(), {})
 
 
 @pytest.mark.parametrize(
@@ -105,8 +105,8 @@ def test_files_that_are_no_task_files(tmp_path: Path):
     schema = pa.schema([("task_id", pa.string()), ("prompt", pa.string())])
     with pytest.raises(DataError, match=r"columns problem_id, candidates, correct, prompt_tokens are missing"):
         load_tasks(write(tmp_path / "a.parquet", {"task_id": "a", "prompt": "b"}, schema=schema))
-    place = BestofnFormat.schema.get_field_index("correct")
-    schema = BestofnFormat.schema.remove(6).set(place, pa.field("correct", pa.list_(pa.int64())))
+    place = NbestFormat.schema.get_field_index("correct")
+    schema = NbestFormat.schema.remove(6).set(place, pa.field("correct", pa.list_(pa.int64())))
     with pytest.raises(DataError, match="correct is list<element: int64>"):
         load_tasks(write(tmp_path / "b.parquet", ROW | {"correct": [1, 0]}, schema=schema))
     (tmp_path / "c.parquet").write_text("{}")
@@ -132,7 +132,7 @@ def test_large_types_of_other_writers_are_read(tmp_path: Path):
 
 
 def build(run: Run, out: Path, **changes: Any) -> Any:
-    return build_tasks([Source("r", run)], out, SETTINGS.model_copy(update=changes), BestofnFormat())
+    return build_tasks([Source("r", run)], out, SETTINGS.model_copy(update=changes), NbestFormat())
 
 
 def test_a_build_writes_what_was_shown(tmp_path: Path):

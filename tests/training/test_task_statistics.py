@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from bestofn.training.task_statistics import TaskStatistics, majority_accuracy
+from nbest.training.task_statistics import TaskStatistics, majority_accuracy
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """The stream of tasks: every task once an epoch, the same after a restart, shared by processes without overlap."""
 
-from bestofn.training.task_stream import TaskStream
+from nbest.training.task_stream import TaskStream
 from tests.training.selector_runs import make_tasks
 
 TASKS = make_tasks(7)

@@ -6,10 +6,10 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from bestofn.training.selection_rewards import JudgedText
-from bestofn.training.settings import SelectionDataConfig
-from bestofn.training.task_files import SelectionTask
-from bestofn.training.validation import SAMPLES, Validation
+from nbest.training.selection_rewards import JudgedText
+from nbest.training.settings import SelectionDataConfig
+from nbest.training.task_files import SelectionTask
+from nbest.training.validation import SAMPLES, Validation
 from tests.training.selector_runs import make_tasks
 
 TASKS = make_tasks(5)

@@ -10,10 +10,10 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from bestofn.errors import StorageError
-from bestofn.text.prompts import parse_genselect
-from bestofn.training.task_files import BuiltTask, SelectionTask, TaskFiles
-from bestofn.training.verl_export import REWARD_FILE, VerlFormat, write_reward
+from nbest.errors import StorageError
+from nbest.judging.prompts import parse_genselect
+from nbest.training.task_files import BuiltTask, SelectionTask, TaskFiles
+from nbest.training.verl_export import REWARD_FILE, VerlFormat, write_reward
 
 COMMAND = Path(__file__).parents[2] / "configs" / "verl_genselect_dapo.sh"
 PUBLISHED = {
@@ -85,7 +85,7 @@ def test_rewards(reward: Any):
         ("I like 2", 0.0, "unparsed"),
         ("Judgment: " + "9" * 5000, 0.0, "out-of-range"),
     ]:
-        told = reward.compute_score("bestofn/genselect", text, truth, extra_info={})
+        told = reward.compute_score("nbest/genselect", text, truth, extra_info={})
         assert told == {"score": points, "acc": points, "fault": fault}
 
 
@@ -96,7 +96,7 @@ def test_rows_are_those_of_verl(tmp_path: Path):
         files.write(BuiltTask(task, "code", "train"))
     assert pq.read_table(path).to_pylist() == [
         {
-            "data_source": "bestofn/genselect",
+            "data_source": "nbest/genselect",
             "prompt": [{"role": "user", "content": "Which?"}],
             "ability": "code",
             "reward_model": {"style": "rule", "ground_truth": '{"count": 2, "right": [1]}'},

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from bestofn.records import Completion, Finish, Kind, Problem, Trajectory, Verdict, trajectory_id
-from bestofn.storage.run import Run
+from nbest.records import Completion, Finish, Kind, Problem, Trajectory, Verdict, trajectory_id
+from nbest.storage.run import Run
 
 Attempt = tuple[str, bool | None] | tuple[str, bool | None, Finish]
 

@@ -1,0 +1,42 @@
+"""Problems by the value of one field: level, subject, number of steps, kind. Does not know selectors or results."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, cast
+
+from nbest.errors import ConfigError
+from nbest.records import Problem
+
+KIND = "kind"
+MISSING = "(none)"
+"""The group of problems that do not have the field."""
+
+
+def group_problems(problems: Iterable[Problem], field: str) -> dict[str, list[str]]:
+    """The ids of the problems of each value of `field`: `kind`, or a key of `Problem.meta` (`a.b` reads inside `a`).
+
+    Numbers come in their order, then words in that of the alphabet, problems without the field last. Raises ConfigError
+    naming the fields there are where no problem has this one.
+    """
+    groups: dict[str, list[str]] = {}
+    known: set[str] = set()
+    order: dict[str, tuple[int, float, str]] = {}
+    for problem in problems:
+        known |= {key for key, value in problem.meta.items() if isinstance(value, str | int | float | bool)}
+        value = problem.kind if field == KIND else _look_up(problem.meta, field)
+        label = MISSING if value is None else str(value)
+        groups.setdefault(label, []).append(problem.id)
+        is_number = isinstance(value, int | float)
+        order[label] = (2 if value is None else 0 if is_number else 1, float(value) if is_number else 0.0, label)
+    if set(groups) <= {MISSING}:
+        raise ConfigError(f"by: no problem has a field {field!r}; there are {', '.join([KIND, *sorted(known)])}")
+    return {label: groups[label] for label in sorted(groups, key=lambda label: order[label])}
+
+
+def _look_up(meta: Mapping[str, Any], field: str) -> Any:
+    """The value of `field`, dots reading inside objects; None where it is not there."""
+    found: Any = meta.get(field)
+    if found is None and "." in field:
+        first, _, rest = field.partition(".")
+        inner: Any = meta.get(first)
+        return _look_up(cast("Mapping[str, Any]", inner), rest) if isinstance(inner, Mapping) else None
+    return found

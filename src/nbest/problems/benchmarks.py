@@ -1,0 +1,215 @@
+"""Published problem sets as `Problem`s, from a local copy or from the hub; which there are is in `benchmark_table`.
+
+The prompt of a problem is the question put into a template: the placeholders `{question}`, `{starter}` and `{tests}`
+are replaced in one pass, nothing else is interpreted, so `\\boxed{}` stands as it is; `meta["question"]` keeps the bare
+question. A user's own set is a TOML file of a few lines, see `docs/formats.md`. What a published set held at its first
+load is recorded (`content_records`). This module does not sample, does not verify and does not open hidden tests.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+from nbest.errors import DataError
+from nbest.problems.benchmark_table import (
+    QUESTION,
+    STARTER,
+    TESTS,
+    Benchmark,
+    find_benchmark,
+    find_template,
+    list_benchmarks,
+    templates,
+)
+from nbest.problems.content_records import check_record
+from nbest.problems.hub import read_hub, resolve_revision
+from nbest.problems.rows import read_rows
+from nbest.records import Problem
+from nbest.text.json_lines import Fault, Fields, LineOrFault, describe
+
+__all__ = [
+    "Benchmark",
+    "apply_template",
+    "content_hash",
+    "find_benchmark",
+    "list_benchmarks",
+    "load_benchmark",
+    "resolve_revision",
+    "source_hash",
+    "templates",
+]
+
+SHOWN_FAULTS = 20
+_PLACEHOLDERS = re.compile("|".join(re.escape(name) for name in (QUESTION, STARTER, TESTS)))
+
+
+def load_benchmark(
+    name: str, file: Path | None = None, revision: str | None = None, template: str | None = None
+) -> list[Problem]:
+    """The problems of a benchmark, in the order of the source; ids are `<name>/<id>` (0-based position without one).
+
+    `file` is a local copy in the upstream schema (JSONL, gzip too, CSV, Parquet); without one the hub is asked, at
+    `revision` (None = its newest). `template` overrides the benchmark's: the name of a preset, or a text with
+    `{question}`. The content hash of a published set is recorded at its first load on this machine, and a later load
+    that differs is refused; a user's own set is checked against the `hash` it states, if any.
+
+    Raises ConfigError (unknown name, faulty TOML), DataError (a faulty row, another number of problems or another
+    content), MissingExtraError (no `datasets`), EngineError (the hub cannot be reached), StorageError (no place to
+    record).
+    """
+    benchmark = find_benchmark(name)
+    if template is not None:
+        benchmark = replace(benchmark, template=find_template(template, "template"), template_starter="")
+    source, commit = file or benchmark.file, ""
+    if source is None:
+        commit = resolve_revision(benchmark, revision)
+        rows = read_hub(benchmark, commit)
+    else:
+        rows = read_rows(source)
+    problems = list(_read_problems(rows, benchmark))
+    if benchmark.problems and len(problems) != benchmark.problems:
+        raise DataError(
+            f"{source or benchmark.hub}: {len(problems)} problems came; {benchmark.name} has {benchmark.problems}. "
+            "Give a whole copy, or describe a part of it as a benchmark of your own in a .toml file."
+        )
+    _check_content(benchmark, problems, source, commit)
+    return problems
+
+
+def content_hash(problems: Iterable[Problem]) -> str:
+    """32 hex digits over id, prompt, target (and tests, where there are any) of each problem, in order: the same list,
+    the same hash."""
+    digest = hashlib.blake2b(digest_size=16)
+    for problem in problems:
+        fields = [problem.id, problem.prompt, problem.target, *([problem.tests] if problem.tests else [])]
+        digest.update(json.dumps(fields, ensure_ascii=True).encode() + b"\n")
+    return digest.hexdigest()
+
+
+def source_hash(problems: Iterable[Problem]) -> str:
+    """`content_hash` of the bare questions: it does not depend on the template."""
+    return content_hash(replace(p, prompt=str(p.meta.get("question", p.prompt))) for p in problems)
+
+
+def apply_template(template: str, question: str, starter: str = "", tests: Sequence[str] = ()) -> str:
+    """The template with its placeholders replaced, tests a line each. Braces elsewhere, as in `\\boxed{}`, stay."""
+    values = {QUESTION: question, STARTER: starter, TESTS: "\n".join(tests)}
+    return _PLACEHOLDERS.sub(lambda found: values[found.group()], template)
+
+
+def _check_content(benchmark: Benchmark, problems: list[Problem], source: Path | None, commit: str) -> None:
+    found = source_hash(problems)
+    if benchmark.hash and found != benchmark.hash:
+        raise DataError(
+            f"{source or benchmark.hub}: content hash {found} came; {benchmark.name} states {benchmark.hash}. Give the "
+            "copy that was meant, or correct `hash`."
+        )
+    if not benchmark.is_own:
+        key = benchmark.name if source is None else f"{benchmark.name} {source.absolute()}"
+        check_record(key, found, len(problems), commit)
+
+
+def _read_problems(rows: Iterator[LineOrFault], benchmark: Benchmark) -> Iterator[Problem]:
+    """Raises DataError with every fault (the first 20 in full) once all rows are read."""
+    faults: list[Fault] = []
+    seen: set[str] = set()
+    questions: set[bytes] = set()
+    position = 0
+    for row in rows:
+        if isinstance(row, Fault):
+            faults.append(row)
+            continue
+        kept = benchmark.columns or tuple(row.values)
+        fields = Fields(row, {name: value for name, value in row.values.items() if name in kept})
+        if benchmark.distinct and _is_repeated(fields, benchmark, questions):
+            continue
+        day = _take_day(fields, benchmark.released) if benchmark.released else None
+        if day is not None and not _is_within(day, benchmark):
+            continue
+        problem = _read_problem(fields, benchmark, position, day)
+        if problem.id in seen:
+            fields.add_fault("id", f"{problem.id!r} a second time", "each id once")
+        seen.add(problem.id)
+        faults += fields.faults
+        position += 1
+        if not faults:
+            yield problem
+    if faults:
+        shown = [str(fault) for fault in faults[:SHOWN_FAULTS]]
+        more = len(faults) - len(shown)
+        raise DataError("\n".join([*shown, f"... and {more} more"] if more else shown))
+
+
+def _is_repeated(fields: Fields, benchmark: Benchmark, questions: set[bytes]) -> bool:
+    """Whether the question of a row came before. `questions` are hashes of those that did."""
+    text = next((fields.values[name] for name in benchmark.question if fields.has(name)), None)
+    key = hashlib.blake2b(str(text).encode("utf-8", "surrogatepass"), digest_size=16).digest()
+    if text is None or key not in questions:
+        questions.add(key)
+        return False
+    return True
+
+
+def _read_problem(fields: Fields, benchmark: Benchmark, position: int, day: date | None) -> Problem:
+    question = _take_first(fields, benchmark.question, fields.take_text) or ""
+    stated = _take_first(fields, benchmark.answer, fields.take_term) if benchmark.answer else None
+    target = stated
+    if stated is not None and benchmark.answer_after and benchmark.answer_after in stated:
+        target = stated.rpartition(benchmark.answer_after)[2].strip()
+    id = next((fields.take_term(name) for name in benchmark.id if fields.has(name)), None)
+    tests = tuple(test for name in benchmark.tests for test in _take_tests(fields, name))
+    starter = fields.take_text(benchmark.starter) or "" if benchmark.starter else ""
+    meta = fields.rest() | {"benchmark": benchmark.name, "question": question}
+    if target != stated:
+        meta["stated_answer"] = stated
+    if starter:
+        meta[benchmark.starter] = starter
+    if day is not None:
+        meta[benchmark.released] = day.isoformat()
+    template = benchmark.template_starter if starter and benchmark.template_starter else benchmark.template
+    prompt = apply_template(template, question, starter, tests)
+    return Problem(f"{benchmark.name}/{position if id is None else id}", prompt, target, benchmark.kind, tests, meta)
+
+
+def _take_first(fields: Fields, names: Sequence[str], take: Callable[[str, bool], str | None]) -> str | None:
+    """The first of these columns that the row has; none of them is a fault."""
+    for name in names:
+        if fields.has(name):
+            return take(name, True)
+    fields.add_fault(" or ".join(names), f"columns {', '.join(fields.values)}", "a column of this name")
+    return None
+
+
+def _take_tests(fields: Fields, name: str) -> list[str]:
+    """A list of tests, or one test; what it holds (LiveCodeBench packs its private ones) is not looked at."""
+    if isinstance(fields.values.get(name), list):
+        return fields.take_texts(name) or []
+    test = fields.take_text(name, required=True)
+    return [] if test is None else [test]
+
+
+def _take_day(fields: Fields, name: str) -> date | None:
+    """The day of a column that holds a date, or a text that begins with one (2024-08-03T00:00:00)."""
+    value: Any = fields.take(name)
+    if isinstance(value, datetime):
+        return value.date()
+    if isinstance(value, date):
+        return value
+    try:
+        return datetime.fromisoformat(value).date() if isinstance(value, str) else _no_day(fields, name, value)
+    except ValueError:
+        return _no_day(fields, name, value)
+
+
+def _no_day(fields: Fields, name: str, value: Any) -> None:
+    fields.add_fault(name, describe(value), "a date, or a text such as 2024-08-03T00:00:00")
+
+
+def _is_within(day: date, benchmark: Benchmark) -> bool:
+    """Whether a problem was released in the window, both ends included."""
+    return (benchmark.since or day) <= day <= (benchmark.until or day)

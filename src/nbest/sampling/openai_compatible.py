@@ -1,0 +1,241 @@
+"""Sampling from any server that speaks OpenAI's protocol: vLLM, SGLang, llama.cpp, a hosted API, `nbest` itself.
+
+Rules
+    One request a seed, n = 1: a completion depends on its own seed only, and one lost answer costs one completion.
+    Tried again, with the same seed: status 408, 409, 425, 429 and 5xx, a connection that fails, an answer that does
+    not come in `timeout_seconds`, a body that is cut or no completion. Waits grow as 2^attempt with a jitter drawn
+    from the seed, a `Retry-After` counts where it is longer; both end at MOST_WAIT_SECONDS.
+    After `retries` more attempts, where the server says that trying again is no use (`x-should-retry: false`), or
+    where the prompt does not fit the model: a completion with `finish="error"` whose note says what happened.
+    Any other 4xx is a fault of the settings: ConfigError (400, 401, 403, 404, 405, 422) or EngineError, at once.
+    Nothing is hidden: `counts` tells every attempt that failed, by kind, as tried again or as given up.
+
+This module does not know chat templates or tokenizers: both are the server's.
+"""
+
+import asyncio
+import email.utils
+import os
+import re
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+from nbest.errors import ConfigError, EngineError, MissingExtraError, NbestError
+from nbest.loop_thread import LoopThread, gather_all
+from nbest.records import Completion, SamplingParams, derive_seed
+from nbest.sampling.openai_payloads import BadBodyError, Form, build_payload, check_params, read_completion
+
+Mishap: TypeAlias = Literal[
+    "rate-limit", "server-error", "timeout", "connection", "cut-body", "bad-body", "refused", "bad-prompt"
+]
+"""Why an attempt failed. `refused`: the server said not to try again; `bad-prompt`: it does not fit the model."""
+
+MOST_WAIT_SECONDS = 60.0
+_AGAIN = frozenset({408, 409, 425})
+_SETTINGS = frozenset({400, 401, 403, 404, 405, 422})
+_TOO_LONG = re.compile(r"context[_ ](length|window|size)|maximum (model|context) length|prompt is too long", re.I)
+_FINAL: frozenset[Mishap] = frozenset({"refused", "bad-prompt"})
+_MOST_SHOWN = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where the server is and how it is treated.
+
+    `base_url` ends in `/v1` as a rule. `api_key_env` names the variable of the environment that holds the key; None
+    sends no key. `retries` are attempts after the first one, `concurrency` requests at once, `timeout_seconds` of one
+    attempt, `backoff_seconds` the wait before the first retry.
+    """
+
+    base_url: str
+    api_key_env: str | None = None
+    timeout_seconds: float = 600.0
+    retries: int = 5
+    concurrency: int = 64
+    backoff_seconds: float = 0.5
+
+    def __post_init__(self) -> None:
+        rules = {
+            "base_url": (re.match(r"https?://[^/\s]+", self.base_url), "http://HOST:PORT/v1 or https://..."),
+            "timeout_seconds": (self.timeout_seconds > 0, "above 0"),
+            "retries": (self.retries >= 0, "0 or more"),
+            "concurrency": (self.concurrency >= 1, "1 or more"),
+            "backoff_seconds": (self.backoff_seconds >= 0, "0 or more"),
+        }
+        faults = [
+            f"{name}: {getattr(self, name)!r} given; allowed is {rule}"
+            for name, (good, rule) in rules.items()
+            if not good
+        ]
+        if self.api_key_env and not os.environ.get(self.api_key_env):
+            faults.append(f"api_key_env: the environment has no {self.api_key_env}; set it to the key of this server")
+        if faults:
+            raise ConfigError(faults)
+
+
+@dataclass(slots=True)
+class RequestCounts:
+    """Every attempt is in `attempts`; each that failed is in `retried` (another one followed) or in `failed` (it ended
+    the completion as an error). `completions` counts those that came, `stopped` errors that went to the caller."""
+
+    attempts: int = 0
+    completions: int = 0
+    stopped: int = 0
+    retried: "Counter[Mishap]" = field(default_factory=lambda: Counter[Mishap]())
+    failed: "Counter[Mishap]" = field(default_factory=lambda: Counter[Mishap]())
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    kind: Mishap
+    said: str
+    wait_seconds: float = 0.0
+
+
+class OpenAISampler:
+    """A server's model as a Sampler. Needs the extra `openai`. Usable from any event loop; close it when done."""
+
+    def __init__(self, endpoint: Endpoint, form: Form):
+        """Connects to nothing yet. Raises MissingExtraError."""
+        try:
+            import openai
+        except ImportError as error:
+            raise MissingExtraError("openai", "openai") from error
+        self.endpoint, self.form = endpoint, form
+        self.counts = RequestCounts()
+        self._openai = openai
+        self._client: Any = None
+        self._slots = asyncio.Semaphore(endpoint.concurrency)
+        self._thread = LoopThread("nbest-openai")
+
+    async def sample(self, prompt: str, seeds: Sequence[int], params: SamplingParams) -> list[Completion]:
+        """One completion a seed. Raises UnavailableError before any request, ConfigError or EngineError as the module
+        says; then the other requests of this call are given up."""
+        check_params(self.form, params)
+        if not seeds:
+            return []
+        return await self._thread.run(self._draw_all(prompt, seeds, params))
+
+    async def _draw_all(self, prompt: str, seeds: Sequence[int], params: SamplingParams) -> list[Completion]:
+        return await gather_all([self._draw(prompt, seed, params) for seed in seeds])
+
+    async def _draw(self, prompt: str, seed: int, params: SamplingParams) -> Completion:
+        payload = build_payload(self.form, prompt, seed, params)
+        attempts = 0
+        while True:
+            async with self._slots:
+                outcome = await self._attempt(payload, params)
+            attempts += 1
+            if isinstance(outcome, Completion):
+                self.counts.completions += 1
+                return outcome
+            if outcome.kind in _FINAL or attempts > self.endpoint.retries:
+                self.counts.failed[outcome.kind] += 1
+                note = f"{outcome.kind} after {attempts} attempt{'s' * (attempts > 1)}: {outcome.said}"
+                return Completion("", finish="error", note=note)
+            self.counts.retried[outcome.kind] += 1
+            await asyncio.sleep(self._wait_seconds(seed, attempts, outcome))
+
+    async def _attempt(self, payload: dict[str, Any], params: SamplingParams) -> Completion | _Failure:
+        """One request. Raises what no further attempt can mend."""
+        self.counts.attempts += 1
+        client = self._open_client()
+        try:
+            async with asyncio.timeout(self.endpoint.timeout_seconds):
+                body = await client.post(self.form.path, cast_to=str, body=payload)
+            return read_completion(self.form, body, params)
+        except BadBodyError as error:
+            return _Failure("bad-body", str(error))
+        except (TimeoutError, self._openai.APITimeoutError):
+            return _Failure("timeout", f"no whole answer in {self.endpoint.timeout_seconds:g} s")
+        except self._openai.APIConnectionError as error:
+            return _read_connection_error(error)
+        except self._openai.APIStatusError as error:
+            try:
+                return self._read_status(error)
+            except NbestError:
+                self.counts.stopped += 1
+                raise
+
+    def _open_client(self) -> Any:
+        if self._client is None:
+            name = self.endpoint.api_key_env
+            self._client = self._openai.AsyncOpenAI(
+                base_url=self.endpoint.base_url,
+                api_key=os.environ[name] if name else "none",
+                timeout=self.endpoint.timeout_seconds,
+                # Its own retries would be counted by nobody.
+                max_retries=0,
+            )
+        return self._client
+
+    def _read_status(self, error: Any) -> _Failure:
+        status, headers = error.status_code, error.response.headers
+        said = f"HTTP {status} from {error.request.url}: {error.response.text[:_MOST_SHOWN]!r}"
+        if status == 400 and _TOO_LONG.search(error.response.text):
+            return _Failure("bad-prompt", said)
+        if status == 429 or status >= 500 or status in _AGAIN:
+            if headers.get("x-should-retry") == "false":
+                return _Failure("refused", said)
+            kind: Mishap = "rate-limit" if status == 429 else "server-error"
+            return _Failure(kind, said, _read_retry_after(headers.get("retry-after")))
+        if status in _SETTINGS:
+            raise ConfigError(f"{said}. {_advise(status, self.endpoint, self.form)}") from error
+        raise EngineError(said) from error
+
+    def _wait_seconds(self, seed: int, attempts: int, failure: _Failure) -> float:
+        jitter = 0.5 + derive_seed(seed, "retry", attempts) / 2**64
+        backoff = self.endpoint.backoff_seconds * 2.0 ** min(attempts - 1, 30) * jitter
+        return min(max(backoff, failure.wait_seconds), MOST_WAIT_SECONDS)
+
+    def close(self) -> None:
+        """Gives up what still runs and closes the connections."""
+        self._thread.close(self._close_client())
+
+    async def _close_client(self) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            await client.close()
+
+    async def aclose(self) -> None:
+        await asyncio.to_thread(self.close)
+
+    async def __aenter__(self) -> "OpenAISampler":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+
+def _read_connection_error(error: Exception) -> _Failure:
+    cause = error.__cause__ or error
+    said = f"{type(cause).__name__}: {cause}"
+    # The words of h11, which tells a body that ends early from a server that never answered by nothing else.
+    return _Failure("cut-body" if "message body" in str(cause) else "connection", said)
+
+
+def _read_retry_after(value: str | None) -> float:
+    """Seconds from a number or a date; 0 for anything else."""
+    if not value:
+        return 0.0
+    try:
+        seconds = float(value)
+    except ValueError:
+        moment = email.utils.parsedate_tz(value)
+        seconds = email.utils.mktime_tz(moment) - time.time() if moment else 0.0
+    return max(seconds, 0.0) if seconds == seconds else 0.0
+
+
+def _advise(status: int, endpoint: Endpoint, form: Form) -> str:
+    if status in (401, 403):
+        held = endpoint.api_key_env or "not set"
+        return f"Look at the key (api_key_env is {held})."
+    if status in (404, 405):
+        return f"Look at base_url ({endpoint.base_url}; it ends in /v1 as a rule) and at the model ({form.model!r})."
+    return (
+        f"The server takes no such request. Where it names a field: dialect = 'openai' leaves out what OpenAI does not "
+        f"know, logprobs = false asks for no log-probabilities (now: {form.dialect!r}, {form.has_logprobs})."
+    )

@@ -1,0 +1,173 @@
+"""What is known of each row of a running batch, as arrays over rows. Knows no model.
+
+Shapes: R rows allocated, T tokens kept a row (grown as needed).
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nbest.records import CapturedStates, SamplingParams, Step
+from nbest.sampling.columns import ColumnCache
+from nbest.sampling.drawing import mix_seeds
+
+Rows = NDArray[np.intp]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Attempt:
+    """One completion to draw: its seed, and its place among the completions of its job."""
+
+    seed: int
+    place: int
+    job: "Job"
+
+
+@dataclass(eq=False)
+class Job:
+    """Attempts at one prompt. `waiting` are those without a row yet; `layers` is `params.capture` counted from 0.
+
+    `limit_tokens` is the most tokens an attempt may draw; `note` is what a completion says that reached it.
+    """
+
+    prompt_tokens: list[int]
+    params: SamplingParams
+    limit_tokens: int
+    layers: tuple[int, ...] = ()
+    note: str = ""
+    attempts: tuple[Attempt, ...] = ()
+    waiting: list[Attempt] = field(default_factory=list[Attempt])
+    prefix: ColumnCache | None = None
+    prefix_row: int = 0
+
+    def add_attempts(self, seeds: Sequence[int]) -> None:
+        self.attempts = tuple(Attempt(seed, place, self) for place, seed in enumerate(seeds))
+        self.waiting = list(self.attempts)
+
+
+class Captured(NamedTuple):
+    """The states [L D] of one step end; `layers` may hold more layers than the row asked for."""
+
+    step: Step
+    layers: tuple[int, ...]
+    values: NDArray[np.float32]
+
+
+class RowTable:
+    """`rows` rows. A row is alive from `seat` to `release`; `settings` numbers the row's way of drawing in `known`."""
+
+    def __init__(self, rows: int):
+        self.attempts: list[Attempt | None] = [None] * rows
+        self.captured: list[list[Captured]] = [[] for _ in range(rows)]
+        self.alive = np.zeros(rows, dtype=bool)
+        self.inputs = np.zeros(rows, dtype=np.int64)
+        self.positions = np.zeros(rows, dtype=np.int64)
+        self.counts = np.zeros(rows, dtype=np.int64)
+        self.limits = np.zeros(rows, dtype=np.int64)
+        self.streams = np.zeros(rows, dtype=np.uint64)
+        self.settings = np.zeros(rows, dtype=np.int64)
+        self.captures = np.zeros(rows, dtype=bool)
+        # The token that is fed next ends a step, which began at this token of the completion; else -1.
+        self.ending = np.full(rows, -1, dtype=np.int64)
+        self.tokens = np.zeros((rows, 256), dtype=np.int32)
+        self.logprobs = np.zeros((rows, 256), dtype=np.float32)
+        self.confidences = np.zeros((rows, 256), dtype=np.float32)
+        self.certainties = np.zeros((rows, 256), dtype=np.float32)
+        self.known: dict[SamplingParams, int] = {}
+
+    def seat(self, attempts: Sequence[Attempt], rows: Rows) -> None:
+        for attempt, row in zip(attempts, rows.tolist(), strict=True):
+            job = attempt.job
+            self.attempts[row], self.captured[row] = attempt, []
+            self.inputs[row], self.positions[row] = job.prompt_tokens[-1], len(job.prompt_tokens) - 1
+            self.limits[row], self.captures[row] = job.limit_tokens, bool(job.layers)
+            self.streams[row] = attempt.seed & (2**64 - 1)
+            self.settings[row] = self.known.setdefault(_drawing_part(job.params), len(self.known))
+        self.counts[rows], self.alive[rows], self.ending[rows] = 0, True, -1
+        self.streams[rows] = mix_seeds(self.streams[rows])
+
+    def record(
+        self,
+        tokens: NDArray[np.int64],
+        logprobs: NDArray[np.float64],
+        confidences: NDArray[np.float64],
+        certainties: NDArray[np.float64],
+    ) -> None:
+        """Keep one drawn token of each of the first rows; it is what they are fed next."""
+        count = len(tokens)
+        places = self.counts[:count]
+        if int(places.max()) >= self.tokens.shape[1]:
+            for name in ("tokens", "logprobs", "confidences", "certainties"):
+                old = getattr(self, name)
+                setattr(self, name, np.concatenate([old, np.zeros_like(old)], axis=1))
+        rows = np.arange(count)
+        self.tokens[rows, places] = tokens
+        self.logprobs[rows, places] = logprobs
+        self.confidences[rows, places] = confidences
+        self.certainties[rows, places] = certainties
+        self.inputs[:count] = tokens
+        # Finished rows still in the batch stay where they are, inside every model's context.
+        self.counts[:count] += self.alive[:count]
+        self.positions[:count] += self.alive[:count]
+
+    def release(self, row: int) -> None:
+        self.attempts[row], self.captured[row] = None, []
+        self.alive[row], self.positions[row], self.counts[row] = False, 0, 0
+
+    def move(self, sources: Rows, targets: Rows) -> None:
+        """Rows `targets` become what rows `sources` are, and those are released."""
+        for name in _MOVED:
+            array = getattr(self, name)
+            array[targets] = array[sources]
+        width = int(self.counts[targets].max()) if len(targets) else 0
+        for array in (self.tokens, self.logprobs, self.confidences, self.certainties):
+            array[targets, :width] = array[sources, :width]
+        for source, target in zip(sources.tolist(), targets.tolist(), strict=True):
+            self.attempts[target], self.captured[target] = self.attempts[source], self.captured[source]
+            self.release(source)
+
+    def collect_states(self, row: int, layers: tuple[int, ...], hidden_size: int) -> CapturedStates:
+        captured = self.captured[row]
+        steps = tuple(one.step for one in captured)
+        if not captured:
+            return CapturedStates(layers, steps, np.zeros((0, len(layers), hidden_size), dtype=np.float32))
+        values = [
+            one.values if one.layers == layers else one.values[[one.layers.index(layer) for layer in layers]]
+            for one in captured
+        ]
+        return CapturedStates(layers, steps, np.stack(values))
+
+    def group_by_prefix(self, rows: Rows) -> list[tuple[ColumnCache, list[int], list[int]]]:
+        """The prefixes of newly seated rows: (prefix, its rows, our rows)."""
+        prefixes: dict[int, ColumnCache] = {}
+        pairs: defaultdict[int, tuple[list[int], list[int]]] = defaultdict(lambda: ([], []))
+        for row in rows.tolist():
+            attempt = self.attempts[row]
+            assert attempt is not None
+            assert attempt.job.prefix is not None
+            key = id(attempt.job.prefix)
+            prefixes[key] = attempt.job.prefix
+            pairs[key][0].append(attempt.job.prefix_row)
+            pairs[key][1].append(row)
+        return [(prefixes[key], *pair) for key, pair in pairs.items()]
+
+
+_MOVED = ("alive", "inputs", "positions", "counts", "limits", "streams", "settings", "captures", "ending")
+
+
+def _drawing_part(params: SamplingParams) -> SamplingParams:
+    """The settings that drawing and stopping depend on: rows that share them are drawn together."""
+    return SamplingParams(
+        temperature=params.temperature,
+        top_p=params.top_p,
+        top_k=params.top_k,
+        min_p=params.min_p,
+        stop=params.stop,
+        top_logprobs=params.top_logprobs,
+        self_certainty=params.self_certainty,
+        max_tokens=0,
+    )

@@ -1,0 +1,198 @@
+"""Joins the attempts of concurrent callers into one running batch, in a thread of its own.
+
+The event loop only hands jobs over and receives completions; every model call happens in the worker thread. An error
+in the batch reaches each caller whose attempts were in it, and the next job starts with a fresh batch. The thread
+ends after some idle seconds, which frees the cache, and starts again with the next job.
+"""
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import torch
+
+from nbest.errors import EngineError
+from nbest.records import Completion
+from nbest.sampling.decoding import Batch
+from nbest.sampling.rows import Attempt, Job
+
+IDLE_SECONDS = 5.0
+
+_LOG = logging.getLogger(__name__)
+
+
+class Order(NamedTuple):
+    """One caller's job, and where its completions (or the error) go."""
+
+    job: Job
+    loop: asyncio.AbstractEventLoop
+    future: "asyncio.Future[list[Completion]]"
+
+    def deliver(self, result: list[Completion] | EngineError) -> None:
+        def settle() -> None:
+            if self.future.done():
+                return
+            if isinstance(result, EngineError):
+                self.future.set_exception(result)
+            else:
+                self.future.set_result(result)
+
+        try:
+            self.loop.call_soon_threadsafe(settle)
+        except RuntimeError:
+            _LOG.debug("the caller's event loop is closed; nobody waits for its completions")
+
+
+class Scheduler:
+    """Runs `create_batch(rows)` over the jobs given to `draw`. `rows` is halved where an accelerator's memory ends."""
+
+    def __init__(self, create_batch: Callable[[int], Batch], rows: int):
+        self.rows = rows
+        self._create_batch = create_batch
+        self._wake = threading.Condition()
+        self._arrived: list[Order] = []
+        self._left: set[Job] = set()
+        self._is_closed = False
+        self._thread: threading.Thread | None = None
+
+    async def draw(self, job: Job, seeds: Sequence[int]) -> list[Completion]:
+        """One completion a seed. A caller that is cancelled takes its rows out of the batch."""
+        loop = asyncio.get_running_loop()
+        order = Order(job, loop, loop.create_future())
+        job.add_attempts(seeds)
+        with self._wake:
+            if self._is_closed:
+                raise EngineError("this sampler is closed; create a new one")
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="nbest-sampler", daemon=True)
+                self._thread.start()
+            self._arrived.append(order)
+            self._wake.notify_all()
+        try:
+            return await order.future
+        except asyncio.CancelledError:
+            with self._wake:
+                self._left.add(job)
+            raise
+
+    def close(self) -> None:
+        """Stop the worker thread; callers still waiting get an EngineError. Safe to call twice."""
+        with self._wake:
+            self._is_closed = True
+            self._wake.notify_all()
+            thread = self._thread
+        if thread is not None:
+            thread.join()
+
+    @torch.inference_mode()
+    def _run(self) -> None:
+        work = _Work(self)
+        while self._receive(work):
+            shortage = ""
+            try:
+                work.step()
+            except torch.OutOfMemoryError as error:
+                shortage = str(error)
+            except Exception as error:  # noqa: BLE001 - handed to every waiting caller
+                failure = EngineError(f"the model failed while sampling: {type(error).__name__}: {error}")
+                failure.__cause__ = error
+                work.fail(failure)
+            if shortage:
+                # Behind the handler, or the traceback would keep the tensors of the failed pass.
+                self._shrink(work, shortage)
+
+    def _receive(self, work: "_Work") -> bool:
+        """Wait for something to do and take it over; False where the thread is to end."""
+        with self._wake:
+            if not (work.orders or self._arrived or self._is_closed):
+                self._wake.wait(IDLE_SECONDS)
+            if self._is_closed or not (work.orders or self._arrived):
+                work.accept(self._arrived)
+                work.fail(EngineError("the sampler was closed while completions were being drawn"))
+                self._arrived, self._thread = [], None
+                return False
+            work.accept(self._arrived)
+            work.leave(self._left)
+            self._arrived, self._left = [], set()
+            return True
+
+    def create_batch(self) -> Batch:
+        return self._create_batch(self.rows)
+
+    def _shrink(self, work: "_Work", shortage: str) -> None:
+        """Start all unfinished attempts again in a batch of half the rows; their seeds make them what they were."""
+        if self.rows == 1:
+            work.fail(EngineError(f"out of memory with a single row in the batch: {shortage}"))
+            return
+        work.restart()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        self.rows //= 2
+        _LOG.warning("out of memory: the batch now has %d rows. %s", self.rows, shortage)
+
+
+class _Work:
+    """The worker thread's own state: the batch, and the orders that are not finished."""
+
+    def __init__(self, scheduler: Scheduler):
+        self.scheduler = scheduler
+        self.batch: Batch | None = None
+        self.orders: dict[Job, Order] = {}
+        self.waiting: list[Job] = []
+        self.done: dict[Job, dict[int, Completion]] = {}
+
+    def accept(self, orders: Sequence[Order]) -> None:
+        for order in orders:
+            self.orders[order.job] = order
+            self.waiting.append(order.job)
+
+    def leave(self, jobs: set[Job]) -> None:
+        for job in jobs:
+            self._forget(job)
+        if jobs:
+            self.waiting = [job for job in self.waiting if job not in jobs]
+            if self.batch is not None:
+                self.batch.drop(jobs)
+
+    def step(self) -> None:
+        if self.batch is None:
+            self.batch = self.scheduler.create_batch()
+        batch = self.batch
+        wanted = sum(len(job.waiting) for job in self.waiting)
+        # Joining costs a prefill and a few copies, so it waits until a sixteenth of the batch is free.
+        if wanted and batch.free_rows >= min(wanted, max(1, batch.rows // 16)):
+            batch.admit(self.waiting)
+            self.waiting = [job for job in self.waiting if job.waiting]
+        if batch.has_slack:
+            batch.compact()
+        if batch.length:
+            for attempt, completion in batch.step():
+                self._keep(attempt, completion)
+
+    def _keep(self, attempt: Attempt, completion: Completion) -> None:
+        job = attempt.job
+        parts = self.done.setdefault(job, {})
+        parts[attempt.place] = completion
+        if len(parts) == len(job.attempts):
+            self.orders[job].deliver([parts[place] for place in range(len(parts))])
+            self._forget(job)
+
+    def _forget(self, job: Job) -> None:
+        self.orders.pop(job, None)
+        self.done.pop(job, None)
+
+    def fail(self, error: EngineError) -> None:
+        """Every waiting caller gets the error; the next job begins with a fresh batch."""
+        for order in self.orders.values():
+            order.deliver(error)
+        self.batch, self.orders, self.waiting, self.done = None, {}, [], {}
+
+    def restart(self) -> None:
+        self.batch = None
+        for job in self.orders:
+            finished = self.done.get(job, {})
+            job.waiting = [attempt for attempt in job.attempts if attempt.place not in finished]
+            job.prefix = None
+        self.waiting = list(self.orders)

@@ -1,0 +1,119 @@
+"""Sampling in this process from any causal language model that transformers loads, on CPU or CUDA.
+
+Attempts of all concurrent `sample` calls run in one batch: the attempts at a prompt share one prefill, finished ones
+make room for waiting ones, and hidden states are kept at step ends while decoding, with no second pass.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from nbest.errors import ConfigError
+from nbest.records import Completion, SamplingParams
+from nbest.sampling.checkpoint import Checkpoint, load_checkpoint
+from nbest.sampling.decoding import Batch
+from nbest.sampling.rows import Job
+from nbest.sampling.scheduling import Scheduler
+from nbest.text.steps import BlankLineSplitter
+
+
+class TransformersSampler:
+    """A policy as a Sampler.
+
+    A trajectory is a function of the model, the prompt, the parameters and its own seed: it draws one uniform number
+    a token, numbered by its position, whatever else is in the batch. What floating point can still change: a matrix
+    product over another number of rows may round the last bits of a logit differently, and where the uniform number
+    falls within that error of the edge between two tokens, the other one is drawn and the texts part from there.
+    Measured with a 5-layer policy of this package's kind on CPU, batches of 128 rows against batches of 9: in float32
+    none of 256 trajectories (11,420 tokens) changed, in bfloat16 32 of 256 did. Where a trajectory must be the same
+    in any company, sample in float32.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        revision: str | None = None,
+        dtype: str = "auto",
+        device: str = "auto",
+        batch_rows: int = 256,
+        template: str = "chat",
+        local_files_only: bool = False,
+    ):
+        """Load a model: `bundled:NAME`, a folder, or a hub id. ConfigError where there is none.
+
+        `batch_rows` is the most attempts decoded at once. `dtype`, `device` and `template` as in `load_checkpoint`.
+        """
+        if batch_rows < 1:
+            raise ConfigError(f"batch_rows: {batch_rows} given; at least 1 is needed")
+        self._open(load_checkpoint(model, revision, dtype, device, template, local_files_only), batch_rows)
+
+    @classmethod
+    def from_checkpoint(cls, checkpoint: Checkpoint, batch_rows: int = 256) -> "TransformersSampler":
+        """A sampler of a model that is loaded already (shared with an encoder, or in training)."""
+        sampler = cls.__new__(cls)
+        sampler._open(checkpoint, batch_rows)
+        return sampler
+
+    def _open(self, checkpoint: Checkpoint, batch_rows: int) -> None:
+        self.checkpoint = checkpoint
+        self.splitter = BlankLineSplitter(checkpoint.pieces, checkpoint.end_tokens)
+        self._scheduler = Scheduler(lambda rows: Batch(checkpoint, self.splitter.rule, rows), batch_rows)
+
+    async def sample(self, prompt: str, seeds: Sequence[int], params: SamplingParams) -> list[Completion]:
+        """One completion a seed. A prompt that fills the model's context gives `finish="error"` completions."""
+        _check(params)
+        layers = () if params.capture is None else self.checkpoint.resolve_layers(params.capture)
+        if not seeds:
+            return []
+        tokens = self.checkpoint.tokenize_prompt(prompt)
+        context = self.checkpoint.context_tokens
+        if not tokens or (context is not None and len(tokens) >= context):
+            note = f"the prompt has {len(tokens)} tokens; it needs at least 1, and fewer than the context of {context}"
+            ids = np.array(tokens, dtype=np.int32)
+            return [Completion(text="", prompt_tokens=ids, finish="error", note=note) for _ in seeds]
+        limit, note = params.max_tokens, ""
+        if context is not None and len(tokens) + limit > context:
+            limit = context - len(tokens)
+            note = f"cut at the model's context of {context} tokens, before max_tokens={params.max_tokens}"
+        job = Job(tokens, params, limit, layers, note=note)
+        return await self._scheduler.draw(job, seeds)
+
+    def policy_info(self) -> dict[str, Any]:
+        """What a run's manifest keeps of the policy: names, hashes, versions, sizes."""
+        return {**self.checkpoint.info, "batch_rows": self._scheduler.rows}
+
+    def count_flops(self, prompt_tokens: int, sampled_tokens: int) -> float:
+        return self.checkpoint.count_flops(prompt_tokens, sampled_tokens)
+
+    def close(self) -> None:
+        """Stop the worker thread. Callers that still wait get an EngineError."""
+        self._scheduler.close()
+
+    async def aclose(self) -> None:
+        await asyncio.to_thread(self.close)
+
+    async def __aenter__(self) -> "TransformersSampler":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+
+def _check(params: SamplingParams) -> None:
+    allowed = {
+        "temperature": (params.temperature >= 0, "0 (greedy) or more"),
+        "top_p": (0 < params.top_p <= 1, "above 0, at most 1 (1 = off)"),
+        "top_k": (params.top_k >= 0, "0 (off) or more"),
+        "min_p": (0 <= params.min_p <= 1, "0 (off) to 1"),
+        "max_tokens": (params.max_tokens >= 1, "1 or more"),
+        "top_logprobs": (params.top_logprobs >= 0, "0 (off) or more"),
+        "stop": (all(params.stop), "strings that are not empty"),
+    }
+    if faults := [
+        f"{name}: {getattr(params, name)!r} given; allowed is {rule}"
+        for name, (good, rule) in allowed.items()
+        if not good
+    ]:
+        raise ConfigError(faults)

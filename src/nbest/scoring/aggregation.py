@@ -1,0 +1,76 @@
+"""How the scores of a trajectory's steps become its value: the one place that says so, for one trajectory or a batch.
+
+Rules that hold for all of them
+    No steps: NaN, the value of a trajectory that cannot be scored. NaN in a step makes the value NaN, whatever `how`:
+    a trajectory is judged by all of its steps or not at all.
+    Sums and products run over a trajectory's own steps only, so its value does not depend, in any bit, on its
+    neighbours in a batch or on the padding.
+
+Pure numpy; this module does not know which model made the scores. Shapes: B trajectories, S steps of the longest.
+"""
+
+from collections.abc import Sequence
+from typing import Literal, TypeAlias, get_args
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from nbest.errors import ConfigError, DataError
+
+Aggregation: TypeAlias = Literal["mean", "min", "last", "product", "geometric_mean"]
+"""`product` falls with every further step and underflows to 0 below 1e-308; `geometric_mean` is its S-th root (SPRM,
+arXiv 2507.01951) and needs scores of at least 0, of which one 0 makes it 0."""
+
+AGGREGATIONS: tuple[Aggregation, ...] = get_args(Aggregation)
+
+
+def aggregate(values: Sequence[float] | NDArray[np.floating], how: Aggregation) -> float:
+    """The value of one trajectory from the scores [S] of its steps; NaN without steps or where one of them is NaN.
+
+    Raises ConfigError for an unknown `how`, DataError for a negative score under `geometric_mean`.
+    """
+    row = np.asarray(values, dtype=np.float64)
+    if row.ndim != 1:
+        raise DataError(f"values: the scores of one trajectory are [S], got shape {row.shape}")
+    return float(aggregate_rows(row[None, :], np.ones((1, len(row)), dtype=np.bool_), how)[0])
+
+
+def aggregate_rows(values: ArrayLike, mask: ArrayLike, how: Aggregation) -> NDArray[np.float64]:
+    """Values [B] from step scores [B S]; `mask` [B S] is True for steps. What stands in the padding is not read.
+
+    Same rules and errors as `aggregate`; `last` is the last step of a row that `mask` holds.
+    """
+    table, present = np.asarray(values, dtype=np.float64), np.asarray(mask, dtype=np.bool_)
+    if table.ndim != 2 or table.shape != present.shape:
+        raise DataError(f"values and mask must both be [B S], got shapes {table.shape} and {present.shape}")
+    if how not in AGGREGATIONS:
+        raise ConfigError(f"aggregation: {how!r} is none of {', '.join(AGGREGATIONS)}")
+    counts = present.sum(axis=1)
+    scored = counts > 0
+    result = np.full(len(table), np.nan)
+    if scored.any():
+        result[scored] = _aggregate_segments(table[present], counts[scored], how)
+    return result
+
+
+def _aggregate_segments(flat: NDArray[np.float64], counts: NDArray[np.int64], how: Aggregation) -> NDArray[np.float64]:
+    """One value a segment; `flat` holds the segments one after another, `counts` (all above 0) their lengths."""
+    ends = np.cumsum(counts)
+    starts = ends - counts
+    with np.errstate(all="ignore"):  # infinite scores and underflow follow IEEE arithmetic
+        if how == "mean":
+            return np.add.reduceat(flat, starts) / counts
+        if how == "min":
+            return np.minimum.reduceat(flat, starts)
+        if how == "product":
+            return np.multiply.reduceat(flat, starts)
+        if how == "geometric_mean":
+            if (flat < 0).any():
+                raise DataError(
+                    f"geometric_mean needs step scores of at least 0 (probabilities), got {flat.min():g}; "
+                    "aggregate these by mean, min, last or product"
+                )
+            return np.exp(np.add.reduceat(np.log(flat), starts) / counts)
+        last = flat[ends - 1]
+        last[np.logical_or.reduceat(np.isnan(flat), starts)] = np.nan
+        return last

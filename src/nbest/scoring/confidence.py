@@ -1,0 +1,211 @@
+"""Scorers that read only what the sampler wrote down while it drew: log-probabilities, confidences, certainties.
+
+    name              higher is better                                      needs in the run
+    mean-logprob      mean log-probability of the sampled tokens            logprobs
+    min-logprob       the lowest of them                                    logprobs
+    perplexity        minus exp(minus the mean)                             logprobs
+    deepconf-mean     mean token confidence                                 confidences
+    deepconf-tail     mean token confidence of the last 2048 tokens         confidences
+    deepconf-bottom   mean of the lowest 10 % of windows of 2048 tokens     confidences
+    deepconf-window   the lowest window of 2048 tokens                      confidences
+    self-certainty    mean KL(uniform || policy) of the draws               certainties
+
+Sources and signs
+    DeepConf (arXiv 2508.15260, section 3; facebookresearch/deepconf, `analysis_offline.py`): token confidence is
+    C = -(1/k) sum_j log P(j) over the k most probable tokens. HIGHER is better: a peaked distribution leaves little for
+    the other k - 1. `Completion.confidences` holds the mean without the minus; it is put in here, so these scores are
+    never negative and can weigh votes. The published code rounds C and its windows to three decimals; here nothing is.
+    Self-certainty (arXiv 2502.18581): -(1/(T V)) sum_t sum_v log(V p_v). HIGHER is better; 0 = uniform.
+    `perplexity` is negated so that it, too, rises with quality; it orders as mean-logprob does and weighs differently.
+
+Rules
+    A trajectory shorter than a window (or the tail) is one window (or tail) of all its tokens, as in the published
+    code. Then, in a world of short trajectories, the four DeepConf scores are one and the same: set a shorter one.
+    A failed attempt, one without tokens, one whose numbers the source did not record and one with a number that is
+    not finite gets NaN and no steps. Where no attempt of a pool that could be scored has the numbers: UnavailableError.
+    With a `splitter`, `Score.steps` holds the same measure of each step's own tokens (DeepConf: the mean confidence).
+
+This module does not know texts, answers, runs or models. Shape: T tokens of a completion.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal, TypeAlias, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nbest.errors import ConfigError, DataError, UnavailableError
+from nbest.protocols import Scorer, StepSplitter
+from nbest.records import Pool, Score, Trajectory
+from nbest.statistics.logprobs import lowest_share_mean, step_features, window_means
+
+Values: TypeAlias = NDArray[np.float64]
+Rule: TypeAlias = Callable[[Values], float]
+StepRule: TypeAlias = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+Source: TypeAlias = Literal["logprobs", "confidences", "certainties"]
+
+_Kind = TypeVar("_Kind")
+
+WINDOW_TOKENS = 2048
+LOWEST_SHARE = 0.1
+_MOST_FLOAT64, _MOST_FLOAT32 = 709.0, 88.0
+"""exp() of more than this is no number of the type."""
+
+_FIXES = {
+    "logprobs": (
+        "log-probabilities of its sampled tokens",
+        'Sample with policy.type = "transformers", which always keeps them, or import pools that have `logprobs`.',
+    ),
+    "confidences": (
+        "top-k log-probabilities of its tokens",
+        "Sample a run with `top_logprobs = 20` under [sampling] of its --config, or import pools with `confidences`.",
+    ),
+    "certainties": (
+        "self-certainty of its tokens",
+        "Sample a run with `self_certainty = true` under [sampling] of its --config, or import pools with "
+        "`certainties`.",
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Measure:
+    """How the numbers [T] of one field, times `sign`, become a value, and `step_features` [S 4] of them scores [S]."""
+
+    name: str
+    source: Source
+    rule: Rule
+    step_rule: StepRule
+    sign: float = 1.0
+
+
+class LogprobScorer:
+    """The log-probabilities of the sampled tokens, at temperature 1: their mean, their minimum or minus perplexity.
+
+    Perplexity is capped at e^709, where float64 ends. Raises ConfigError for an unknown `how`.
+    """
+
+    def __init__(self, how: Literal["mean", "min", "perplexity"] = "mean", *, splitter: StepSplitter | None = None):
+        rules: dict[str, tuple[Rule, StepRule]] = {
+            "mean": (_mean, _step_means),
+            "min": (lambda values: float(values.min()), lambda features: features[:, 1]),
+            "perplexity": (_negate_perplexity, lambda features: -np.exp(np.minimum(-features[:, 0], _MOST_FLOAT32))),
+        }
+        self.name = "perplexity" if how == "perplexity" else f"{how}-logprob"
+        self._measure = _Measure(self.name, "logprobs", *_choose("how", how, rules))
+        self._splitter = splitter
+
+    async def score(self, pool: Pool) -> list[Score]:
+        """One Score a trajectory, in pool order. Raises UnavailableError, see the module's rules."""
+        return _score_pool(pool, self._measure, self._splitter)
+
+
+class DeepConfScorer:
+    """Token confidence (minus the mean of the top-k log-probabilities), over all tokens, the tail or windows.
+
+    `kind`: `mean` of all tokens; `tail`, the mean of the last `tail` tokens; `bottom`, the mean of the lowest `share`
+    of the means of all windows of `window` tokens, one token apart (that many windows rounded down, at least one);
+    `window`, the lowest of these means. The defaults are the published ones. Raises ConfigError.
+    """
+
+    def __init__(
+        self,
+        kind: Literal["mean", "tail", "bottom", "window"] = "bottom",
+        *,
+        window: int = WINDOW_TOKENS,
+        tail: int = WINDOW_TOKENS,
+        share: float = LOWEST_SHARE,
+        splitter: StepSplitter | None = None,
+    ):
+        faults = [
+            f"{key}: must be at least 1 token, got {n}" for key, n in (("window", window), ("tail", tail)) if n < 1
+        ]
+        faults += [] if 0 < share <= 1 else [f"share: must be above 0 and at most 1, got {share}"]
+        if faults:
+            raise ConfigError(faults)
+        rules: dict[str, Rule] = {
+            "mean": _mean,
+            "tail": lambda values: _mean(values[-tail:]),
+            "bottom": lambda values: lowest_share_mean(window_means(values, window), share),
+            "window": lambda values: float(window_means(values, window).min()),
+        }
+        self.name = f"deepconf-{kind}"
+        self._measure = _Measure(self.name, "confidences", _choose("kind", kind, rules), _step_means, sign=-1.0)
+        self._splitter = splitter
+
+    async def score(self, pool: Pool) -> list[Score]:
+        """One Score a trajectory, in pool order. Raises UnavailableError, see the module's rules."""
+        return _score_pool(pool, self._measure, self._splitter)
+
+
+class SelfCertaintyScorer:
+    """The mean over tokens of KL(uniform || policy), in nats (arXiv 2502.18581); its own vote is Borda."""
+
+    name = "self-certainty"
+
+    def __init__(self, *, splitter: StepSplitter | None = None):
+        self._measure = _Measure(self.name, "certainties", _mean, _step_means)
+        self._splitter = splitter
+
+    async def score(self, pool: Pool) -> list[Score]:
+        """One Score a trajectory, in pool order. Raises UnavailableError, see the module's rules."""
+        return _score_pool(pool, self._measure, self._splitter)
+
+
+def _score_pool(pool: Pool, measure: _Measure, splitter: StepSplitter | None) -> list[Score]:
+    able = [each for each in pool.trajectories if each.completion.finish != "error"]
+    if able and all(getattr(each.completion, measure.source) is None for each in able):
+        what, fix = _FIXES[measure.source]
+        raise UnavailableError(
+            f"{measure.name}: problem {pool.problem_id!r} has no {what} ({measure.source!r}) in any of its "
+            f"{len(able)} attempts that did not fail. {fix}"
+        )
+    return [_score_one(each, measure, splitter) for each in pool.trajectories]
+
+
+def _score_one(trajectory: Trajectory, measure: _Measure, splitter: StepSplitter | None) -> Score:
+    completion = trajectory.completion
+    numbers: NDArray[np.float32] | None = getattr(completion, measure.source)
+    if completion.finish == "error" or numbers is None or not len(numbers) or not np.isfinite(numbers).all():
+        return Score(trajectory.id, math.nan)
+    values = numbers.astype(np.float64) * measure.sign
+    steps = splitter(completion) if splitter else []
+    try:
+        scores = measure.step_rule(step_features(values, steps)) if steps else ()
+    except DataError as error:
+        raise DataError(f"trajectory {trajectory.id!r}: {error}") from error
+    return Score(trajectory.id, measure.rule(values), tuple(float(score) for score in scores))
+
+
+def _choose(setting: str, key: str, rules: Mapping[str, _Kind]) -> _Kind:
+    if key not in rules:
+        raise ConfigError(f"{setting}: {key!r} is none of {', '.join(rules)}")
+    return rules[key]
+
+
+def _mean(values: Values) -> float:
+    return float(values.mean())
+
+
+def _negate_perplexity(values: Values) -> float:
+    return -math.exp(min(-_mean(values), _MOST_FLOAT64))
+
+
+def _step_means(features: NDArray[np.float32]) -> NDArray[np.float32]:
+    return features[:, 0]
+
+
+CONFIDENCE: Mapping[str, Callable[..., Scorer]] = {
+    "mean-logprob": partial(LogprobScorer, "mean"),
+    "min-logprob": partial(LogprobScorer, "min"),
+    "perplexity": partial(LogprobScorer, "perplexity"),
+    "deepconf-mean": partial(DeepConfScorer, "mean"),
+    "deepconf-tail": partial(DeepConfScorer, "tail"),
+    "deepconf-bottom": partial(DeepConfScorer, "bottom"),
+    "deepconf-window": partial(DeepConfScorer, "window"),
+    "self-certainty": SelfCertaintyScorer,
+}
+"""From a scorer's name to its factory; the keyword arguments of the classes above are its settings."""

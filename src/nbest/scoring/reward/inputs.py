@@ -1,0 +1,173 @@
+"""What a reward model reads: from a pool's text to token ids and the places where rewards stand.
+
+Knows the layouts of `reward_families` and a Hugging Face tokenizer; knows no torch and no scores. The question is
+never cut; a response is only ever shortened by whole steps, and only where the caller's policy says so.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from nbest.errors import ConfigError, DataError
+from nbest.records import Completion
+from nbest.scoring.reward.families import RewardFamily, Thinking
+from nbest.text.steps import CLOSE_TAG, OPEN_TAG, split_text
+
+
+@dataclass(frozen=True, slots=True)
+class RewardInput:
+    """One row for the model: `tokens` [T] and `places` [K], where the reward of each step (or of all) is read.
+
+    `is_shortened` says that earlier steps were left out of it and get no reward at all.
+    """
+
+    tokens: tuple[int, ...]
+    places: tuple[int, ...]
+    is_shortened: bool = False
+
+
+def read_steps(completion: Completion, thinking: Thinking, is_process: bool = True) -> list[str]:
+    """The step texts of a completion, without the thinking tags.
+
+    Steps are those of `text/steps.py`, in the reasoning and, by the same rule, in the answer behind `</think>`. A
+    text without any tag counts as an answer and as reasoning alike: who wrote it did not say. An attempt that failed
+    has none. For a process model a step has no white space around it, and what stands behind the last boundary of a
+    completion that was cut is no step; an outcome model reads all of the text as it stands.
+    """
+    if completion.finish == "error":
+        return []
+    is_finished = completion.finish != "length" or not is_process
+    parts = completion.text.split(CLOSE_TAG)
+    steps: list[str] = []
+    for index, part in enumerate(parts):
+        is_last = index == len(parts) - 1
+        # Only the part before the first closing tag is reasoning; a text that opens and never closes is all of it.
+        is_reasoning = index == 0 and (not is_last or part.lstrip().startswith(OPEN_TAG))
+        is_tagged = len(parts) > 1 or is_reasoning
+        if is_tagged and thinking != "both" and is_reasoning != (thinking == "reasoning"):
+            continue
+        spans = split_text(part, is_finished or not is_last)
+        if is_process:
+            steps.extend(part[start:end].strip() for start, end in spans)
+            continue
+        if steps and spans:
+            steps[-1] = steps[-1].rstrip() + "\n\n"
+        # White space between two steps stays with the first.
+        starts = [*(start for start, _ in spans), len(part)]
+        steps.extend(part[start:end] for start, end in pairwise(starts))
+    return steps
+
+
+class RewardReader:
+    """Writes a question and steps as one family reads them, with one tokenizer.
+
+    Raises ConfigError at once where the tokenizer lacks what the family needs: a chat template, the separator or the
+    good and bad tokens as single tokens.
+    """
+
+    def __init__(self, tokenizer: Any, family: RewardFamily):
+        self.tokenizer, self.family = tokenizer, family
+        if family.layout == "chat" and not getattr(tokenizer, "chat_template", None):
+            raise ConfigError(f"tokenizer: family {family.name!r} needs a chat template, and this one has none")
+        if family.has_bos and tokenizer.bos_token_id is None:
+            raise ConfigError(f"tokenizer: family {family.name!r} needs a bos token, and this one has none")
+        if family.layout != "pieces" and not getattr(tokenizer, "is_fast", False):
+            raise ConfigError(f"tokenizer: family {family.name!r} needs a fast tokenizer (it knows places)")
+        self.separator_token = self.find_token(family.separator) if family.is_process else None
+
+    def find_token(self, text: str) -> int:
+        """The id that `text` ends with when it is tokenized alone. ConfigError where no such token exists.
+
+        The last id, because a SentencePiece tokenizer may put a word-start token before it (the card of Math-Shepherd
+        takes `encode(...)[-1]` too).
+        """
+        ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        piece = self.tokenizer.decode(ids[-1:], skip_special_tokens=False) if ids else ""
+        if not ids or ids[-1] == self.tokenizer.unk_token_id or piece.strip(" ") != text.strip(" "):
+            raise ConfigError(
+                f"tokenizer: family {self.family.name!r} needs {text!r} as one token, and this tokenizer writes it as "
+                f"{ids} ({piece!r} last). It is not the tokenizer of such a model"
+            )
+        return ids[-1]
+
+    def label_steps(self, steps: Sequence[str]) -> list[str]:
+        """The steps with the family's label before those that do not carry one."""
+        label = self.family.step_label
+        if not label:
+            return list(steps)
+        word = label.split()[0]
+        return [
+            step if step.startswith(word) else label.format(number=number) + step
+            for number, step in enumerate(steps, 1)
+        ]
+
+    def write(self, question: str, steps: Sequence[str]) -> RewardInput:
+        """One row: all of `question` and all of `steps` (labelled already, where the family labels)."""
+        if self.family.layout == "pieces":
+            return self._write_pieces(question, steps)
+        family = self.family
+        content, ends = _join_steps(family, steps)
+        if family.layout == "chat":
+            text = self._render(question, content)
+            start = text.rfind(content)
+            if start < 0:
+                raise ConfigError(
+                    f"tokenizer: its chat template changes the assistant's text, so the places of family "
+                    f"{family.name!r} cannot be found in it"
+                )
+        else:
+            text = question + family.joint + content
+            start = len(text) - len(content)
+        ids, spans = self._tokenize(text)
+        if not family.is_process:
+            return RewardInput(tuple(ids), (len(ids) - 1,))
+        # Special tokens that are not in the text have the empty span (0, 0).
+        token_at = {stop: place for place, (first, stop) in enumerate(spans) if stop > first}
+        places = tuple(token_at.get(start + end, -1) for end in ends)
+        wrong = [place for place in places if place < 0 or ids[place] != self.separator_token]
+        if wrong:
+            raise DataError(
+                f"{len(wrong)} of {len(places)} separators {family.separator!r} did not become the token "
+                f"{self.separator_token} in this text: the tokenizer merges them with what stands beside them"
+            )
+        return RewardInput(tuple(ids), places)
+
+    def _tokenize(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
+        """Ids and the characters each stands for. A rendered template holds its own special tokens, a plain text gets
+        the tokenizer's, where the family does not say which."""
+        adds = self.family.layout == "plain" and not self.family.has_bos
+        found = self.tokenizer(text, add_special_tokens=adds, return_offsets_mapping=True)
+        ids, spans = list(found["input_ids"]), list(found["offset_mapping"])
+        if self.family.has_bos:
+            ids, spans = [self.tokenizer.bos_token_id, *ids], [(0, 0), *spans]
+        return ids, spans
+
+    def _write_pieces(self, question: str, steps: Sequence[str]) -> RewardInput:
+        family = self.family
+        assert self.separator_token is not None
+        opening = (self.tokenizer.bos_token or "") + question + family.joint
+        ids = list(self.tokenizer(opening, add_special_tokens=False)["input_ids"])
+        places: list[int] = []
+        for step in steps:
+            ids.extend(self.tokenizer(step, add_special_tokens=False)["input_ids"])
+            places.append(len(ids))
+            ids.append(self.separator_token)
+        return RewardInput(tuple(ids), tuple(places))
+
+    def _render(self, question: str, content: str) -> str:
+        messages = [{"role": "user", "content": question}, {"role": "assistant", "content": content}]
+        if self.family.system is not None:
+            messages.insert(0, {"role": "system", "content": self.family.system})
+        return self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=False)
+
+
+def _join_steps(family: RewardFamily, steps: Sequence[str]) -> tuple[str, list[int]]:
+    """The response as one text, and where (in characters) each separator ends."""
+    if not family.is_process:
+        return "".join(steps).strip(), []
+    text, ends = "", list[int]()
+    for step in steps:
+        text += (family.after_separator if text else "") + step + family.before_separator + family.separator
+        ends.append(len(text))
+    return text, ends

@@ -1,0 +1,166 @@
+"""Any Hugging Face process or outcome reward model as a Scorer: it re-reads question and response and rates them.
+
+What a model reads is said by its family (`reward_families`), how it is written by `reward_inputs`, what happens to a
+trajectory that does not fit by `reward_windows`, how weights are found by `reward_checkpoint`. This module batches
+and computes. It does not know runs, targets or other scorers.
+
+Shapes: B rows, T tokens, K places, D hidden size.
+"""
+
+import asyncio
+import math
+import threading
+import time
+from collections import Counter
+from collections.abc import Sequence
+from typing import get_args
+
+import torch
+from torch import Tensor
+
+from nbest.errors import ConfigError, DataError, EngineError
+from nbest.records import Pool, Score, Trajectory, Usage
+from nbest.scoring.aggregation import Aggregation, aggregate
+from nbest.scoring.reward.checkpoint import RewardCheckpoint, load_reward_checkpoint
+from nbest.scoring.reward.families import RewardFamily, Thinking
+from nbest.scoring.reward.inputs import RewardInput, read_steps
+from nbest.scoring.reward.windows import TooLong, check_policy, plan_inputs
+from nbest.states.encoder import bucket
+
+
+class RewardModelScorer:
+    """A Scorer over a reward model.
+
+    For a process model `Score.steps` are the rewards of the steps (of the last ones, where "truncate-left-steps" left
+    earlier ones out) and `value` is their aggregate; for an outcome model `steps` is empty and `value` its reward.
+    A trajectory with nothing to score (a failed attempt, no step, skipped as too long) has value NaN and no steps.
+
+    Scores do not depend on what else is in the batch, up to rounding: rows are padded on the right, behind every place
+    that is read, and attention is causal and masked.
+
+    `counts` tells what happened to the trajectories so far: "scored", "empty" (failed or without a step), "skipped",
+    "shortened" and "windowed" (too long, by policy; the last two are scored as well). `usage` is what it cost: tokens
+    read (padding not counted), floating-point operations and seconds.
+    """
+
+    def __init__(
+        self,
+        model: str | RewardCheckpoint,
+        family: str | RewardFamily | None = None,
+        aggregation: Aggregation | None = None,
+        too_long: TooLong = "error",
+        thinking: Thinking | None = None,
+        batch_tokens: int = 16_384,
+    ):
+        """`model`: a local folder, a hub id, or a RewardCheckpoint (`load_reward_checkpoint` takes dtype, device and
+        revision; `describe_reward_checkpoint` takes a model in memory). None stands for what the family says.
+        `batch_tokens` bounds a forward pass, padding included; a single longer row is passed alone."""
+        if batch_tokens < 1:
+            raise ConfigError(f"batch_tokens: {batch_tokens} given; at least 1 is needed")
+        if thinking is not None and thinking not in get_args(Thinking):
+            raise ConfigError(f"thinking: {thinking!r} given; allowed are {list(get_args(Thinking))}")
+        self.checkpoint = load_reward_checkpoint(model, family) if isinstance(model, str) else model
+        self.family = self.checkpoint.family
+        if family is not None and family not in (self.family, self.family.name):
+            raise ConfigError(f"family: {family!r} given for a checkpoint of family {self.family.name!r}")
+        check_policy(too_long, self.family.is_process)
+        self.name = self.family.name
+        self.aggregation: Aggregation = aggregation or self.family.aggregation
+        # A wrong name is told now, not after the first forward pass.
+        aggregate([0.5], self.aggregation)
+        self.too_long: TooLong = too_long
+        self.thinking: Thinking = thinking or self.family.thinking
+        self.counts: Counter[str] = Counter()
+        self.usage = Usage()
+        self._batch_tokens = batch_tokens
+        self._busy = threading.Lock()
+
+    def count_flops(self, tokens: int) -> float:
+        """Approximate floating-point operations of reading `tokens` tokens in one row."""
+        return self.checkpoint.count_flops(tokens)
+
+    async def score(self, pool: Pool) -> list[Score]:
+        """One Score a trajectory, in pool order.
+
+        Raises DataError, naming the trajectory, where one is too long under `too_long="error"` (nothing of the pool
+        is scored then), and EngineError where memory runs out or a reward is not a finite number.
+        """
+        return await asyncio.to_thread(self._score, pool)
+
+    def _score(self, pool: Pool) -> list[Score]:
+        with self._busy:
+            started = time.perf_counter()
+            counts: Counter[str] = Counter()
+            plans = [self._plan(pool.prompt, trajectory, counts) for trajectory in pool.trajectories]
+            rows = [row for plan in plans for row in plan]
+            rewards = iter(self._compute(rows))
+            scores = [
+                self._gather(trajectory, [next(rewards) for _ in plan])
+                for trajectory, plan in zip(pool.trajectories, plans, strict=True)
+            ]
+            lengths = [len(row.tokens) for row in rows]
+            flops = sum(self.count_flops(length) for length in lengths)
+            self.usage += Usage(sum(lengths), flops=flops, seconds=time.perf_counter() - started)
+            self.counts += counts
+            return scores
+
+    def _plan(self, question: str, trajectory: Trajectory, counts: Counter[str]) -> list[RewardInput]:
+        """The rows of one trajectory; none where it has nothing to score."""
+        reader, window = self.checkpoint.reader, self.checkpoint.window_tokens
+        steps = reader.label_steps(read_steps(trajectory.completion, self.thinking, self.family.is_process))
+        if not steps:
+            counts["empty"] += 1
+            return []
+        try:
+            rows = plan_inputs(reader, question, steps, window, self.too_long)
+        except DataError as error:
+            raise DataError(f"trajectory {trajectory.id}: {error}") from error
+        counts["scored" if rows else "skipped"] += 1
+        if len(rows) > 1:
+            counts["windowed"] += 1
+        elif rows and rows[0].is_shortened:
+            counts["shortened"] += 1
+        return rows
+
+    def _gather(self, trajectory: Trajectory, parts: Sequence[list[float]]) -> Score:
+        rewards = tuple(reward for part in parts for reward in part)
+        if not rewards:
+            return Score(trajectory.id, math.nan)
+        if not all(math.isfinite(reward) for reward in rewards):
+            raise EngineError(
+                f"trajectory {trajectory.id}: the reward model ({self.checkpoint.info['dtype']}) gave a reward that is "
+                f"no finite number; load it with dtype='bfloat16' or 'float32'"
+            )
+        if not self.family.is_process:
+            return Score(trajectory.id, rewards[0])
+        return Score(trajectory.id, aggregate(rewards, self.aggregation), rewards)
+
+    @torch.inference_mode()
+    def _compute(self, rows: Sequence[RewardInput]) -> list[list[float]]:
+        """The rewards at the places of each row."""
+        found: list[list[float]] = [[] for _ in rows]
+        for part in bucket([len(row.tokens) for row in rows], self._batch_tokens):
+            chosen = [rows[index] for index in part]
+            values = iter(self._forward(chosen).tolist())
+            for index, row in zip(part, chosen, strict=True):
+                found[index] = [next(values) for _ in row.places]
+        return found
+
+    def _forward(self, rows: Sequence[RewardInput]) -> Tensor:
+        """The rewards [K] of all rows, one row after another."""
+        device, width = self.checkpoint.device, max(len(row.tokens) for row in rows)
+        ids = torch.zeros((len(rows), width), dtype=torch.int64)
+        mask = torch.zeros((len(rows), width), dtype=torch.int64)
+        for place, row in enumerate(rows):
+            ids[place, : len(row.tokens)], mask[place, : len(row.tokens)] = torch.tensor(row.tokens), 1
+        where = torch.tensor([place for place, row in enumerate(rows) for _ in row.places], device=device)
+        which = torch.tensor([place for row in rows for place in row.places], device=device)
+        try:
+            states = self.checkpoint.body(
+                input_ids=ids.to(device), attention_mask=mask.to(device), use_cache=False
+            ).last_hidden_state
+        except torch.OutOfMemoryError as error:
+            raise EngineError(
+                f"out of memory over {len(rows)} x {width} tokens; lower batch_tokens: {error}"
+            ) from error
+        return self.checkpoint.head(states[where, which]).float().cpu()

@@ -1,0 +1,97 @@
+"""What happens to a trajectory that is longer than the reward model's window: an error or a stated policy.
+
+The question is never cut and a step is never split. Knows how a row is written, not how it is scored.
+"""
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Literal, TypeAlias, get_args
+
+from nbest.errors import ConfigError, DataError
+from nbest.scoring.reward.inputs import RewardInput, RewardReader
+
+TooLong: TypeAlias = Literal["error", "skip", "truncate-left-steps", "window"]
+"""What to do with a trajectory that does not fit.
+
+    error                a DataError that names the trajectory, its tokens, the window and these choices
+    skip                 no score (NaN, no steps), counted
+    truncate-left-steps  the question and the latest whole steps that fit; the earlier steps get no reward, counted
+    window               the question and a sliding run of whole steps: each step is scored once, with as many steps
+                         before it as fit into half of the window; counted. Process models only
+"""
+
+
+def check_policy(too_long: str, is_process: bool) -> None:
+    """Raises ConfigError where `too_long` is no policy, or not one for such a model."""
+    if too_long not in get_args(TooLong):
+        raise ConfigError(f"too_long: {too_long!r} given; allowed are {list(get_args(TooLong))}")
+    if too_long == "window" and not is_process:
+        raise ConfigError(
+            "too_long: 'window' given for an outcome model, which has one reward for a whole response; "
+            "allowed for it are 'error', 'skip' and 'truncate-left-steps'"
+        )
+
+
+def plan_inputs(
+    reader: RewardReader, question: str, steps: Sequence[str], window_tokens: int | None, too_long: TooLong
+) -> list[RewardInput]:
+    """The rows to compute for one trajectory, in step order; their places together are its rewards.
+
+    One row where everything fits (`window_tokens=None`: no limit is known), none where the policy is to skip.
+    Raises DataError under "error", and where the question and a single step alone do not fit.
+    """
+    whole = reader.write(question, steps)
+    if window_tokens is None or len(whole.tokens) <= window_tokens:
+        return [whole]
+    if too_long == "skip":
+        return []
+    if too_long == "window":
+        return _slide(reader, question, steps, window_tokens)
+    if too_long == "truncate-left-steps":
+        count = len(steps)
+
+        def fits(first: int) -> bool:
+            return len(reader.write(question, steps[first:]).tokens) <= window_tokens
+
+        first = bisect_left(range(count), True, key=fits)
+        if first == count:
+            raise _complain(reader, question, steps[-1], window_tokens)
+        return [replace(reader.write(question, steps[first:]), is_shortened=True)]
+    raise DataError(
+        f"question and steps are {len(whole.tokens)} tokens long, the reward model's window holds {window_tokens}. "
+        f"Nothing is cut in silence. Choose: too_long = 'skip' (no score), 'truncate-left-steps' (the latest whole "
+        f"steps), 'window' (sliding; process models), thinking = 'answer' (leave the reasoning out), or a model of a "
+        f"longer window"
+    )
+
+
+def _slide(reader: RewardReader, question: str, steps: Sequence[str], window_tokens: int) -> list[RewardInput]:
+    def count_tokens(first: int, end: int) -> int:
+        return len(reader.write(question, steps[first:end]).tokens)
+
+    rows: list[RewardInput] = []
+    first = done = 0
+    while done < len(steps):
+        ends = range(first + 1, len(steps) + 1)
+        end = first + bisect_left(ends, True, key=lambda stop, at=first: count_tokens(at, stop) > window_tokens)
+        if end <= done and first == done:
+            raise _complain(reader, question, steps[done], window_tokens)
+        if end <= done:
+            # The next step does not fit beside the context kept for it: it is read with the question alone.
+            first = done
+            continue
+        row = reader.write(question, steps[first:end])
+        rows.append(RewardInput(row.tokens, row.places[done - first :]))
+        done = end
+        starts = range(first, done)
+        first += bisect_left(starts, True, key=lambda start, at=done: count_tokens(start, at) <= window_tokens // 2)
+    return rows
+
+
+def _complain(reader: RewardReader, question: str, step: str, window_tokens: int) -> DataError:
+    needed = len(reader.write(question, [step]).tokens)
+    return DataError(
+        f"the question and one step alone are {needed} tokens long, the reward model's window holds {window_tokens}; "
+        f"neither is ever cut. Use too_long = 'skip', or a model of a longer window"
+    )

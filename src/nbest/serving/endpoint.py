@@ -1,0 +1,227 @@
+"""Any Sampler behind OpenAI's protocol: POST /v1/chat/completions, POST /v1/completions, GET /v1/models.
+
+Rules
+    A Sampler takes one user's message, so a chat holds exactly one message, of role `user`; anything else is refused
+    with status 400. Whether a chat template is put around a prompt is the sampler's own setting, on both paths.
+    Nothing asked for is dropped in silence: a field that is not read here is refused, `stream = true` as well.
+    Choice 0 is drawn with `seed`, choice i with a seed derived from it; without one, a random seed is drawn.
+    A completion that failed is no answer: status 500, with `x-should-retry: false`, because its seed would fail again.
+    Log-probabilities come with the names `token_id:ID`, as vLLM writes them: a Sampler gives ids, no pieces of text.
+
+Needs the extra `serve`. This module does not know which sampler answers.
+"""
+
+import secrets
+import time
+import uuid
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from nbest.errors import ConfigError, DataError, MissingExtraError, UnavailableError
+from nbest.protocols import Sampler
+from nbest.records import Completion, SamplingParams, Usage, derive_seed
+
+MOST_CHOICES = 128
+Count = Annotated[int, Field(ge=1)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    type: Literal["text"]
+    text: str
+
+
+class _Message(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+    role: str
+    content: str | list[_Part]
+
+
+class _Request(BaseModel):
+    """What both paths share. `user` and `metadata` change nothing and are taken for that reason; samplers skip no
+    special tokens but the end token, so that `skip_special_tokens` can only be false."""
+
+    model_config = ConfigDict(extra="forbid")
+    model: str
+    n: Annotated[int, Field(ge=1, le=MOST_CHOICES)] = 1
+    seed: Annotated[int, Field(ge=0, lt=2**63)] | None = None
+    temperature: Annotated[float, Field(ge=0)] = 1.0
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    top_k: Annotated[int, Field(ge=-1)] = 0
+    min_p: Annotated[float, Field(ge=0, le=1)] = 0.0
+    stop: str | list[str] | None = None
+    stream: bool = False
+    return_token_ids: bool = False
+    skip_special_tokens: Literal[False] | None = None
+    user: str | None = None
+    metadata: dict[str, Any] | None = None
+
+    def to_params(self, max_tokens: int | None) -> SamplingParams:
+        stop = [self.stop] if isinstance(self.stop, str) else self.stop or []
+        limit = SamplingParams().max_tokens if max_tokens is None else max_tokens
+        return SamplingParams(
+            self.temperature, self.top_p, max(self.top_k, 0), self.min_p, limit, tuple(each for each in stop if each)
+        )
+
+    def list_seeds(self) -> list[int]:
+        first = secrets.randbits(63) if self.seed is None else self.seed
+        return [first, *(derive_seed(first, "choice", index) for index in range(1, self.n))]
+
+
+class ChatRequest(_Request):
+    messages: Annotated[list[_Message], Field(min_length=1)]
+    max_tokens: Count | None = None
+    max_completion_tokens: Count | None = None
+    logprobs: bool = False
+
+
+class CompletionRequest(_Request):
+    prompt: str
+    max_tokens: Count | None = None
+    logprobs: Annotated[int, Field(ge=0, le=0)] | None = None
+
+
+class _Refusal(Exception):
+    """An answer in OpenAI's error format."""
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        kind: str = "invalid_request_error",
+        param: str | None = None,
+        code: str | None = None,
+    ):
+        super().__init__(message)
+        self.status, self.message, self.kind, self.param, self.code = status, message, kind, param, code
+
+    def to_json(self) -> dict[str, Any]:
+        return {"error": {"message": self.message, "type": self.kind, "param": self.param, "code": self.code}}
+
+
+def create_app(sampler: Sampler, name: str) -> Any:
+    """The FastAPI application that serves `sampler` as the model `name`. Raises MissingExtraError."""
+    try:
+        from fastapi import FastAPI, Request
+        from fastapi.exceptions import RequestValidationError
+        from fastapi.responses import JSONResponse
+        from starlette.exceptions import HTTPException
+    except ImportError as error:
+        raise MissingExtraError("fastapi", "serve") from error
+
+    app = FastAPI(title=f"nbest: {name}", docs_url=None, redoc_url=None)
+
+    def refuse(refusal: _Refusal) -> JSONResponse:
+        headers = {"x-should-retry": "false"} if refusal.status == 500 else None
+        return JSONResponse(refusal.to_json(), refusal.status, headers)
+
+    @app.exception_handler(_Refusal)
+    async def tell_refusal(_: Request, refusal: _Refusal) -> JSONResponse:
+        return refuse(refusal)
+
+    @app.exception_handler(RequestValidationError)
+    async def tell_fault(_: Request, error: RequestValidationError) -> JSONResponse:
+        return refuse(_read_faults(error.errors()))
+
+    @app.exception_handler(HTTPException)
+    async def tell_status(request: Request, error: HTTPException) -> JSONResponse:
+        return refuse(_Refusal(error.status_code, f"{request.method} {request.url.path}: {error.detail}"))
+
+    @app.get("/v1/models")
+    async def list_models() -> dict[str, Any]:
+        return {"object": "list", "data": [{"id": name, "object": "model", "created": 0, "owned_by": "nbest"}]}
+
+    @app.post("/v1/chat/completions")
+    async def chat(request: ChatRequest) -> dict[str, Any]:
+        limit = request.max_completion_tokens or request.max_tokens
+        done = await _draw(sampler, name, request, _read_messages(request.messages), limit)
+        return _write("chat.completion", request, done, request.logprobs)
+
+    @app.post("/v1/completions")
+    async def complete(request: CompletionRequest) -> dict[str, Any]:
+        done = await _draw(sampler, name, request, request.prompt, request.max_tokens)
+        return _write("text_completion", request, done, request.logprobs is not None)
+
+    # Registered by their decorators; named here so that they are seen to be used.
+    del tell_refusal, tell_fault, tell_status, list_models, chat, complete
+    return app
+
+
+def _read_faults(faults: Sequence[Any]) -> _Refusal:
+    """All faults of a request in one message; `param` is the first field."""
+    places = [".".join(str(part) for part in fault["loc"] if part != "body") for fault in faults]
+    told = [f"{place or 'body'}: {fault['msg']}" for place, fault in zip(places, faults, strict=True)]
+    return _Refusal(400, "; ".join(told), param=places[0] or None)
+
+
+def _read_messages(messages: Sequence[_Message]) -> str:
+    if len(messages) != 1 or messages[0].role != "user":
+        roles = ", ".join(message.role for message in messages)
+        raise _Refusal(400, f"messages: one message of role 'user' is taken here; got {roles}", param="messages")
+    content = messages[0].content
+    return content if isinstance(content, str) else "".join(part.text for part in content)
+
+
+async def _draw(
+    sampler: Sampler, name: str, request: _Request, prompt: str, max_tokens: int | None
+) -> list[Completion]:
+    if request.stream:
+        raise _Refusal(400, "stream: answers are sent whole here; leave it out or set it to false", param="stream")
+    if request.model != name:
+        message = f"model: {request.model!r} is not served here; the model of this server is {name!r}"
+        raise _Refusal(404, message, param="model", code="model_not_found")
+    try:
+        done = await sampler.sample(prompt, request.list_seeds(), request.to_params(max_tokens))
+    except (ConfigError, UnavailableError, DataError) as error:
+        raise _Refusal(400, str(error)) from error
+    failed = [completion for completion in done if completion.finish == "error"]
+    if failed:
+        message = f"{len(failed)} of {len(done)} completions failed: {failed[0].note}"
+        raise _Refusal(500, message, "server_error", code="sampling_failed")
+    return done
+
+
+def _write(kind: str, request: _Request, done: Sequence[Completion], has_logprobs: bool) -> dict[str, Any]:
+    is_chat = kind == "chat.completion"
+    choices: list[dict[str, Any]] = []
+    for index, completion in enumerate(done):
+        text = completion.text
+        choice: dict[str, Any] = {"index": index, "finish_reason": _name_finish(completion)}
+        choice |= {"message": {"role": "assistant", "content": text}} if is_chat else {"text": text}
+        choice["logprobs"] = _write_logprobs(completion, is_chat) if has_logprobs else None
+        if request.return_token_ids:
+            choice["token_ids"] = completion.tokens.tolist()
+        choices.append(choice)
+    told = [completion.count_usage() for completion in done]
+    spent = Usage(told[0].prompt_tokens, sum(usage.sampled_tokens for usage in told))
+    answer: dict[str, Any] = {
+        "id": f"{'chatcmpl' if is_chat else 'cmpl'}-{uuid.uuid4().hex}",
+        "object": kind,
+        "created": int(time.time()),
+        "model": request.model,
+        "choices": choices,
+        "usage": {
+            "prompt_tokens": spent.prompt_tokens,
+            "completion_tokens": spent.sampled_tokens,
+            "total_tokens": spent.prompt_tokens + spent.sampled_tokens,
+        },
+    }
+    return answer | ({"prompt_token_ids": done[0].prompt_tokens.tolist()} if request.return_token_ids else {})
+
+
+def _name_finish(completion: Completion) -> str | None:
+    return completion.finish if completion.finish in ("stop", "length") else None
+
+
+def _write_logprobs(completion: Completion, is_chat: bool) -> dict[str, Any] | None:
+    if completion.logprobs is None:
+        return None
+    values = completion.logprobs.tolist()
+    ids = completion.tokens.tolist() if len(completion.tokens) == len(values) else [-1] * len(values)
+    names = [f"token_id:{token}" for token in ids]
+    if not is_chat:
+        return {"tokens": names, "token_logprobs": values, "top_logprobs": None, "text_offset": []}
+    rows = zip(names, values, strict=True)
+    return {"content": [{"token": n, "logprob": v, "bytes": None, "top_logprobs": []} for n, v in rows]}

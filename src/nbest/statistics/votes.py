@@ -1,0 +1,233 @@
+"""Score-weighted votes: how scores become weights of votes, which cluster wins, and who is picked. Pure numpy.
+
+The one place of these rules: a selector asks about one pool, an estimator about many subsets of it at once.
+
+Rules that hold for every one of them
+    Only candidates with an answer and a score vote. The cluster of equal answers with most weight wins; the pick is
+    its member with the highest score. Clusters whose weights differ by no more than rounding (a relative 1e-12) win
+    together, and the pick is the highest score among all their members. Nothing here depends on an order of
+    candidates: picks of equal score are all returned, and whoever asks breaks the tie or shares the credit.
+    A weight may be 0: where every weight is, all clusters win together and the highest score is picked.
+
+What a vote weighs, by name
+
+    vote      The score; finite and at least 0. The weighted vote of Li et al. 2022 (arXiv 2206.02336).
+    vote-max  The score, any; a cluster weighs what its best member does: best-of-N among those with an answer.
+    borda     (V - r + 1)^power for rank r = 1 (best) of V voters; equal scores share the mean of their ranks' weights.
+              Any score. Self-certainty (arXiv 2502.18581).
+    softmax   exp((score - highest score) / temperature); finite.
+    filtered  The score, of the top `share` of the voters only; finite and at least 0. DeepConf (arXiv 2508.15260).
+
+A sum of negative weights would favour small clusters: log-probabilities (all negative) want `borda` or `softmax`, and
+a rule says so (`fault`) instead of shifting them, since the winner would depend on the shift.
+
+This module does not know records, runs or how answers are compared. Shapes: V voters in ascending order of score,
+C clusters, R subsets of the voters.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from nbest.errors import ConfigError
+
+Values: TypeAlias = NDArray[np.float64]
+Numbers: TypeAlias = NDArray[np.int64]
+Mask: TypeAlias = NDArray[np.bool_]
+
+_ROUNDING = 1e-12
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ballot:
+    """The voters of one pool in ascending order of score, all arrays [V].
+
+    `places` are their positions in the pool, `clusters` their answers' numbers from 0, `levels` number the distinct
+    scores from 0: equal scores are one level.
+    """
+
+    places: Numbers
+    scores: Values
+    levels: Numbers
+    clusters: Numbers
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    @property
+    def is_without_ties(self) -> bool:
+        return int(self.levels[-1]) + 1 == len(self.levels)
+
+    def lasts(self) -> Numbers:
+        """[levels] the last column of each level."""
+        return np.cumsum(np.bincount(self.levels), dtype=np.int64) - 1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Outcome:
+    """`picked` [R V]: the voters that are picked, all equally good (none where nobody votes); `weights` [R C] of the
+    clusters (no votes: 0, or minus infinity under a maximum)."""
+
+    picked: Mask
+    weights: Values
+
+
+@dataclass(frozen=True, slots=True)
+class VoteRule:
+    """What a vote weighs. Subclasses are the list above; `name` is the prefix of a selector `name:SCORER`."""
+
+    name: ClassVar[str]
+    is_additive: ClassVar[bool] = True
+    """Whether a cluster weighs the sum of its votes; otherwise their maximum."""
+    allows_negative: ClassVar[bool] = True
+    allows_infinite: ClassVar[bool] = True
+
+    def keep(self, ballot: Ballot, drawn: Mask) -> Mask:  # noqa: ARG002
+        """[R V] who of the drawn voters may vote."""
+        return drawn
+
+    def weigh(self, ballot: Ballot, voting: Mask) -> Values:
+        """[R V] the weight of each vote; what stands at those that do not vote is of no effect."""
+        return np.broadcast_to(ballot.scores, voting.shape)
+
+    def fault(self, scores: ArrayLike) -> str:
+        """Why these scores [V] cannot be weights of this rule; empty where they can."""
+        values = np.asarray(scores, dtype=np.float64)
+        negative = int(np.count_nonzero(values < 0)) if not self.allows_negative else 0
+        infinite = int(np.count_nonzero(np.isinf(values))) if not self.allows_infinite else 0
+        return self.explain(negative, infinite, len(values))
+
+    def explain(self, negative: int, infinite: int, total: int) -> str:
+        """The message for so many negative and infinite ones of `total` scores; empty where this rule allows them."""
+        if negative and not self.allows_negative:
+            return (
+                f"{negative} of {total} scores are negative, and a sum of negative weights favours small clusters; "
+                "use borda:NAME or softmax:NAME, which take any sign"
+            )
+        if infinite and not self.allows_infinite:
+            return f"{infinite} of {total} scores are infinite and cannot be weights; use borda:NAME, which ranks them"
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
+class SumVote(VoteRule):
+    name = "vote"
+    allows_negative = False
+    allows_infinite = False
+
+
+@dataclass(frozen=True, slots=True)
+class MaximumVote(VoteRule):
+    name = "vote-max"
+    is_additive = False
+
+
+@dataclass(frozen=True, slots=True)
+class BordaVote(VoteRule):
+    """`power` 0 is the plain majority, large powers the best alone. The default is that of the authors' example
+    (github.com/backprop07/Self-Certainty, README); V counts the voters, not the whole pool."""
+
+    name = "borda"
+    power: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.power < math.inf:
+            raise ConfigError(f"power of a Borda vote must be at least 0 and finite, got {self.power}")
+
+    def weigh(self, ballot: Ballot, voting: Mask) -> Values:
+        below = np.cumsum(voting, axis=1, dtype=np.int32)  # V - r + 1: the voters up to and with this one
+        points = np.arange(len(ballot) + 1, dtype=np.float64) ** self.power
+        points[0] = 0.0  # 0 ** 0 is 1, and nobody has 0 voters up to himself
+        if ballot.is_without_ties:
+            return points[below]
+        high = below[:, ballot.lasts()]  # [R levels]
+        low = np.concatenate([np.zeros((len(high), 1), dtype=high.dtype), high[:, :-1]], axis=1)
+        summed = np.cumsum(points)
+        shared = (summed[high] - summed[low]) / np.maximum(high - low, 1)
+        return shared[:, ballot.levels]
+
+
+@dataclass(frozen=True, slots=True)
+class SoftmaxVote(VoteRule):
+    """`temperature` is in units of the score; at 1 a mean log-probability weighs as its exponential (default: ours)."""
+
+    name = "softmax"
+    allows_infinite = False
+    temperature: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.temperature < math.inf:
+            raise ConfigError(f"temperature of a softmax vote must be above 0 and finite, got {self.temperature}")
+
+    def weigh(self, ballot: Ballot, voting: Mask) -> Values:
+        highest = ballot.scores[_last(voting)]
+        above = ballot.scores - highest[:, None]
+        return np.exp(np.minimum(above, 0.0) / self.temperature)  # those above the highest voter do not vote
+
+
+@dataclass(frozen=True, slots=True)
+class FilteredVote(VoteRule):
+    """Keeps the ceil(share * V) best of V voters, and whoever equals the last of them (as the authors' percentile
+    threshold does)."""
+
+    name = "filtered"
+    allows_negative = False
+    allows_infinite = False
+    share: float = 0.1
+
+    def __post_init__(self) -> None:
+        if not 0 < self.share <= 1:
+            raise ConfigError(f"share of a filtered vote must be above 0 and at most 1, got {self.share}")
+
+    def keep(self, ballot: Ballot, drawn: Mask) -> Mask:
+        counts = np.cumsum(drawn, axis=1, dtype=np.int32)
+        voters = counts[:, -1:]
+        kept = np.ceil(self.share * voters - 1e-9)  # 0.1 * 30 must not be rounded up to 4
+        lasts = ballot.lasts()[ballot.levels]
+        return drawn & (voters - counts[:, lasts] < kept)  # fewer than `kept` are strictly better
+
+
+RULES: dict[str, VoteRule] = {
+    rule.name: rule for rule in (SumVote(), MaximumVote(), BordaVote(), SoftmaxVote(), FilteredVote())
+}
+"""Every rule by the prefix of its selectors, with its default settings."""
+
+
+def make_ballot(clusters: ArrayLike, scores: ArrayLike) -> Ballot:
+    """The ballot of a pool: `clusters` [N], negative = no answer; `scores` [N], NaN = no score. Neither kind votes."""
+    labels, values = np.asarray(clusters, dtype=np.int64), np.asarray(scores, dtype=np.float64)
+    if labels.shape != values.shape or labels.ndim != 1:
+        raise ConfigError(f"clusters has shape {labels.shape}, scores {values.shape}; both must be [N]")
+    voters = np.flatnonzero((labels >= 0) & ~np.isnan(values))
+    voters = voters[np.argsort(values[voters], kind="stable")]
+    _, levels = np.unique(values[voters], return_inverse=True)
+    _, cluster_of = np.unique(labels[voters], return_inverse=True)
+    return Ballot(voters, values[voters], levels.astype(np.int64), cluster_of.astype(np.int64))
+
+
+def hold_vote(ballot: Ballot, rule: VoteRule, drawn: Mask) -> Outcome:
+    """The outcome in each of R subsets; `drawn` [R V] says which voters are in them."""
+    if not len(ballot):
+        return Outcome(drawn, np.zeros((len(drawn), 0)))
+    voting = rule.keep(ballot, drawn)
+    weights = rule.weigh(ballot, voting)
+    clusters = int(ballot.clusters.max()) + 1
+    if rule.is_additive:
+        totals = np.where(voting, weights, 0.0) @ np.eye(clusters)[ballot.clusters]
+    else:
+        order = np.argsort(ballot.clusters, kind="stable")
+        starts = np.searchsorted(ballot.clusters[order], np.arange(clusters))
+        totals = np.maximum.reduceat(np.where(voting, weights, -np.inf)[:, order], starts, axis=1)
+    top = totals.max(axis=1, keepdims=True)
+    slack = _ROUNDING * np.where(np.isinf(top), 0.0, np.abs(top))
+    members = voting & (totals >= top - slack)[:, ballot.clusters]
+    best = ballot.levels[_last(members)]
+    return Outcome(members & (ballot.levels == best[:, None]), totals)
+
+
+def _last(mask: Mask) -> Numbers:
+    """[R] the last column that holds in each row, which is the highest score; the last of all where none does."""
+    return mask.shape[1] - 1 - mask[:, ::-1].argmax(axis=1)

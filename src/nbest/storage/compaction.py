@@ -1,0 +1,213 @@
+# pyright: standard
+"""Merges the small parts of a run into large ones; drops duplicates and what killed processes left behind.
+
+May be killed at any instant, and readers and writers may be at work: a merged part is written whole before the parts it
+replaces are removed, and its name takes the place of the first of them, so that at each moment the first by name is the
+same row. One row group (of states: one trajectory) is in memory at a time.
+
+This module does not know what is in the rows.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from nbest.errors import StorageError
+from nbest.storage.captures import StatesFolder
+from nbest.storage.parquet import (
+    ROW_GROUP_BYTES,
+    ROW_GROUP_ROWS,
+    SUFFIX,
+    first_rows,
+    open_part,
+    read_ids,
+    read_kept,
+    write_tables,
+)
+from nbest.storage.parts import damage, is_temporary, list_parts, remove_parts, write_part
+from nbest.storage.run import Run
+from nbest.storage.states import SUFFIX as STATES_SUFFIX
+from nbest.storage.states import StatesPart, write_states
+from nbest.storage.tables import Table
+
+TARGET_BYTES = 256 << 20
+TARGET_ROWS = 1_000_000
+STALE_SECONDS = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Compacted:
+    """What was done in one folder of a run. Sizes are those of the parts; `duplicates` counts rows."""
+
+    folder: str
+    parts_before: int
+    parts_after: int
+    bytes_before: int
+    bytes_after: int
+    duplicates: int
+    temporaries: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    path: Path
+    size_bytes: int
+    rows: int
+    kept: int | None
+
+
+def compact(run: Run, target_bytes: int = TARGET_BYTES, target_rows: int = TARGET_ROWS) -> list[Compacted]:
+    """Merges neighbouring parts up to about `target_bytes` or `target_rows`, one result a folder.
+
+    Parts of at least half the target are left as they are, unless they hold duplicates. Temporary files older than an
+    hour are removed. Raises DamagedRunError, and StorageError where the disk is full (nothing is lost then); a second
+    compaction of the same run at the same time may end with StorageError, and loses nothing either.
+    """
+    limits = (target_bytes, target_rows)
+    try:
+        results = [_compact_table(table, folder, limits) for table, folder in run.tables()]
+        results.append(_compact_states(run.states_folder, limits))
+    except FileNotFoundError as error:
+        raise StorageError(
+            f"{error.filename or error}: it was removed meanwhile. Is another compaction of {run.path} at work? "
+            "Nothing is lost; wait until it is done."
+        ) from error
+    _remove_temporaries(run.path)
+    return results
+
+
+def _compact_table(table: Table, folder: Path, limits: tuple[int, int]) -> Compacted:
+    paths = list_parts(folder, SUFFIX)
+    masks = first_rows([read_ids(path, table) for path in paths])
+    mask_of = dict(zip(paths, masks, strict=True))
+    parts = [_measure(path, len(mask), int(mask.sum())) for path, mask in mask_of.items()]
+    for group in _group(parts, limits):
+        chosen = [part.path for part in group]
+        write = write_tables(table, _merge(_kept_tables(chosen, table, mask_of)))
+        _replace(group, SUFFIX, write, lambda path: _count_rows(path, table))
+    return _result(folder, parts, SUFFIX)
+
+
+def _compact_states(states: StatesFolder, limits: tuple[int, int]) -> Compacted:
+    held = states.parts()
+    counted = states.index()
+    parts = [_measure_states(part, counted) for part in held]
+    part_of = {part.path: part for part in held}
+    for group in _group(parts, limits, lambda path: (part_of[path].layers, part_of[path].about)):
+        chosen = [part_of[part.path] for part in group]
+        blocks = [
+            part.block(entry) for part in chosen for key, entry in part.entries.items() if counted.get(key) is part
+        ]
+        write = write_states(blocks, chosen[0].layers, chosen[0].about)
+        _replace(group, STATES_SUFFIX, write, lambda path: len(StatesPart(path).entries))
+    return _result(states.path, parts, STATES_SUFFIX)
+
+
+def _measure(path: Path, rows: int, kept: int) -> _Part:
+    return _Part(path, path.stat().st_size, rows, kept)
+
+
+def _measure_states(part: StatesPart, counted: Mapping[str, StatesPart]) -> _Part:
+    """States that fit no trajectory yet may be those of a sampler that is about to write its trajectories: such a part
+    is left alone (`kept` None) until it is old."""
+    stat = part.path.stat()
+    is_young = time.time() - stat.st_mtime < STALE_SECONDS
+    kept = 0
+    for key, entry in part.entries.items():
+        owner = counted.get(key)
+        if owner is part:
+            kept += 1
+        elif is_young and (owner is None or owner.entries[key].tokens_checksum != entry.tokens_checksum):
+            return _Part(part.path, stat.st_size, len(part.entries), None)
+    return _Part(part.path, stat.st_size, len(part.entries), kept)
+
+
+def _group(
+    parts: Sequence[_Part], limits: tuple[int, int], kind_of: Callable[[Path], object] = lambda _: None
+) -> Iterator[list[_Part]]:
+    """Runs of neighbours that are to become one part each. Only neighbours: the order by name must not change."""
+    group: list[_Part] = []
+    size, rows = 0, 0
+    for part in parts:
+        is_large = 2 * part.size_bytes >= limits[0] or 2 * part.rows >= limits[1]
+        is_settled = part.kept is None or (part.kept == part.rows > 0 and is_large)
+        is_full = size + part.size_bytes > limits[0] or rows + part.rows > limits[1]
+        if group and (is_settled or is_full or kind_of(part.path) != kind_of(group[0].path)):
+            if _is_worth(group):
+                yield group
+            group, size, rows = [], 0, 0
+        if not is_settled:
+            group.append(part)
+            size, rows = size + part.size_bytes, rows + part.rows
+    if _is_worth(group):
+        yield group
+
+
+def _is_worth(group: Sequence[_Part]) -> bool:
+    return len(group) > 1 or any(part.kept != part.rows for part in group)
+
+
+def _replace(
+    group: Sequence[_Part], suffix: str, write: Callable[[BinaryIO], None], count_rows: Callable[[Path], int]
+) -> None:
+    paths, count = [part.path for part in group], sum(part.kept or 0 for part in group)
+    if count:
+        merged = write_part(paths[0].parent, suffix, write, first=paths[0])
+        if count_rows(merged) != count:
+            raise damage(merged, f"it was just written with {count} rows and does not hold them")
+    remove_parts(paths)
+
+
+def _kept_tables(paths: Sequence[Path], table: Table, mask_of: Mapping[Path, NDArray[np.bool_]]) -> Iterator[pa.Table]:
+    for path in paths:
+        yield from read_kept(path, table, mask_of[path])
+
+
+def _merge(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
+    """Small tables joined up to the size of a row group."""
+    waiting: list[pa.Table] = []
+    for table in tables:
+        waiting.append(table)
+        if sum(t.nbytes for t in waiting) >= ROW_GROUP_BYTES or sum(len(t) for t in waiting) >= ROW_GROUP_ROWS:
+            yield pa.concat_tables(waiting)
+            waiting = []
+    if waiting:
+        yield pa.concat_tables(waiting)
+
+
+def _count_rows(path: Path, table: Table) -> int:
+    with open_part(path, table) as part:
+        return part.metadata.num_rows
+
+
+def _remove_temporaries(folder: Path) -> int:
+    count = 0
+    for path in folder.iterdir() if folder.is_dir() else ():
+        with suppress(FileNotFoundError):
+            if is_temporary(path) and time.time() - path.stat().st_mtime > STALE_SECONDS:
+                path.unlink()
+                count += 1
+    return count
+
+
+def _result(folder: Path, before: Sequence[_Part], suffix: str) -> Compacted:
+    temporaries = _remove_temporaries(folder)
+    after = list_parts(folder, suffix)
+    return Compacted(
+        folder=folder.name
+        if folder.parent.name not in ("scores", "selections")
+        else f"{folder.parent.name}/{folder.name}",
+        parts_before=len(before),
+        parts_after=len(after),
+        bytes_before=sum(part.size_bytes for part in before),
+        bytes_after=sum(path.stat().st_size for path in after),
+        duplicates=sum(part.rows - part.kept for part in before if part.kept is not None),
+        temporaries=temporaries,
+    )

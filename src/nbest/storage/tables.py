@@ -1,0 +1,315 @@
+# pyright: standard
+"""The records as rows: one schema a kind of record, and the conversion both ways.
+
+What is stored is what the record holds: None is null, an empty array is an empty list. `meta` is a JSON string, in
+which a tuple comes back as a list. This module does not know files; `parquet.py` writes and reads them.
+"""
+
+import json
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from nbest.errors import DataError
+from nbest.records import Completion, Problem, Score, Selection, Trajectory, Usage, Verdict
+
+_TEXT, _LONG, _INT, _REAL = pa.string(), pa.int64(), pa.int32(), pa.float64()
+_IDS, _FLOATS = pa.list_(pa.int32()), pa.list_(pa.float32())
+_UNSTORABLE = (pa.ArrowException, UnicodeEncodeError, OverflowError, TypeError, ValueError)
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """How one kind of record is stored.
+
+    `key` is the id column. `to_columns` gives the values of each column, `decode` the records of an Arrow table, both
+    in order. `weigh` estimates the bytes of a record. The values of `repeating` columns are kept in a dictionary;
+    `bulky` columns hold a number a token; a part may lack `optional` columns and is read as if they were null.
+    """
+
+    name: str
+    key: str
+    schema: pa.Schema
+    to_columns: Callable[[Sequence[Any]], dict[str, Any]]
+    decode: Callable[[pa.Table], list[Any]]
+    weigh: Callable[[Any], int]
+    repeating: frozenset[str] = frozenset()
+    bulky: frozenset[str] = frozenset()
+    optional: frozenset[str] = frozenset()
+
+    def encode(self, records: Sequence[Any]) -> pa.Table:
+        """One Arrow table. Raises DataError naming the record and the field that cannot be stored."""
+        columns = self.to_columns(records)
+        ids = columns[self.key]
+        arrays = [_column(self.name, field, columns[field.name], ids) for field in self.schema]
+        return pa.table(arrays, schema=self.schema)
+
+
+def tokens_checksum(completion: Completion) -> int:
+    """CRC-32 of the token ids. It ties captured states to the very tokens they were captured with."""
+    return zlib.crc32(np.asarray(completion.tokens, dtype="<i4").tobytes())
+
+
+def _schema(nullable: Sequence[str] = (), **kinds: pa.DataType) -> pa.Schema:
+    return pa.schema([pa.field(name, kind, nullable=name in nullable) for name, kind in kinds.items()])
+
+
+def _column(table: str, field: pa.Field, values: Any, ids: Sequence[str]) -> pa.Array:
+    try:
+        column = values if isinstance(values, pa.Array) else pa.array(values, type=field.type)
+    except _UNSTORABLE:
+        for key, value in zip(ids, values, strict=True):
+            try:
+                pa.array([value], type=field.type)
+            except _UNSTORABLE as error:
+                raise DataError(f"{table} {key!r}: {field.name} cannot be stored: {error}") from error
+        raise
+    if column.null_count and not field.nullable:
+        key = ids[column.is_null().to_pylist().index(True)]
+        raise DataError(f"{table} {key!r}: {field.name} is missing (None); a value is needed")
+    return column
+
+
+def _ragged(name: str, ids: Sequence[str], arrays: Sequence[Any], kind: pa.ListType) -> pa.Array:
+    """Arrays of different lengths (None = null) as one list column, without a Python object a token."""
+    empty = np.empty(0, dtype=kind.value_type.to_pandas_dtype())
+    flat = [empty if array is None or not len(array) else np.asarray(array) for array in arrays]
+    offsets = np.concatenate([[0], np.cumsum([len(array) for array in flat])]).astype(np.int32)
+    try:
+        values = pa.array(np.concatenate([empty, *flat]), type=kind.value_type)
+    except _UNSTORABLE as error:
+        raise DataError(
+            f"one of the trajectories {ids[0]!r} to {ids[-1]!r}: {name} cannot be stored: {error}"
+        ) from error
+    nulls = pa.array([array is None for array in arrays], type=pa.bool_())
+    return pa.ListArray.from_arrays(pa.array(offsets), values, type=kind, mask=nulls)
+
+
+def _arrays(rows: pa.Table, name: str, absent: Any) -> list[Any]:
+    """The inverse of `_ragged`. Copies: an array must not keep its row group alive, and may be written to."""
+    if name not in rows.column_names:
+        return [absent() for _ in range(rows.num_rows)]
+    column = rows.column(name).combine_chunks()
+    offsets, values = column.offsets.to_numpy(), column.values.to_numpy(zero_copy_only=False)
+    valid = column.is_valid().to_pylist()
+    return [
+        values[start:end].copy() if has else None
+        for start, end, has in zip(offsets[:-1], offsets[1:], valid, strict=True)
+    ]
+
+
+def _json(name: str, key: str, meta: Any) -> str:
+    try:
+        return json.dumps(dict(meta))
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{name} {key!r}: meta is not JSON: {error}; keep strings, numbers, lists and dicts") from error
+
+
+def _rows(rows: pa.Table, *names: str) -> Iterator[tuple[Any, ...]]:
+    return zip(*(rows.column(name).to_pylist() for name in names), strict=True)
+
+
+def _problem_columns(placed: Sequence[tuple[int, Problem]]) -> dict[str, Any]:
+    problems = [problem for _, problem in placed]
+    return {
+        "id": [p.id for p in problems],
+        "position": [position for position, _ in placed],
+        "prompt": [p.prompt for p in problems],
+        "target": [p.target for p in problems],
+        "kind": [p.kind for p in problems],
+        "tests": [list(p.tests) for p in problems],
+        "meta": [_json("problems", p.id, p.meta) for p in problems],
+    }
+
+
+def _decode_problems(rows: pa.Table) -> list[Problem]:
+    columns = _rows(rows, "id", "prompt", "target", "kind", "tests", "meta")
+    return [
+        Problem(key, prompt, target, kind, tuple(tests), json.loads(meta))
+        for key, prompt, target, kind, tests, meta in columns
+    ]
+
+
+def _trajectory_columns(trajectories: Sequence[Trajectory]) -> dict[str, Any]:
+    ids = [t.id for t in trajectories]
+    done = [t.completion for t in trajectories]
+    return {
+        "id": ids,
+        "problem_id": [t.problem_id for t in trajectories],
+        "index": [t.index for t in trajectories],
+        "seed": [t.seed for t in trajectories],
+        "text": [c.text for c in done],
+        "prompt_tokens": _ragged("prompt_tokens", ids, [c.prompt_tokens for c in done], _IDS),
+        "tokens": _ragged("tokens", ids, [c.tokens for c in done], _IDS),
+        "logprobs": _ragged("logprobs", ids, [c.logprobs for c in done], _FLOATS),
+        "confidences": _ragged("confidences", ids, [c.confidences for c in done], _FLOATS),
+        "certainties": _ragged("certainties", ids, [c.certainties for c in done], _FLOATS),
+        "finish": [c.finish for c in done],
+        "note": [c.note for c in done],
+        "sampled_tokens": [c.count_usage().sampled_tokens for c in done],
+        "tokens_checksum": [tokens_checksum(c) for c in done],
+        "answer": [t.answer for t in trajectories],
+        "meta": [_json("trajectories", t.id, t.meta) for t in trajectories],
+    }
+
+
+def _decode_trajectories(rows: pa.Table) -> list[Trajectory]:
+    fields = zip(
+        rows.column("text").to_pylist(),
+        _arrays(rows, "prompt_tokens", lambda: np.empty(0, dtype=np.int32)),
+        _arrays(rows, "tokens", lambda: np.empty(0, dtype=np.int32)),
+        _arrays(rows, "logprobs", lambda: None),
+        _arrays(rows, "confidences", lambda: None),
+        rows.column("finish").to_pylist(),
+        rows.column("note").to_pylist(),
+        _arrays(rows, "certainties", lambda: None),
+        strict=True,
+    )
+    counts: list[int] = rows.column("sampled_tokens").to_pylist()
+    completions = (
+        Completion(*field[:6], note=field[6], certainties=field[7], usage=_told_usage(field[1], field[2], count))
+        for field, count in zip(fields, counts, strict=True)
+    )
+    columns = _rows(rows, "id", "problem_id", "index", "seed", "answer", "meta")
+    return [
+        Trajectory(key, problem_id, index, seed, completion, answer, json.loads(meta))
+        for completion, (key, problem_id, index, seed, answer, meta) in zip(completions, columns, strict=True)
+    ]
+
+
+def _told_usage(prompt_tokens: Any, tokens: Any, count: int) -> Usage | None:
+    """The count of sampled tokens where their ids do not tell it: they were not given, or are not read now."""
+    return None if count == len(tokens) else Usage(len(prompt_tokens), count)
+
+
+def _weigh_trajectory(trajectory: Trajectory) -> int:
+    done = trajectory.completion
+    arrays = (done.prompt_tokens, done.tokens, done.logprobs, done.confidences, done.certainties)
+    return 256 + len(done.text) + 4 * sum(len(array) for array in arrays if array is not None)
+
+
+def _verdict_columns(verdicts: Sequence[Verdict]) -> dict[str, Any]:
+    return {name: [getattr(v, name) for v in verdicts] for name in ("trajectory_id", "correct", "answer", "note")}
+
+
+def _decode_verdicts(rows: pa.Table) -> list[Verdict]:
+    return [Verdict(*fields) for fields in _rows(rows, "trajectory_id", "correct", "answer", "note")]
+
+
+def _score_columns(scores: Sequence[Score]) -> dict[str, Any]:
+    return {name: [getattr(s, name) for s in scores] for name in ("trajectory_id", "value", "steps")}
+
+
+def _decode_scores(rows: pa.Table) -> list[Score]:
+    return [Score(key, value, tuple(steps)) for key, value, steps in _rows(rows, "trajectory_id", "value", "steps")]
+
+
+_SELECTION_FIELDS = ("problem_id", "index", "answer", "confidence", "note")
+_USAGE_FIELDS = ("prompt_tokens", "sampled_tokens", "flops", "seconds")
+
+
+def _selection_columns(selections: Sequence[Selection]) -> dict[str, Any]:
+    own = {name: [getattr(s, name) for s in selections] for name in _SELECTION_FIELDS}
+    return own | {name: [getattr(s.usage, name) for s in selections] for name in _USAGE_FIELDS}
+
+
+def _decode_selections(rows: pa.Table) -> list[Selection]:
+    return [
+        Selection(*fields[:4], usage=Usage(*fields[5:]), note=fields[4])
+        for fields in _rows(rows, *_SELECTION_FIELDS, *_USAGE_FIELDS)
+    ]
+
+
+PROBLEMS = Table(
+    "problems",
+    "id",
+    _schema(
+        ("target",),
+        id=_TEXT,
+        position=_LONG,
+        prompt=_TEXT,
+        target=_TEXT,
+        kind=_TEXT,
+        tests=pa.list_(_TEXT),
+        meta=_TEXT,
+    ),
+    _problem_columns,
+    _decode_problems,
+    lambda placed: 256 + len(placed[1].prompt) + sum(map(len, placed[1].tests)),
+    frozenset({"kind"}),
+)
+"""Encodes pairs (position, problem); decodes problems."""
+
+TRAJECTORIES = Table(
+    "trajectories",
+    "id",
+    _schema(
+        ("logprobs", "confidences", "certainties", "answer"),
+        id=_TEXT,
+        problem_id=_TEXT,
+        index=_INT,
+        seed=_LONG,
+        text=_TEXT,
+        prompt_tokens=_IDS,
+        tokens=_IDS,
+        logprobs=_FLOATS,
+        confidences=_FLOATS,
+        certainties=_FLOATS,
+        finish=_TEXT,
+        note=_TEXT,
+        sampled_tokens=_INT,
+        tokens_checksum=_LONG,
+        answer=_TEXT,
+        meta=_TEXT,
+    ),
+    _trajectory_columns,
+    _decode_trajectories,
+    _weigh_trajectory,
+    frozenset({"problem_id", "finish", "note", "answer", "prompt_tokens", "tokens"}),
+    frozenset({"prompt_tokens", "tokens", "logprobs", "confidences", "certainties"}),
+    frozenset({"certainties"}),
+)
+
+VERDICTS = Table(
+    "verdicts",
+    "trajectory_id",
+    _schema(("correct", "answer"), trajectory_id=_TEXT, correct=pa.bool_(), answer=_TEXT, note=_TEXT),
+    _verdict_columns,
+    _decode_verdicts,
+    lambda verdict: 128 + len(verdict.note) + len(verdict.answer or ""),
+    frozenset({"answer", "note"}),
+)
+
+SCORES = Table(
+    "scores",
+    "trajectory_id",
+    _schema(trajectory_id=_TEXT, value=_REAL, steps=pa.list_(_REAL)),
+    _score_columns,
+    _decode_scores,
+    lambda score: 64 + 8 * len(score.steps),
+)
+
+SELECTIONS = Table(
+    "selections",
+    "problem_id",
+    _schema(
+        ("index", "answer", "confidence"),
+        problem_id=_TEXT,
+        index=_INT,
+        answer=_TEXT,
+        confidence=_REAL,
+        prompt_tokens=_LONG,
+        sampled_tokens=_LONG,
+        flops=_REAL,
+        seconds=_REAL,
+        note=_TEXT,
+    ),
+    _selection_columns,
+    _decode_selections,
+    lambda selection: 256 + len(selection.note),
+    frozenset({"answer", "note"}),
+)

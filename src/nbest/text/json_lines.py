@@ -1,0 +1,266 @@
+"""Reading JSON lines that somebody else wrote: one object a line, plain or gzip, with a named fault for what is wrong.
+
+A file is streamed: memory holds one line. Nothing is repaired: a line that cannot be read becomes a `Fault` (file,
+line, field, what came, what is allowed) and reading goes on with the next. This module does not know which fields a
+format has; `Fields` takes them one by one and keeps what is left over.
+"""
+
+import gzip
+import json
+import math
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, BinaryIO, TypeAlias, TypeVar, cast
+
+from nbest.errors import DataError
+
+GZIP_MAGIC = b"\x1f\x8b"
+SHOWN_CHARACTERS = 60
+MAX_INT32 = 2**31 - 1
+MAX_FLOAT32 = 3.4028234e38
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing wrong in somebody's file. `line` is 1-based as editors count (0 = the file as a whole); `field` names
+    the place in the object, such as `samples[2].scores.reward`."""
+
+    file: str
+    line: int
+    field: str
+    came: str
+    allowed: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.field}: {self.came} came; allowed: {self.allowed}"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One JSON object and where it stands; `end_bytes` is how far the file on disk (compressed or not) was read."""
+
+    file: str
+    number: int
+    values: Mapping[str, Any]
+    end_bytes: int = 0
+
+
+LineOrFault: TypeAlias = Line | Fault
+
+
+def describe(value: object) -> str:
+    """A short text for what came: the type, and the value where it is short."""
+    if isinstance(value, (list, dict)):
+        return f"{'list' if isinstance(value, list) else 'dict'} of {len(cast('list[Any]', value))}"
+    text = repr(value)
+    shown = text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + "..."
+    return f"{type(value).__name__} {shown}"
+
+
+def number_text(value: float) -> str:
+    """A number as text: integral values without a point (27.0 is "27"), others by `repr`."""
+    return str(int(value)) if isinstance(value, int) or value.is_integer() else repr(value)
+
+
+def read_lines(file: Path) -> Iterator[LineOrFault]:
+    """The objects of a JSON-lines file in order, a Fault for each line that is not one; blank lines are skipped.
+
+    gzip is known by its first two bytes, not by the name. A gzip stream that ends early or is damaged gives one Fault
+    after the lines before it. Raises DataError where the file cannot be opened.
+    """
+    try:
+        raw = file.open("rb")
+    except OSError as error:
+        raise DataError(f"{file}: cannot be read ({error.strerror}). Give the path of a JSON-lines file.") from error
+    with raw:
+        is_gzip = raw.read(2) == GZIP_MAGIC
+        raw.seek(0)
+        if not is_gzip:
+            yield from _read_stream(raw, raw, str(file))
+            return
+        with gzip.GzipFile(fileobj=raw, mode="rb") as unpacked:
+            yield from _read_stream(cast(BinaryIO, unpacked), raw, str(file))
+
+
+def _read_stream(stream: BinaryIO, raw: BinaryIO, file: str) -> Iterator[LineOrFault]:
+    number = 0
+    while True:
+        number += 1
+        try:
+            data = stream.readline()
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            yield Fault(
+                file, number, "gzip", f"a damaged stream ({error})", "a whole gzip file; the lines before it were read"
+            )
+            return
+        if not data:
+            return
+        if number == 1:
+            data = data.removeprefix(b"\xef\xbb\xbf")
+        if data.strip():
+            yield _parse_line(data, file, number, raw.tell())
+
+
+def _parse_line(data: bytes, file: str, number: int, end_bytes: int) -> LineOrFault:
+    try:
+        value = json.loads(data)
+    except UnicodeDecodeError as error:
+        return Fault(file, number, "line", f"bytes that are not UTF-8 ({error.reason} at {error.start})", "UTF-8")
+    except (ValueError, RecursionError) as error:
+        return Fault(file, number, "line", f"not JSON ({error})", "one JSON object a line")
+    if not isinstance(value, dict):
+        return Fault(file, number, "line", describe(value), "one JSON object a line")
+    return Line(file, number, cast("dict[str, Any]", value), end_bytes)
+
+
+class Fields:
+    """Takes the fields of one JSON object, collecting a Fault for each that is missing or of the wrong type.
+
+    Every `take_*` returns None for a field that is absent or null (unless it is required) and for a faulty one; look
+    at `faults` once everything is taken. `rest()` is what nobody took.
+    """
+
+    def __init__(self, line: Line, values: Mapping[str, Any] | None = None, prefix: str = ""):
+        self.line = line
+        self.values = line.values if values is None else values
+        self.prefix = prefix
+        self.faults: list[Fault] = []
+        self._taken: set[str] = set()
+
+    def has(self, name: str) -> bool:
+        return name in self.values
+
+    def rest(self) -> dict[str, Any]:
+        """The fields nobody took, in their order."""
+        return {name: value for name, value in self.values.items() if name not in self._taken}
+
+    def add_fault(self, name: str, came: str, allowed: str) -> None:
+        self.faults.append(Fault(self.line.file, self.line.number, self.prefix + name, came, allowed))
+
+    def take(self, name: str) -> Any:
+        """The value as it is, unchecked; None where absent."""
+        self._taken.add(name)
+        return self.values.get(name)
+
+    def take_text(self, name: str, required: bool = False) -> str | None:
+        return self._take(name, _as_text, "a string", required)
+
+    def take_term(self, name: str, required: bool = False) -> str | None:
+        """A string, or a number as `number_text` writes it."""
+        return self._take(name, _as_term, "a string or a finite number", required)
+
+    def take_flag(self, name: str) -> bool | None:
+        return self._take(name, _as_flag, "true, false or null")
+
+    def take_integer(self, name: str, low: int, high: int) -> int | None:
+        allowed = f"a whole number from {low} to {high}"
+        return self._take(name, lambda value: _as_integer(value, low, high), allowed)
+
+    def take_number(self, name: str) -> float | None:
+        return self._take(name, _as_number, "a finite number")
+
+    def take_numbers(self, name: str) -> list[float] | None:
+        """Numbers that float32 can hold."""
+        return self._take(name, lambda value: _as_list(value, _as_single), "a list of finite numbers")
+
+    def take_token_ids(self, name: str) -> list[int] | None:
+        read = partial(_as_integer, low=0, high=MAX_INT32)
+        return self._take(name, lambda value: _as_list(value, read), f"a list of whole numbers from 0 to {MAX_INT32}")
+
+    def take_texts(self, name: str) -> list[str] | None:
+        return self._take(name, lambda value: _as_list(value, _as_text), "a list of strings")
+
+    def take_object(self, name: str) -> "Fields | None":
+        """The fields of an inner object, which share this one's list of faults."""
+        values = self._take(name, _as_object, "an object")
+        return None if values is None else self.inside(values, f"{name}.")
+
+    def take_objects(self, name: str, required: bool = False) -> "list[Fields]":
+        """The fields of each object of a list, in order; they share this one's list of faults."""
+        inner: list[Fields] = []
+        values = self._take(name, lambda value: _as_list(value, lambda item: item), "a list of objects", required)
+        for position, value in enumerate(values or []):
+            if isinstance(value, dict):
+                inner.append(self.inside(cast("dict[str, Any]", value), f"{name}[{position}]."))
+            else:
+                self.add_fault(f"{name}[{position}]", describe(value), "an object")
+        return inner
+
+    def inside(self, values: Mapping[str, Any], path: str) -> "Fields":
+        fields = Fields(self.line, values, self.prefix + path)
+        fields.faults = self.faults
+        return fields
+
+    def _take(self, name: str, read: Callable[[Any], T | None], allowed: str, required: bool = False) -> T | None:
+        self._taken.add(name)
+        value = self.values.get(name)
+        if value is None:
+            if required:
+                self.add_fault(name, "null" if name in self.values else "nothing (the field is missing)", allowed)
+            return None
+        taken = read(value)
+        if taken is None:
+            self.add_fault(name, describe(value), allowed)
+        return taken
+
+
+def _as_text(value: Any) -> str | None:
+    if not isinstance(value, str):
+        return None
+    try:
+        # JSON may escape half of a surrogate pair; no file or table could hold it.
+        value.encode()
+    except UnicodeEncodeError:
+        return None
+    return value
+
+
+def _as_number(value: Any) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _as_single(value: Any) -> float | None:
+    number = _as_number(value)
+    return number if number is not None and abs(number) <= MAX_FLOAT32 else None
+
+
+def _as_term(value: Any) -> str | None:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    number = _as_number(value)
+    return _as_text(value) if number is None else number_text(number)
+
+
+def _as_flag(value: Any) -> bool | None:
+    return value if isinstance(value, bool) else None
+
+
+def _as_integer(value: Any, low: int, high: int) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and low <= value <= high else None
+
+
+def _as_object(value: Any) -> dict[str, Any] | None:
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else None
+
+
+def _as_list(value: Any, read: Callable[[Any], T | None]) -> list[T] | None:
+    if not isinstance(value, list):
+        return None
+    items: list[T] = []
+    for item in cast("list[Any]", value):
+        taken = read(item)
+        if taken is None:
+            return None
+        items.append(taken)
+    return items

@@ -1,0 +1,251 @@
+"""`nbest train genselect`: a small model learns to name the best candidate, by DAPO on selection tasks.
+
+The recipe top to bottom: tasks, model, cold start where the config has one, DAPO, an ordinary Hugging Face folder with
+`selection.json` beside the weights. Killed and run again it goes on from its last checkpoint and ends with what it
+would have ended with. Published recipe: arXiv 2602.02143; without KL, as DAPO. This module does not know how tasks are
+built.
+"""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from datasets import Dataset
+from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback, set_seed
+from trl.trainer.grpo_config import GRPOConfig
+
+from nbest.errors import ConfigError
+from nbest.judging.settings import SELECTION_FILE
+from nbest.records import SamplingParams
+from nbest.sampling.checkpoint import choose_device, locate_checkpoint, without_progress_bar
+from nbest.training.callbacks import FreedMemory, LogFile, find_checkpoint, silence
+from nbest.training.cold_start import add_words, teach_judging, write_demonstrations
+from nbest.training.dapo import DapoTrainer
+from nbest.training.rollouts import SamplerRollouts
+from nbest.training.settings import SelectionTrainingConfig
+from nbest.training.task_files import SelectionTask, load_tasks, read_about
+from nbest.training.task_stream import TaskStream
+from nbest.training.validation import Validation
+
+os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")  # its rollout_func is experimental; our tests pin what we use
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedSelector:
+    """The folder of the finished model, and the last validation: accuracy and how often a judgement failed."""
+
+    folder: Path
+    metrics: Mapping[str, float]
+
+
+def train_genselect(config: SelectionTrainingConfig, callbacks: Sequence[TrainerCallback] = ()) -> TrainedSelector:
+    """Trains, or goes on. Raises ConfigError, DataError, MissingExtraError before a model is loaded."""
+    plan_batches(config)
+    torch.set_num_threads(config.threads)
+    set_seed(config.seed)
+    tasks = [task for path in config.data.tasks for task in load_tasks(path)]
+    held_out = [task for path in config.data.validation_tasks for task in load_tasks(path)]
+    about = _read_format([*config.data.tasks, *config.data.validation_tasks])
+    model, tokenizer = _load_start(config, tasks, about, callbacks)
+    validation = Validation(
+        held_out[: config.data.validation_count], config.data, config.out / "log.jsonl", config.out / "judgements.jsonl"
+    )
+    trainer = build_trainer(config, model, tokenizer, tasks, [validation, *callbacks])
+    validation.judge = trainer
+    trainer.resume(find_checkpoint(config.out / "checkpoints"))
+    if isinstance(trainer.rollout_func, SamplerRollouts):
+        trainer.rollout_func.close()
+    folder = config.out / "model"
+    if trainer.accelerator.is_main_process:
+        save_selector(trainer.accelerator.unwrap_model(trainer.model), tokenizer, config, about, folder)
+    return TrainedSelector(folder, validation.metrics)
+
+
+@dataclass(frozen=True, slots=True)
+class BatchPlan:
+    """How a generation batch is cut in one process: micro-batches in all, and micro-batches of one update."""
+
+    parts: int
+    accumulation: int
+
+
+def plan_batches(config: SelectionTrainingConfig, processes: int | None = None) -> BatchPlan:
+    """Raises ConfigError, all faults at once, where the numbers do not go into one another."""
+    rollouts, optimiser = config.rollouts, config.optimiser
+    processes = processes or int(os.environ.get("WORLD_SIZE", "1"))
+    rows = rollouts.prompts * rollouts.group
+    step = optimiser.micro_rows * optimiser.updates_per_batch * processes
+    faults = list[str]()
+    if rollouts.prompts % processes:
+        faults.append(f"rollouts.prompts: {rollouts.prompts} cannot be shared by {processes} processes in whole groups")
+    if rows % step:
+        faults.append(
+            f"optimiser.micro_rows: {rollouts.prompts} prompts x {rollouts.group} rollouts = {rows} rows cannot be cut "
+            f"into {processes} processes x {optimiser.updates_per_batch} updates of micro-batches of "
+            f"{optimiser.micro_rows}; choose numbers whose product divides {rows}"
+        )
+    if config.save_every % optimiser.updates_per_batch or optimiser.updates % optimiser.updates_per_batch:
+        faults.append(
+            f"save_every and optimiser.updates: {config.save_every} and {optimiser.updates} have to be multiples of "
+            f"updates_per_batch ({optimiser.updates_per_batch}), so that a checkpoint stands between two batches"
+        )
+    if config.dapo.clip_high < config.dapo.clip_low:
+        faults.append(f"dapo.clip_high: {config.dapo.clip_high} is below clip_low ({config.dapo.clip_low})")
+    if config.dapo.overlong_tokens >= rollouts.max_tokens:
+        faults.append(
+            f"dapo.overlong_tokens: {config.dapo.overlong_tokens} has to be below rollouts.max_tokens "
+            f"({rollouts.max_tokens}); 0 switches the punishment off"
+        )
+    if optimiser.share_prompts and optimiser.gradient_checkpointing:
+        faults.append(
+            "optimiser.share_prompts: needs a cache, which gradient_checkpointing has none of; take one of them"
+        )
+    if rollouts.engine == "vllm-server" and not rollouts.server_url:
+        faults.append("rollouts.server_url: engine 'vllm-server' needs the address of `trl vllm-serve`")
+    if faults:
+        raise ConfigError(faults)
+    return BatchPlan(rows // (optimiser.micro_rows * processes), rows // step)
+
+
+def _read_format(files: Sequence[Path]) -> dict[str, Any]:
+    """How the tasks are shown. Raises ConfigError where files differ in it."""
+    found = {path: {name: read_about(path).get(name) for name in ("style", "thinking")} for path in files}
+    first = next(iter(found.values()))
+    if other := [f"{path} has {about}" for path, about in found.items() if about != first]:
+        raise ConfigError(
+            f"data.tasks: {files[0]} shows candidates as {first}, but {'; '.join(other)}; build them alike"
+        )
+    return first
+
+
+def _load_start(
+    config: SelectionTrainingConfig,
+    tasks: Sequence[SelectionTask],
+    about: Mapping[str, Any],
+    callbacks: Sequence[TrainerCallback],
+) -> tuple[Any, Any]:
+    """The model that DAPO begins with: `config.model`, or what its cold start made of it."""
+    done = config.out / "cold_start" / "model"
+    if config.cold_start is None or (done / SELECTION_FILE).is_file():
+        return load_trainable(str(done) if config.cold_start else config.model, config)
+    model, tokenizer = load_trainable(config.model, config)
+    shown, attempts = write_demonstrations(tasks, config.cold_start, about["thinking"], config.seed)
+    add_words(model, tokenizer, config.cold_start.answers)
+    out = config.out / "cold_start"
+    teach_judging(model, tokenizer, shown, attempts, config.cold_start, out, config.seed, callbacks)
+    save_selector(model, tokenizer, config, about, done)
+    return model, tokenizer
+
+
+def load_trainable(name: str, config: SelectionTrainingConfig) -> tuple[Any, Any]:
+    """Raises ConfigError where there is no such model, or its tokenizer has no chat template."""
+    folder = locate_checkpoint(name)
+    kwargs: dict[str, Any] = {"revision": config.revision}
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, **kwargs)
+        with without_progress_bar():
+            # Weights stay float32 where `bf16` computes in bfloat16: in that an update of 1e-6 would be rounded away.
+            model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, **kwargs)
+    except (OSError, ValueError, KeyError) as error:
+        raise ConfigError(
+            f"model: {name!r} could not be loaded as a causal language model: it is neither a local folder with "
+            f"weights and tokenizer, nor a hub id that can be reached. {type(error).__name__}: {error}"
+        ) from error
+    if not getattr(tokenizer, "chat_template", None):
+        raise ConfigError(
+            f"model: the tokenizer of {name!r} has no chat template; selection tasks are a user's messages"
+        )
+    return model.to(choose_device("auto")), tokenizer
+
+
+def build_trainer(
+    config: SelectionTrainingConfig,
+    model: Any,
+    tokenizer: Any,
+    tasks: Sequence[SelectionTask],
+    callbacks: Sequence[TrainerCallback] = (),
+) -> DapoTrainer:
+    rollouts, dapo = config.rollouts, config.dapo
+    draw = None
+    if rollouts.engine == "in-process":
+        params = SamplingParams(rollouts.temperature, rollouts.top_p, 0, 0.0, rollouts.max_tokens)
+        draw = SamplerRollouts(model, tokenizer, params, config.seed, rollouts.batch_rows)
+    trainer = DapoTrainer(
+        model,
+        training_arguments(config),
+        TaskStream(tasks, config.seed, int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))),
+        most_rounds=dapo.most_rounds,
+        share_prompts=config.optimiser.share_prompts,
+        overlong_tokens=dapo.overlong_tokens,
+        train_dataset=Dataset.from_dict({"prompt": ["drawn from the stream of tasks"] * rollouts.prompts}),
+        processing_class=tokenizer,
+        rollout_func=draw,
+        callbacks=[LogFile(config.out / "log.jsonl"), FreedMemory(), *callbacks],
+    )
+    silence(trainer)
+    return trainer
+
+
+def training_arguments(config: SelectionTrainingConfig) -> GRPOConfig:
+    """TRL's settings; beta = 0 is no KL, scale_rewards "group" the advantage of GRPO and DAPO."""
+    rollouts, dapo, optimiser, plan = config.rollouts, config.dapo, config.optimiser, plan_batches(config)
+    vllm: dict[str, Any] = {
+        "use_vllm": rollouts.engine != "in-process",
+        "vllm_mode": "server" if rollouts.engine == "vllm-server" else "colocate",
+        "vllm_server_base_url": rollouts.server_url,
+        "vllm_gpu_memory_utilization": rollouts.memory_share,
+    }
+    return GRPOConfig(
+        output_dir=str(config.out / "checkpoints"),
+        max_steps=optimiser.updates,
+        per_device_train_batch_size=optimiser.micro_rows,
+        gradient_accumulation_steps=plan.accumulation,
+        steps_per_generation=plan.parts,
+        num_generations=rollouts.group,
+        num_generations_eval=1,
+        max_completion_length=rollouts.max_tokens,
+        temperature=rollouts.temperature,
+        top_p=rollouts.top_p,
+        beta=0.0,
+        epsilon=dapo.clip_low,
+        epsilon_high=dapo.clip_high,
+        loss_type="dapo" if dapo.token_loss else "grpo",
+        mask_truncated_completions=dapo.filter_overlong,
+        scale_rewards="group",
+        learning_rate=optimiser.learning_rate,
+        lr_scheduler_type="constant_with_warmup",
+        warmup_steps=optimiser.warmup_updates,
+        weight_decay=optimiser.weight_decay,
+        max_grad_norm=1.0,
+        bf16=optimiser.bf16,
+        gradient_checkpointing=optimiser.gradient_checkpointing,
+        logging_steps=config.log_every,
+        save_steps=config.save_every,
+        save_total_limit=2,
+        seed=config.seed,
+        use_cpu=not torch.cuda.is_available(),
+        report_to=list(config.trackers),
+        disable_tqdm=True,
+        dataloader_pin_memory=False,
+        **vllm,
+    )
+
+
+def save_selector(
+    model: Any, tokenizer: Any, config: SelectionTrainingConfig, about: Mapping[str, Any], folder: Path
+) -> None:
+    """An ordinary Hugging Face folder; `selection.json` says how the model wants to be asked, and is written last."""
+    model.config.use_cache = True  # the Trainer turned it off
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    asked = {
+        **about,
+        "window": config.window,
+        "max_tokens": config.rollouts.max_tokens,
+        "temperature": config.data.validation_temperature,
+    }
+    (folder / SELECTION_FILE).write_text(json.dumps(asked, indent=2) + "\n", encoding="utf-8")

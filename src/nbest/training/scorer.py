@@ -1,0 +1,317 @@
+"""Trains a scorer of steps with outcome labels only: on transformers' `Trainer`, so accelerate's settings apply.
+
+    nbest train scorer CONFIG.toml            (one process)
+    accelerate launch --config_file ZERO2.yaml -m nbest train scorer CONFIG.toml
+
+The checkpoint that is kept is the one that ranks best *within the pools* of held-out problems. Training stops with
+an explanation where the buffer class takes everything. Killed and run again it goes on from its last checkpoint.
+CLUE has no gradients: its centroids are computed by the same command. This module does not know how batches are read
+(`training/step_batches.py`) nor the formulas (`training/step_losses.py`).
+
+Shapes: B trajectories, S steps, L layers, D hidden size, F features, I = L * D + F inputs of a step.
+"""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import SequentialSampler
+from transformers import Trainer, TrainerCallback, TrainingArguments, set_seed
+
+from nbest.errors import ConfigError, EngineError, MissingExtraError
+from nbest.sampling.checkpoint import locate_checkpoint
+from nbest.scoring.hidden import score_rows
+from nbest.scoring.step_heads import MODELS, ClueModel, weigh
+from nbest.scoring.step_scorer import StepScorer, StepScorerConfig, TrajSelectorConfig, create_trajselector
+from nbest.statistics.ranking import auc, within_pool_auc
+from nbest.storage.run import Run
+from nbest.training.callbacks import LogFile, find_checkpoint, silence
+from nbest.training.settings import ScorerModelConfig, ScorerTrainingConfig
+from nbest.training.step_batches import (
+    FEATURES,
+    StepBatches,
+    StepSet,
+    balance,
+    is_held_out,
+    load_batch,
+    read_step_set,
+)
+from nbest.training.step_losses import LOSSES, mean_buffer, trajectory_loss, weigh_classes
+
+STATISTICS_TRAJECTORIES = 4096
+EVALUATION_BATCH = 256
+DEFAULT_LOSS = {"trajselector": "guarded", "step-mlp": "outcome", "sprm": "agreeing", "swift": "outcome"}
+DEFAULT_AGGREGATION = {"sprm": "geometric_mean", "clue": "last"}
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """Where the model is, and how it ranks held-out problems (`metrics`, as logged)."""
+
+    folder: Path
+    metrics: Mapping[str, float]
+    left_out: Mapping[str, int]
+
+
+def train_scorer(config: ScorerTrainingConfig, callbacks: Sequence[TrainerCallback] = ()) -> Trained:
+    """Train, or go on from the last checkpoint under `config.out`. Raises ConfigError, UnavailableError, DataError,
+    EngineError where training collapses."""
+    torch.set_num_threads(config.threads)
+    set_seed(config.seed)
+    training, validation = read_sets(config)
+    model = build_model(config.model, training)
+    if config.model.standardise:
+        model.fit_inputs(*measure_inputs(training, model.config))
+    folder = config.out / "model"
+    if isinstance(model, ClueModel):
+        model.fit_centroids(*measure_centroids(training, model, config))
+        metrics = evaluate(model, validation)
+        model.save_pretrained(folder)
+    else:
+        metrics = _fit(config, model, training, validation, callbacks)
+    if _processes().is_main_process:
+        (folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+    return Trained(folder, metrics, dict(training.left_out + validation.left_out))
+
+
+def read_sets(config: ScorerTrainingConfig) -> tuple[StepSet, StepSet]:
+    """The training and the validation trajectories: no problem is in both."""
+    data, model = config.data, config.model
+    runs = [Run.open(path) for path in data.runs]
+    if data.validation_runs:
+        held = [Run.open(path) for path in data.validation_runs]
+        known = {problem.id for run in held for problem in run.problems()}
+        training = read_step_set(runs, model.layers, model.logprobs, lambda key: key not in known, data.trajectories)
+        validation = _first_problems(held, model, data.validation_problems, lambda key: True)  # noqa: ARG005
+    else:
+        share = data.validation_share
+        training = read_step_set(
+            runs, model.layers, model.logprobs, lambda key: not is_held_out(key, share), data.trajectories
+        )
+        validation = _first_problems(runs, model, data.validation_problems, lambda key: is_held_out(key, share))
+    return training, validation
+
+
+def _first_problems(runs: list[Run], model: ScorerModelConfig, count: int, keep: Any) -> StepSet:
+    taken: set[str] = set()
+
+    def take(key: str) -> bool:
+        if keep(key) and (len(taken) < count or key in taken):
+            taken.add(key)
+            return True
+        return False
+
+    return read_step_set(runs, model.layers, model.logprobs, take)
+
+
+def build_model(settings: ScorerModelConfig, steps: StepSet) -> StepScorer:
+    """A new model for these states. Raises ConfigError where it would read nothing."""
+    if not (settings.states or settings.logprobs):
+        raise ConfigError("model: states and logprobs are both off; a scorer must read one of them")
+    common: dict[str, Any] = {
+        "policy_hidden_size": steps.hidden_size,
+        "layers": list(steps.layers),
+        "features": FEATURES if settings.logprobs else 0,
+        "has_states": settings.states,
+        "aggregation": settings.aggregation or DEFAULT_AGGREGATION.get(settings.type, "mean"),
+        "states_source": dict(steps.about),
+    }
+    if settings.type == "trajselector":
+        return create_trajselector(
+            TrajSelectorConfig(classes=settings.classes, **common),
+            locate_checkpoint(settings.body),
+            settings.body_layers,
+            settings.body_random,
+        )
+    made = MODELS[settings.type]
+    own: dict[str, Any] = {"hidden_size": settings.hidden_size} if settings.type == "step-mlp" else {}
+    return made(made.config_class(**common, **own))
+
+
+def measure_inputs(steps: StepSet, config: StepScorerConfig) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation [I] of the inputs of a step, over a fixed draw of trajectories."""
+    rng = np.random.default_rng(0)
+    chosen = rng.permutation(len(steps.ids))[:STATISTICS_TRAJECTORIES]
+    total, square, count = torch.zeros(config.input_size).double(), torch.zeros(config.input_size).double(), 0
+    for start in range(0, len(chosen), EVALUATION_BATCH):
+        batch = load_batch(steps, chosen[start : start + EVALUATION_BATCH])
+        rows = [batch["states"].flatten(2)] if config.has_states else []
+        inputs = torch.cat(rows + ([batch["features"]] if config.features else []), dim=-1)[batch["mask"]].double()
+        total, square, count = total + inputs.sum(0), square + inputs.square().sum(0), count + len(inputs)
+    mean = total / count
+    return mean.float(), (square / count - mean.square()).clamp_min(0).sqrt().float()
+
+
+def measure_centroids(steps: StepSet, model: ClueModel, config: ScorerTrainingConfig) -> tuple[Tensor, Tensor]:
+    """Mean deltas [I] of right and of wrong trajectories, balanced as the config says."""
+    chosen = balance(steps.right, steps.problem, config.data.balance, np.random.default_rng(config.seed))
+    sums, counts = torch.zeros(2, model.config.input_size), torch.zeros(2)
+    for start in range(0, len(chosen), EVALUATION_BATCH):
+        batch = load_batch(steps, chosen[start : start + EVALUATION_BATCH])
+        deltas = model.measure_deltas(batch["states"], batch.get("features"))
+        last = deltas[torch.arange(len(deltas)), batch["mask"].sum(-1) - 1].detach()
+        for side, members in enumerate((batch["labels"] > 0.5, batch["labels"] < 0.5)):
+            sums[side] += last[members].sum(0)
+            counts[side] += members.sum()
+    return sums[0] / counts[0].clamp_min(1), sums[1] / counts[1].clamp_min(1)
+
+
+@torch.no_grad()
+def evaluate(model: StepScorer, steps: StepSet) -> dict[str, float]:
+    """How scores rank held-out problems: AUC within pools and over all, accuracy of the best score, mean p_buffer."""
+    was_training = model.training
+    model.eval()
+    values = np.empty(len(steps.ids))
+    buffers: list[float] = []
+    order = np.argsort(steps.steps, kind="stable")
+    for start in range(0, len(order), EVALUATION_BATCH):
+        chosen = order[start : start + EVALUATION_BATCH]
+        batch = {name: value.to(model.device) for name, value in load_batch(steps, chosen).items()}
+        output = model(batch["states"], batch["mask"], batch.get("features"))
+        values[chosen] = score_rows(output, batch["mask"].cpu().numpy(), model.config.aggregation)
+        buffers.append(float(mean_buffer(output.logits, batch["mask"])))
+    model.train(was_training)
+    right, problem = steps.right, steps.problem
+    pools = [(right[problem == p], values[problem == p]) for p in np.unique(problem)]
+    within, mixed = within_pool_auc(pools)
+    best = float(np.mean([pool_right[int(np.argmax(pool_values))] for pool_right, pool_values in pools]))
+    return {
+        "eval_within_pool_auc": 0.5 if within is None else within,
+        "eval_auc": auc(right, values) or 0.5,
+        "eval_best_of_n": best,
+        "eval_mixed_pools": float(mixed),
+        "eval_p_buffer": float(np.mean(buffers)),
+    }
+
+
+class ScorerTrainer(Trainer):
+    """`Trainer` whose loss is one of ours and whose evaluation ranks pools."""
+
+    def __init__(self, config: ScorerTrainingConfig, validation: StepSet, **settings: Any):
+        super().__init__(**settings)
+        self.config, self.validation = config, validation
+        self.loss = LOSSES[config.loss.name or DEFAULT_LOSS[config.model.type]]
+        self._buffers: list[float] = []
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> SequentialSampler:
+        return SequentialSampler(self.train_dataset if train_dataset is None else train_dataset)  # pyright: ignore[reportArgumentType]
+
+    def compute_loss(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, model: Any, inputs: Any, return_outputs: bool = False, **_: Any
+    ) -> Any:
+        output = model(inputs["states"], inputs["mask"], inputs.get("features"))
+        labels, mask = inputs["labels"], inputs["mask"]
+        if output.gates is not None:
+            losses = trajectory_loss(weigh(output.logits, output.gates), labels)
+        else:
+            # The draws of the guard depend on the update alone, so a run that was killed repeats them.
+            generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + self.state.global_step)
+            losses = self.loss(output.logits, labels, mask, generator)
+        self._buffers.append(float(mean_buffer(output.logits.detach(), mask)))
+        loss = weigh_classes(losses, labels, self.config.loss.right_weight, self.config.loss.wrong_weight)
+        return (loss, output) if return_outputs else loss
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        if "loss" in logs and self._buffers:
+            logs["p_buffer"] = sum(self._buffers) / len(self._buffers)
+            self._buffers = []
+            if logs["p_buffer"] > self.config.loss.most_buffer:
+                raise EngineError(
+                    f"training collapsed at update {self.state.global_step}: mean p_buffer is {logs['p_buffer']:.3f} "
+                    f"(loss.most_buffer = {self.config.loss.most_buffer}). The printed loss is zero where the "
+                    "buffer takes everything; use loss.name = 'guarded' or 'guarded-half'."
+                )
+        super().log(logs, start_time)
+
+    def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        model = self.accelerator.unwrap_model(self.model)
+        metrics = evaluate(model, self.validation)  # pyright: ignore[reportArgumentType]
+        self.log(dict(metrics))
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
+
+
+def _fit(
+    config: ScorerTrainingConfig,
+    model: StepScorer,
+    training: StepSet,
+    validation: StepSet,
+    callbacks: Sequence[TrainerCallback],
+) -> dict[str, float]:
+    batches = StepBatches(training, config.batch_trajectories, config.data.balance, config.epochs, config.seed)
+    arguments = _arguments(config, len(batches))
+    trainer = ScorerTrainer(
+        config,
+        validation,
+        model=model,
+        args=arguments,
+        train_dataset=batches,
+        eval_dataset=validation,
+        data_collator=lambda items: items[0],
+        callbacks=[LogFile(config.out / "log.jsonl"), *callbacks],
+    )
+    silence(trainer)
+    checkpoints = Path(str(arguments.output_dir))
+    trainer.train(resume_from_checkpoint=find_checkpoint(checkpoints))
+    folder = config.out / "model"
+    # Gathers what FSDP and ZeRO divide among processes, and writes once.
+    trainer.save_model(str(folder))
+    if trainer.is_world_process_zero():
+        (folder / "training_args.bin").unlink(missing_ok=True)
+    return trainer.evaluate()
+
+
+def _checkpointing(is_on: bool) -> dict[str, Any]:
+    """Newer transformers call it activation checkpointing and warn of the other name."""
+    names = {field.name for field in fields(TrainingArguments)}
+    name = "activation_checkpointing" if "activation_checkpointing" in names else "gradient_checkpointing"
+    return {name: True} if is_on else {}
+
+
+def _processes() -> Any:
+    """accelerate's account of the processes that train together. Raises MissingExtraError."""
+    try:
+        from accelerate import PartialState
+    except ImportError as error:
+        raise MissingExtraError("accelerate", "train") from error
+    return PartialState(cpu=not torch.cuda.is_available())
+
+
+def _arguments(config: ScorerTrainingConfig, batches: int) -> TrainingArguments:
+    updates = max(1, batches // (config.accumulation * _processes().num_processes))
+    every = max(1, math.ceil(updates / config.evaluations))
+    return TrainingArguments(
+        output_dir=str(config.out / "checkpoints"),
+        per_device_train_batch_size=1,  # an item of the dataset is a whole batch
+        gradient_accumulation_steps=config.accumulation,
+        max_steps=updates,
+        learning_rate=config.learning_rate,
+        lr_scheduler_type="cosine",
+        warmup_steps=round(updates * config.warmup_share),
+        weight_decay=config.weight_decay,
+        max_grad_norm=1.0,
+        bf16=config.bf16,
+        **_checkpointing(config.gradient_checkpointing),
+        logging_steps=config.log_every,
+        eval_strategy="steps",
+        eval_steps=every,
+        save_strategy="steps",
+        save_steps=every,
+        save_total_limit=2,
+        load_best_model_at_end=True,
+        metric_for_best_model="eval_within_pool_auc",
+        greater_is_better=True,
+        seed=config.seed,
+        use_cpu=not torch.cuda.is_available(),
+        report_to=list(config.trackers),
+        disable_tqdm=True,
+        dataloader_pin_memory=torch.cuda.is_available(),
+        remove_unused_columns=False,
+        ddp_find_unused_parameters=False,
+    )

@@ -1,0 +1,267 @@
+# pyright: standard
+"""Selection tasks on the disk: one Parquet file, a row a task, written streaming and read with every row checked.
+
+    task_id  problem_id  prompt  candidates list<string>  correct list<bool>  prompt_tokens int64  kind
+
+`prompt` is the user's message before the chat template, `candidates` the trajectory ids in the order shown,
+`prompt_tokens` the length of the whole prompt, template included. The schema's metadata says under `nbest.tasks`, as
+JSON, how the tasks were made. Files of one build are written under temporary names and renamed together at the end.
+
+This module does not know how tasks are chosen or what is trained on them.
+"""
+
+import json
+import os
+import uuid
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from nbest.errors import DataError, StorageError
+from nbest.former_name import renew
+from nbest.records import Kind
+
+ABOUT = b"nbest.tasks"
+GROUP_ROWS = 1024
+GROUP_CHARACTERS = 16 << 20
+_READ_ROWS = 256
+
+_COLUMNS = pa.schema(
+    [
+        ("task_id", pa.string()),
+        ("problem_id", pa.string()),
+        ("prompt", pa.string()),
+        ("candidates", pa.list_(pa.string())),
+        ("correct", pa.list_(pa.bool_())),
+        ("prompt_tokens", pa.int64()),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SelectionTask:
+    """One prompt of a generative selector and which of its candidates are right.
+
+    `candidates` are trajectory ids, `correct` their verdicts, both in the order shown.
+    """
+
+    task_id: str
+    problem_id: str
+    prompt: str
+    candidates: tuple[str, ...]
+    correct: tuple[bool, ...]
+    prompt_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltTask:
+    """A task with what only files need."""
+
+    task: SelectionTask
+    kind: Kind
+    split: str
+
+
+class TaskFormat(Protocol):
+    """How tasks become rows of a file."""
+
+    @property
+    def schema(self) -> pa.Schema: ...
+
+    def encode(self, built: BuiltTask, position: int) -> Mapping[str, Any]: ...
+
+
+class NbestFormat:
+    """The columns above."""
+
+    schema = _COLUMNS.append(pa.field("kind", pa.string()))
+
+    def encode(self, built: BuiltTask, position: int) -> Mapping[str, Any]:  # noqa: ARG002
+        task = built.task
+        return {name: getattr(task, name) for name in _COLUMNS.names} | {"kind": built.kind}
+
+
+class TaskFiles:
+    """Writes tasks into one file a split. As a context manager: at its end all files are renamed to their names, after
+    an exception none is, and files that were there stay. Raises StorageError."""
+
+    def __init__(self, paths: Mapping[str, Path], format: TaskFormat, about: Mapping[str, Any]):
+        self._writers: dict[str, _TaskWriter] = {}
+        try:
+            for split, path in paths.items():
+                self._writers[split] = _TaskWriter(path, format, {**about, "split": split})
+        except BaseException:
+            self._discard()
+            raise
+
+    def __enter__(self) -> "TaskFiles":
+        return self
+
+    def write(self, built: BuiltTask) -> None:
+        self._writers[built.split].write(built)
+
+    def __exit__(self, failed: object, *_: object) -> None:
+        try:
+            if failed is None:
+                for writer in self._writers.values():
+                    writer.close()
+                for writer in self._writers.values():
+                    writer.publish()
+        finally:
+            self._discard()
+
+    def _discard(self) -> None:
+        for writer in self._writers.values():
+            writer.discard()
+
+
+class _TaskWriter:
+    def __init__(self, path: Path, format: TaskFormat, about: Mapping[str, Any]):
+        self._path, self._format = path, format
+        self._temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.tmp")
+        told = json.dumps(about, ensure_ascii=False, sort_keys=True).encode()
+        self._schema = format.schema.with_metadata({ABOUT: told})
+        self._rows: list[Mapping[str, Any]] = []
+        self._characters = self._written = 0
+        with _naming_refusal(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._writer = pq.ParquetWriter(self._temporary, self._schema, compression="zstd", write_page_checksum=True)
+
+    def write(self, built: BuiltTask) -> None:
+        self._rows.append(self._format.encode(built, self._written))
+        self._written += 1
+        self._characters += len(built.task.prompt)
+        if len(self._rows) >= GROUP_ROWS or self._characters >= GROUP_CHARACTERS:
+            self._flush()
+
+    def close(self) -> None:
+        self._flush()
+        with _naming_refusal(self._path):
+            self._writer.close()
+            with open(self._temporary, "rb") as file:
+                os.fsync(file.fileno())
+
+    def publish(self) -> None:
+        with _naming_refusal(self._path):
+            self._temporary.replace(self._path)
+
+    def discard(self) -> None:
+        """Removes what was not published."""
+        with suppress(OSError):
+            self._writer.close()
+        with suppress(OSError):
+            self._temporary.unlink(missing_ok=True)
+
+    def _flush(self) -> None:
+        if self._rows:
+            with _naming_refusal(self._path):
+                self._writer.write_table(pa.Table.from_pylist(list(map(dict, self._rows)), schema=self._schema))
+        self._rows, self._characters = [], 0
+
+
+@contextmanager
+def _naming_refusal(path: Path) -> Generator[None]:
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, StorageError):
+            raise
+        raise StorageError(f"{path}: cannot be written ({error.strerror or error}). Nothing was replaced.") from error
+
+
+def load_tasks(path: Path) -> list[SelectionTask]:
+    """All tasks of a file. Raises DataError naming the file, and the row (from 1) where one is faulty: a column that is
+    missing or of another type, an empty field, `candidates` and `correct` of different lengths, fewer than two
+    candidates, a candidate twice, no right one, a task id twice."""
+    tasks: list[SelectionTask] = []
+    seen: dict[str, int] = {}
+    for task in iter_tasks(path):
+        first = seen.setdefault(task.task_id, len(tasks) + 1)
+        if first <= len(tasks):
+            raise DataError(f"{path}: row {len(tasks) + 1}: task_id {task.task_id!r} stands in row {first} already")
+        tasks.append(task)
+    if not tasks:
+        raise DataError(f"{path}: it holds no tasks")
+    return tasks
+
+
+def iter_tasks(path: Path) -> Iterator[SelectionTask]:
+    """The tasks of a file one by one, a few hundred rows in memory. Raises DataError as `load_tasks`."""
+    path = Path(path)
+    with _open(path) as file:
+        row = 0
+        try:
+            for batch in file.iter_batches(_READ_ROWS, columns=_COLUMNS.names, use_threads=False):
+                for values in batch.to_pylist():
+                    row += 1
+                    yield _read_task(values, f"{path}: row {row}")
+        except (pa.ArrowException, OSError) as error:
+            raise DataError(f"{path}: it is damaged behind row {row} ({error})") from error
+
+
+def read_about(path: Path) -> dict[str, Any]:
+    """How the tasks of a file were made (style, thinking, tokenizer, sources, settings); empty where it does not say.
+
+    Raises DataError where the file is no task file.
+    """
+    with _open(Path(path)) as file:
+        stamps = {renew(key.decode()): value for key, value in (file.schema_arrow.metadata or {}).items()}
+    told = stamps.get(ABOUT.decode(), b"{}")
+    return json.loads(told)
+
+
+def _open(path: Path) -> pq.ParquetFile:
+    try:
+        file = pq.ParquetFile(path, page_checksum_verification=True)
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: there is no such file. `nbest tasks build RUN --out {path}` makes one.") from error
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{path}: not a Parquet file that can be read ({error})") from error
+    names = file.schema_arrow.names
+    missing = [name for name in _COLUMNS.names if name not in names]
+    if missing:
+        file.close()
+        made = " It was written for verl; build it without --format verl." if "reward_model" in names else ""
+        raise DataError(f"{path}: columns {', '.join(missing)} are missing; it has {', '.join(names)}.{made}")
+    wrong = [
+        f"{f.name} is {file.schema_arrow.field(f.name).type}, not {f.type}" for f in _COLUMNS if not _fits(file, f)
+    ]
+    if wrong:
+        file.close()
+        raise DataError(f"{path}: {'; '.join(wrong)}")
+    return file
+
+
+def _fits(file: pq.ParquetFile, field: pa.Field) -> bool:
+    found = file.schema_arrow.field(field.name).type
+    if pa.types.is_list(field.type):
+        is_list = pa.types.is_list(found) or pa.types.is_large_list(found)
+        return is_list and _same_kind(found.value_type, field.type.value_type)
+    return _same_kind(found, field.type)
+
+
+def _same_kind(found: pa.DataType, wanted: pa.DataType) -> bool:
+    if pa.types.is_string(wanted):
+        return pa.types.is_string(found) or pa.types.is_large_string(found)
+    return pa.types.is_integer(found) if pa.types.is_integer(wanted) else found == wanted
+
+
+def _read_task(values: Mapping[str, Any], place: str) -> SelectionTask:
+    empty = [name for name in _COLUMNS.names if values[name] is None or values[name] == ""]
+    candidates: Sequence[Any] = values["candidates"] or ()
+    correct: Sequence[Any] = values["correct"] or ()
+    if empty:
+        raise DataError(f"{place}: {', '.join(empty)} is empty")
+    name = f"{place} (task {values['task_id']!r})"
+    if len(candidates) != len(correct):
+        raise DataError(f"{name}: {len(candidates)} candidates but {len(correct)} values of correct")
+    if len(candidates) < 2 or len(set(candidates)) < len(candidates) or None in candidates or None in correct:
+        raise DataError(f"{name}: candidates {candidates}, correct {correct}; allowed: two or more, each once, no null")
+    if not any(correct):
+        raise DataError(f"{name}: none of its {len(correct)} candidates is right, so nothing can be learned from it")
+    return SelectionTask(**{**values, "candidates": tuple(candidates), "correct": tuple(correct)})

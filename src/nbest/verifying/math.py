@@ -1,0 +1,62 @@
+"""Verdicts on mathematical answers: a trajectory is right when its answer is in the target's cluster.
+
+The relation is `Equivalence`, the same that counts votes. This module does not know files or selectors.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from types import TracebackType
+
+from nbest.records import Problem, Trajectory, Verdict
+from nbest.text.answers import answer_of
+from nbest.verifying.equivalence import Equivalence
+
+
+class MathVerifier:
+    """Checks answers against `problem.target`, which may be a plain number, latex or words.
+
+    correct is True or False where the answer could be compared; a trajectory that states no answer is wrong
+    (correct=False, note "no answer"). correct is None, with a note, where nothing can be said: the problem has no
+    target, or the comparison ran out of time or memory. One relation for votes and grades: pass the `equivalence`
+    that the selectors use; without one a private one is made and closed with this object.
+    """
+
+    def __init__(self, equivalence: Equivalence | None = None):
+        self._owns = equivalence is None
+        self.equivalence = equivalence or Equivalence()
+
+    async def verify(self, problem: Problem, trajectories: Sequence[Trajectory]) -> list[Verdict]:
+        """One verdict a trajectory, in order. Equal answers are checked once."""
+        return await asyncio.to_thread(self.verify_now, problem, trajectories)
+
+    def verify_now(self, problem: Problem, trajectories: Sequence[Trajectory]) -> list[Verdict]:
+        """`verify` for callers without an event loop."""
+        answers = [answer_of(trajectory, problem.kind) for trajectory in trajectories]
+        target = (problem.target or "").strip()
+        if not target:
+            return [
+                Verdict(trajectory.id, None, answer, "no target")
+                for trajectory, answer in zip(trajectories, answers, strict=True)
+            ]
+        stated = list(dict.fromkeys(answer for answer in answers if answer is not None))
+        self.equivalence.read([target, *stated])
+        judged = {answer: self.equivalence.judge(target, answer) for answer in stated}
+        return [
+            Verdict(trajectory.id, False, None, "no answer")
+            if answer is None
+            else Verdict(trajectory.id, judged[answer][0], answer, judged[answer][1])
+            for trajectory, answer in zip(trajectories, answers, strict=True)
+        ]
+
+    def close(self) -> None:
+        """Ends the worker processes, where they belong to this object."""
+        if self._owns:
+            self.equivalence.close()
+
+    def __enter__(self) -> "MathVerifier":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

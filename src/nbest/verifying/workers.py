@@ -1,0 +1,211 @@
+"""Worker processes with a hard time limit for each request.
+
+A worker is `python -m MODULE`, started when the first request comes and kept alive. It reads one JSON list of requests
+a line and answers one JSON object a request, in order. A request that takes longer than the limit is answered for by
+killing its worker: only this request fails, the rest of its batch goes to a fresh worker. Nothing here needs the main
+thread, signals or an event loop, so it serves plain functions, threads and coroutines alike.
+
+Plain `subprocess` rather than `multiprocessing`: a spawned child of the latter imports the caller's main script again.
+This module does not know what the requests mean.
+"""
+
+import atexit
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import threading
+import time
+import weakref
+from collections import deque
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from nbest.errors import EngineError
+
+Request = Sequence[Any]
+
+_START_SECONDS = 120.0
+_BATCH = 64
+_STARTS_WITHOUT_A_REPLY = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """`value` is what the worker answered, None where it could not; `note` then says why."""
+
+    value: Any = None
+    note: str = ""
+
+
+class _Process:
+    """One running worker and the bytes it has written so far."""
+
+    def __init__(self, module: str, settings: Mapping[str, Any]):
+        root = str(Path(__file__).resolve().parents[2])
+        path = os.pathsep.join(part for part in (root, os.environ.get("PYTHONPATH", "")) if part)
+        self.process = subprocess.Popen(
+            [sys.executable, "-P", "-m", module, json.dumps(dict(settings))],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
+        )
+        self._read = b""
+        if self.receive(_START_SECONDS) is None:
+            code = self.kill()
+            raise EngineError(
+                f"the worker process {module} did not start (exit status {code}). Run "
+                f"`{sys.executable} -m {module} '{{}}'` to see its message."
+            )
+
+    def send(self, requests: Sequence[Request]) -> None:
+        assert self.process.stdin is not None
+        with suppress(BrokenPipeError):  # a dead worker: `receive` sees the end of its output and that is recorded
+            self.process.stdin.write(json.dumps(list(requests)).encode() + b"\n")
+            self.process.stdin.flush()
+
+    def receive(self, seconds: float) -> dict[str, Any] | None:
+        """The next reply; None at the end of the worker's output, TimeoutError where none comes in time."""
+        assert self.process.stdout is not None
+        pipe = self.process.stdout.fileno()
+        deadline = time.monotonic() + seconds
+        while b"\n" not in self._read:
+            ready, _, _ = select.select([pipe], [], [], max(0.0, deadline - time.monotonic()))
+            if not ready:
+                raise TimeoutError
+            read = os.read(pipe, 1 << 16)
+            if not read:
+                return None
+            self._read += read
+        line, _, self._read = self._read.partition(b"\n")
+        return json.loads(line)
+
+    def kill(self) -> int:
+        self.process.kill()
+        code = self.process.wait()
+        for pipe in (self.process.stdin, self.process.stdout):
+            if pipe is not None:
+                with suppress(BrokenPipeError):  # requests that a dead worker never took
+                    pipe.close()
+        return code
+
+
+class WorkerPool:
+    """Up to `workers` processes of one module. Use as a context manager, or call `close`; else the exit of the
+    interpreter closes it."""
+
+    def __init__(self, module: str, settings: Mapping[str, Any], workers: int = 1, limit_seconds: float = 5.0):
+        if workers < 1 or limit_seconds <= 0:
+            raise ValueError(f"workers is {workers}, limit_seconds {limit_seconds}: both must be positive")
+        self.module, self.settings, self.limit_seconds = module, dict(settings), limit_seconds
+        self._slots: list[_Process | None] = [None] * workers
+        self._locks = [threading.Lock() for _ in range(workers)]
+        self._closed, self._owner = False, os.getpid()
+        _open_pools.add(self)
+
+    def ask(self, requests: Sequence[Request]) -> list[Reply]:
+        """One reply a request, in order. Blocks; may be called from many threads at once."""
+        replies: list[Reply | None] = [None] * len(requests)
+        batches = deque(
+            list(range(start, min(start + _BATCH, len(requests)))) for start in range(0, len(requests), _BATCH)
+        )
+        threads = [
+            threading.Thread(target=self._drain, args=(slot, batches, requests, replies), daemon=True)
+            for slot in range(1, min(len(self._slots), len(batches)))
+        ]
+        for thread in threads:
+            thread.start()
+        self._drain(None, batches, requests, replies)
+        for thread in threads:
+            thread.join()
+        return [reply or Reply(None, "the worker pool was closed") for reply in replies]
+
+    def _drain(
+        self, slot: int | None, batches: deque[list[int]], requests: Sequence[Request], replies: list[Reply | None]
+    ) -> None:
+        slot = self._free_slot() if slot is None else slot
+        with self._locks[slot]:
+            while True:
+                try:
+                    batch = batches.popleft()
+                except IndexError:
+                    return
+                self._serve(slot, batch, requests, replies)
+
+    def _free_slot(self) -> int:
+        for slot, lock in enumerate(self._locks):
+            if not lock.locked():
+                return slot
+        return 0
+
+    def _serve(self, slot: int, batch: list[int], requests: Sequence[Request], replies: list[Reply | None]) -> None:
+        waiting = deque(batch)
+        while waiting:
+            if self._closed:
+                raise EngineError("this worker pool is closed; make a new one")
+            worker = self._slots[slot]
+            if worker is None:
+                worker = self._slots[slot] = _Process(self.module, self.settings)
+            worker.send([requests[index] for index in waiting])
+            while waiting:
+                try:
+                    message = worker.receive(self.limit_seconds)
+                except TimeoutError:
+                    replies[waiting.popleft()] = Reply(None, f"timed out after {self.limit_seconds:g} s")
+                    self._discard(slot)
+                    break
+                if message is None:
+                    code = self._discard(slot)
+                    replies[waiting.popleft()] = Reply(None, _describe(code))
+                    break
+                replies[waiting.popleft()] = Reply(message.get("value"), message.get("note", ""))
+
+    def _discard(self, slot: int) -> int:
+        worker, self._slots[slot] = self._slots[slot], None
+        return worker.kill() if worker is not None else 0
+
+    @property
+    def process_ids(self) -> list[int]:
+        return [worker.process.pid for worker in self._slots if worker is not None]
+
+    def close(self) -> None:
+        """Ends the processes; a request under way in another thread fails with a note."""
+        if os.getpid() != self._owner:
+            return  # a forked child must not end the workers of its parent
+        self._closed = True
+        for slot, lock in enumerate(self._locks):
+            worker = self._slots[slot]
+            if worker is not None:
+                worker.process.kill()  # a thread that waits for it sees the end of its output and lets the lock go
+            with lock:
+                self._discard(slot)
+
+    def __enter__(self) -> "WorkerPool":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _describe(code: int) -> str:
+    if code == -signal.SIGPROF:
+        return "timed out: the processor time of the request was used up"
+    return f"the worker process ended ({f'signal {-code}' if code < 0 else f'exit status {code}'})"
+
+
+_open_pools: "weakref.WeakSet[WorkerPool]" = weakref.WeakSet()
+
+
+@atexit.register
+def _close_all() -> None:
+    for pool in list(_open_pools):
+        pool.close()

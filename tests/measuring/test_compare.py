@@ -1,0 +1,370 @@
+import gzip
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from nbest.errors import ConfigError, DataError, UnavailableError
+from nbest.measuring.compare import compare, compare_runs, default_ns
+from nbest.measuring.question import Question
+from nbest.records import Completion, Problem, Score, Trajectory, Verdict, trajectory_id
+from nbest.statistics.estimators import best_of_k
+from nbest.storage.run import Run
+
+POOLS = Path(__file__).parents[2].parent / "shared" / "data" / "pools"
+RIGHT, WRONG = {"correct": True, "answer": "1"}, {"correct": False, "answer": "2"}
+
+
+def accuracies(comparison, selector):
+    return {row.n: row.accuracy for row in comparison.rows if row.selector == selector}
+
+
+def test_a_row_is_the_macro_mean_over_problems(make_run, strings):
+    # pass@1 is 2/3 and 0; at 2: 1 (every pair holds a right one) and 0. Majority at 3: 1 and 0.
+    run = make_run([RIGHT, RIGHT, WRONG], [WRONG, WRONG, WRONG])
+    found = compare(run, ["random", "oracle", "majority"], [1, 2, 3], equivalence=strings)
+    assert accuracies(found, "random") == pytest.approx({1: 1 / 3, 2: 1 / 3, 3: 1 / 3})
+    assert accuracies(found, "oracle") == pytest.approx({1: 1 / 3, 2: 1 / 2, 3: 1 / 2})
+    assert accuracies(found, "majority")[3] == pytest.approx(1 / 2)
+    row = found.rows[0]
+    assert (row.low, row.high, row.problems, row.exact) == (0.0, 2 / 3, 2, True)
+    assert row.sampled_tokens == 10.0
+
+
+SCORED = [
+    [RIGHT | {"scores": {"a": 0.9, "log": -0.1}}, WRONG | {"scores": {"a": 0.3, "log": -1.2}}, WRONG],
+    [RIGHT | {"scores": {"a": 0.2, "log": -2.0}}, WRONG | {"scores": {"a": 0.5, "log": -0.7}}, WRONG],
+]
+
+
+def test_defaults_hold_one_vote_a_scorer_by_weight_or_by_rank(make_run, strings):
+    found = compare(make_run(*SCORED), equivalence=strings)
+    assert found.selectors == [
+        *("first", "random", "majority", "longest", "shortest"),
+        *("score:a", "vote:a", "score:log", "borda:log", "oracle"),
+    ]
+    # At 3 the unscored attempt does not vote: 0.9 against 0.3 is right, 0.2 against 0.5 wrong.
+    assert accuracies(found, "vote:a")[3] == 0.5
+    assert strings.asked == 1  # by three votes, and both problems hold the same answers
+
+
+@pytest.mark.parametrize("name", ["vote:log", "filtered:log"])
+def test_negative_scores_are_no_weights(make_run, strings, name):
+    told = rf"{name}: run .*4 of 4 scores are negative.*use borda:NAME or softmax:NAME"
+    with pytest.raises(UnavailableError, match=told):
+        compare(make_run(*SCORED), [name], equivalence=strings)
+    found = compare(make_run(*SCORED, name="again"), ["softmax:log", "vote-max:log"], equivalence=strings)
+    assert len(found.rows) == 6
+
+
+def test_a_negative_score_without_an_answer_is_no_fault(make_run, strings):
+    run = make_run([RIGHT | {"scores": {"a": 0.9}}, {"answer": None, "correct": False, "scores": {"a": -1.0}}])
+    assert accuracies(compare(run, ["vote:a"], [2], equivalence=strings), "vote:a") == {2: 1.0}
+
+
+def test_drawn_rows_say_so_and_how_far_off_they_may_be(make_run, strings):
+    attempts = [
+        (RIGHT if i % 3 == 0 else WRONG | {"answer": str(i % 4)}) | {"scores": {"a": i % 5 / 5}} for i in range(20)
+    ]
+    found = compare(make_run(attempts, attempts[::-1]), ["vote:a", "majority"], [1, 6, 20], equivalence=strings)
+    rows = {(row.selector, row.n): row for row in found.rows}
+    assert [rows["vote:a", n].exact for n in (1, 6, 20)] == [True, False, True]
+    assert rows["vote:a", 1].monte_carlo_error == rows["vote:a", 20].monte_carlo_error == 0.0
+    assert 0 < rows["vote:a", 6].monte_carlo_error < 0.05
+    assert (rows["majority", 6].exact, rows["majority", 6].monte_carlo_error) == (True, 0.0)
+    assert found.warnings[-1].startswith("vote:a: subsets were drawn; Monte Carlo standard error at most ")
+
+
+def test_differences_to_majority_are_paired_by_problem(make_run, strings):
+    # Majority at 3 is wrong on both; score:a is right on the first alone: difference (1 + 0) / 2. One problem differs:
+    # both sign patterns are as far from 0 as the one seen.
+    found = compare(make_run(*SCORED), ["majority", "score:a", "oracle"], [3], equivalence=strings)
+    (row,) = found.paired
+    assert (row.selector, row.baseline, row.n, row.difference) == ("score:a", "majority", 3, 0.5)
+    assert (row.low, row.high, row.p_value, row.p_holm) == (0.0, 1.0, 1.0, 1.0)
+    assert (row.problems, row.problems_differing) == (2, 1)
+    made = found.to_json()["paired"][0]
+    names = {"selector", "baseline", "n", "difference", "low", "high", "p_value", "p_holm", "problems_differing"}
+    assert names <= made.keys()
+
+
+def test_another_baseline(make_run, strings):
+    found = compare(make_run(*SCORED), ["majority", "score:a"], [3], equivalence=strings, baseline="score:a")
+    assert [(row.selector, row.baseline, row.difference) for row in found.paired] == [("majority", "score:a", -0.5)]
+    assert compare(make_run(*SCORED, name="b"), ["score:a"], [3], equivalence=strings).paired == ()
+    with pytest.raises(ConfigError, match="'first' is none of the selectors compared: score:a"):
+        compare(make_run(*SCORED, name="c"), ["score:a"], [3], equivalence=strings, baseline="first")
+
+
+def test_votes_leave_the_other_rows_as_they_are(make_run, strings):
+    names = ["majority", "score:a", "oracle"]
+    alone = compare(make_run(*SCORED), names, equivalence=strings, seed=4)
+    beside = compare(make_run(*SCORED, name="b"), [*names, "vote:a", "borda:a"], equivalence=strings, seed=4)
+    kept = [replace(row, seconds=0.0) for row in beside.rows if row.selector in names]
+    assert kept == [replace(row, seconds=0.0) for row in alone.rows]
+
+
+def test_json_has_the_documented_keys_and_is_plain(make_run, strings):
+    made = compare(make_run([RIGHT, WRONG], [WRONG, RIGHT]), ["first", "majority"], equivalence=strings).to_json()
+    assert json.loads(json.dumps(made, allow_nan=False)) == made
+    assert {"problems", "n_max", "rows", "abstained", "unjudged", "skipped"} <= made.keys()
+    names = {"selector", "n", "accuracy", "low", "high", "exact", "seconds", "sampled_tokens", "monte_carlo_error"}
+    assert names <= made["rows"][0].keys()
+    assert made["problems"] == 2
+    assert [(row["selector"], row["n"]) for row in made["rows"]] == [
+        ("first", 1),
+        ("first", 2),
+        ("majority", 1),
+        ("majority", 2),
+    ]
+
+
+def test_an_n_beyond_a_pool_leaves_its_problem_out_and_says_so(make_run, strings):
+    # The problem with two attempts must not count at n=3, nor change what n=1 means.
+    run = make_run([RIGHT, WRONG, WRONG], [RIGHT, RIGHT])
+    found = compare(run, ["random"], [1, 3, 4], equivalence=strings)
+    assert accuracies(found, "random") == pytest.approx({1: (1 / 3 + 1) / 2, 3: 1 / 3, 4: None})
+    assert [row.problems for row in found.rows] == [2, 1, 0]
+    assert found.warnings[0] == "n=3: 1 of 2 problems have fewer judged trajectories and are left out"
+    assert found.warnings[1] == "n=4: undefined, the largest pool has 3 judged trajectories"
+    assert found.rows[1].low is None
+    json.dumps(found.to_json(), allow_nan=False)
+
+
+def test_accuracy_at_one_does_not_depend_on_which_other_n_are_asked(make_run, strings):
+    run = make_run([RIGHT, WRONG, WRONG, WRONG], [RIGHT, RIGHT, WRONG, WRONG])
+    alone = compare(run, ["random"], [1], equivalence=strings)
+    beside = compare(run, ["random"], [1, 2, 4, 64], equivalence=strings)
+    assert accuracies(alone, "random")[1] == accuracies(beside, "random")[1] == pytest.approx(3 / 8)
+
+
+def test_unjudged_are_left_out_and_counted(make_run, strings):
+    found = compare(make_run([RIGHT, {"correct": None}, WRONG]), ["random"], equivalence=strings)
+    assert (found.unjudged, found.n_max) == (1, 2)
+    assert accuracies(found, "random")[1] == 0.5
+    assert "1 of 3 trajectories could not be judged and are left out" in found.warnings
+
+
+def test_failed_attempts_count_as_wrong(make_run, strings):
+    found = compare(make_run([RIGHT, {"correct": True, "finish": "error"}]), ["random"], [1, 2], equivalence=strings)
+    # k=1: the failed one is drawn with 1/2 and abstains. k=2: the other one is picked.
+    assert accuracies(found, "random") == pytest.approx({1: 0.5, 2: 1.0})
+    assert found.rows[0].abstained == 0.5
+    assert found.failed == 1
+    assert found.to_json()["abstained"] == {"random": 0.0}
+
+
+def test_defaults_hold_every_selector_that_works_and_say_why_others_do_not(make_run, strings):
+    run = make_run([{"correct": True, "scores": {"a": 1.0, "b": 1.0}}], [{"correct": False, "scores": {"a": 0.0}}])
+    found = compare(run, equivalence=strings)
+    assert found.selectors == ["first", "random", "longest", "shortest", "score:a", "oracle"]
+    assert found.skipped["majority"].endswith("has an answer to vote with")
+    assert "1 of 2 problems" in found.skipped["score:b"]
+    assert found.skipped["vote:a"].endswith("has an answer to vote with")
+    assert strings.asked == 0
+
+
+@pytest.mark.parametrize(
+    ("selector", "message"),
+    [("majority", "no trajectory of run"), ("score:none", "stored: a, b"), ("score:b", "1 of 2 problems")],
+)
+def test_a_named_selector_that_cannot_work_is_an_error(make_run, strings, selector, message):
+    run = make_run([{"correct": True, "scores": {"a": 1.0, "b": 1.0}}], [{"correct": False, "scores": {"a": 0.0}}])
+    with pytest.raises(UnavailableError, match=message):
+        compare(run, ["first", selector], equivalence=strings)
+
+
+def test_faults_of_the_arguments(make_run, strings):
+    run = make_run([RIGHT])
+    for ns in ([], [0, 1]):
+        with pytest.raises(ConfigError, match="at least 1"):
+            compare(run, ["first"], ns, equivalence=strings)
+    with pytest.raises(ConfigError, match="'best' is none of first, random"):
+        compare(run, ["best"], equivalence=strings)
+
+
+def test_trajectories_without_verdicts_are_an_error(make_run, strings):
+    with pytest.raises(UnavailableError, match="nbest verify"):
+        compare(make_run([RIGHT, {"correct": "absent"}]), equivalence=strings)
+
+
+def test_a_run_without_tokens_has_no_token_cost(make_run, strings):
+    run = make_run([RIGHT | {"tokens": 0, "text": "long"}, WRONG | {"tokens": 0, "text": "x"}])
+    found = compare(run, ["longest", "shortest"], [2], equivalence=strings)
+    assert [(row.accuracy, row.sampled_tokens) for row in found.rows] == [(1.0, None), (0.0, None)]
+
+
+def test_one_problem_has_no_interval(make_run, strings):
+    found = compare(make_run([RIGHT, WRONG]), ["first"], [1], equivalence=strings)
+    assert (found.rows[0].low, found.rows[0].standard_error) == (None, None)
+    assert "one problem: its interval is undefined" in found.warnings
+
+
+def test_the_seed_fixes_the_intervals(make_run, strings):
+    run = make_run(*([RIGHT if (n + i) % 3 else WRONG for i in range(4)] for n in range(9)), [WRONG] * 4)
+
+    def bounds(seed):
+        return [(r.low, r.high) for r in compare(run, ["first"], equivalence=strings, seed=seed, resamples=50).rows]
+
+    assert bounds(1) == bounds(1)
+    assert bounds(1) != bounds(2)
+
+
+@pytest.mark.parametrize(("n_max", "ns"), [(1, [1]), (8, [1, 2, 4, 8]), (100, [1, 2, 4, 8, 16, 32, 64, 100]), (0, [])])
+def test_default_ns(n_max, ns):
+    assert default_ns(n_max) == ns
+
+
+def test_unjudged_have_bounds(make_run, strings):
+    # Judged: right, wrong: 1/2. With the third wrong 1/3, right 2/3; the oracle at 2: judged 1, wrong 1 - C(2,2)/3.
+    run = make_run([RIGHT, {"correct": None, "answer": "3"}, WRONG])
+    found = compare(run, ["random", "oracle"], [1, 2, 3], equivalence=strings)
+    rows = {(row.selector, row.n): row for row in found.rows}
+    bounds = {key: (row.accuracy_if_wrong, row.accuracy, row.accuracy_if_right) for key, row in rows.items()}
+    assert bounds["random", 1] == pytest.approx((1 / 3, 1 / 2, 2 / 3))
+    assert bounds["oracle", 2] == pytest.approx((2 / 3, 1, 1))
+    assert bounds["oracle", 3] == (1.0, None, 1.0)  # three judged ones are not there: undefined, never 1.0
+    assert found.bounds_table()[0] == ["random", *["33.3 to 66.7"] * 3]
+
+
+def test_by_a_field(make_run, strings):
+    run = make_run([RIGHT, RIGHT], [WRONG, WRONG], [RIGHT, WRONG], metas=[{"level": 2}, {"level": 1}, {"level": 2}])
+    found = compare(run, ["random", "majority"], [1, 2], equivalence=strings, by="level", resamples=50)
+    assert found.by == "level"
+    assert {label: group.problems for label, group in found.groups.items()} == {"1": 1, "2": 2}
+    assert {label: accuracies(group, "random")[1] for label, group in found.groups.items()} == {"1": 0.0, "2": 0.75}
+    assert [row.problems for row in found.groups["2"].paired] == [2, 2]
+    json.dumps(found.to_json(), allow_nan=False)
+
+
+def test_several_runs_are_averaged(make_run, strings):
+    one = make_run([RIGHT, RIGHT], [RIGHT, WRONG], name="one")
+    two = make_run([WRONG, WRONG], [WRONG, WRONG], [RIGHT, WRONG], [WRONG] * 4, name="two")
+    question = Question(["random", "majority", "oracle"], [1, 2, 4], resamples=100)
+    found = compare_runs({"one": one, "two": two}, question, strings)
+    # random: 3/4 of two problems, 1/8 of four. Majority at 2: ties share, so the same as random.
+    assert accuracies(found.macro, "random")[1] == pytest.approx((3 / 4 + 1 / 8) / 2)
+    assert accuracies(found.pooled, "random")[1] == pytest.approx(2 / 6)
+    assert accuracies(found.macro, "random")[4] is None  # no pool of four in the first
+    assert "n=4: no average, one has no pool of 4 judged trajectories" in found.macro.warnings
+    assert found.largest_n == 2
+    assert found.table_columns() == ["selector", "one", "two", "macro average", "95% interval", "pooled"]
+    assert found.table_rows(1)[0][:4] == ["random", "75.0", "12.5", "43.8"]
+    assert found.table_rows(1)[0][5] == "33.3"
+    (row,) = [row for row in found.macro.paired if row.n == 2]
+    assert (row.selector, row.difference, row.problems, row.p_value) == ("random", 0.0, 6, 1.0)
+    assert found.macro.rows[0].sampled_tokens == 10.0
+    json.dumps(found.to_json(), allow_nan=False)
+
+
+def test_the_average_of_a_run_and_itself_is_the_run(make_run, strings):
+    run = make_run(*SCORED)
+    question = Question(["majority", "score:a", "vote:a"], [1, 3], resamples=100)
+    found = compare_runs({"a": run, "b": run}, question, strings)
+    for average in (found.macro, found.pooled):
+        assert [row.accuracy for row in average.rows] == [row.accuracy for row in found.runs["a"].rows]
+        assert [row.difference for row in average.paired] == [row.difference for row in found.runs["a"].paired]
+    with pytest.raises(ConfigError, match="at least two runs"):
+        compare_runs({"a": run}, question, strings)
+
+
+def test_a_selector_that_one_run_lacks_has_no_average(make_run, strings):
+    one, two = make_run(*SCORED, name="one"), make_run([RIGHT, WRONG], name="two")
+    found = compare_runs({"one": one, "two": two}, Question(resamples=20), strings)
+    assert "score:a" not in found.macro.selectors
+    assert found.macro.skipped["score:a"] == "score:a: not every run has it"
+    (cells,) = [cells for cells in found.table_rows(1) if cells[0] == "score:a"]
+    assert cells[1] != "-"
+    assert cells[2:] == ["-"] * 4
+
+
+def test_samples_may_be_resampled_too(make_run, strings):
+    attempts = [[RIGHT if (n * i) % 3 else WRONG for i in range(6)] for n in range(1, 9)]
+    run = make_run(*attempts)
+    widths = {}
+    for kind in ("problems", "samples", "both"):
+        found = compare(run, ["random", "majority"], [1], equivalence=strings, resample=kind, resamples=500)
+        assert found.resample == kind
+        widths[kind] = found.rows[0].high - found.rows[0].low
+        assert accuracies(found, "random")[1] == accuracies(found, "majority")[1]
+        assert found.paired[0].difference == 0.0
+    assert widths["both"] > max(widths["problems"], widths["samples"]) > 0
+    assert strings.asked <= 3 * len(attempts)  # resampled pools are not asked about again
+
+
+def test_flops_come_from_the_manifest(make_run, strings):
+    policy = {"non_embedding_parameters": 100, "layers": 2, "hidden_size": 8}
+    run = make_run([RIGHT, WRONG], info={"policy": policy})
+    found = compare(run, ["first"], [1, 2], equivalence=strings)
+    # Ten sampled tokens and no prompt: 2 * 100 * 10 + 2 * 2 * 8 * 10^2.
+    assert [row.flops for row in found.rows] == [5200.0, 10400.0]
+    assert [row.flops for row in compare(make_run([RIGHT], name="b"), ["first"], equivalence=strings).rows] == [None]
+
+
+def test_an_extra_selector_is_not_taken_as_exact(make_run, strings):
+    extra = {"mine": (lambda outcomes, ks: best_of_k(outcomes.correct, outcomes.scores["a"], ks), ("a",))}
+    found = compare(make_run(*SCORED), ["majority"], [3], equivalence=strings, extra=extra)
+    row = found.rows[1]
+    assert (row.selector, row.accuracy, row.exact, row.monte_carlo_error) == ("mine", 0.5, False, None)
+    extra = {"mine": (extra["mine"][0], ("none",))}
+    with pytest.raises(UnavailableError, match=r"mine: run .* holds no scores of 'none'"):
+        compare(make_run(*SCORED, name="b"), ["majority"], equivalence=strings, extra=extra)
+    with pytest.raises(ConfigError, match="'first' has the name of another"):
+        compare(make_run(*SCORED, name="c"), ["majority"], equivalence=strings, extra={"first": extra["mine"]})
+
+
+def test_trajectories_stored_twice_count_once_and_are_told(make_run, strings):
+    run = make_run([RIGHT, WRONG])
+    run.append_trajectories([t for pool in run.pools() for t in pool.trajectories])
+    found = compare(run, ["random"], [1], equivalence=strings)
+    assert (found.duplicates, accuracies(found, "random")[1]) == (2, 0.5)
+    assert "2 trajectories are stored twice; the first of each id counts" in found.warnings
+
+
+def test_an_index_that_a_pool_holds_twice_is_an_error(make_run, strings):
+    run = make_run([RIGHT, WRONG])
+    run.append_trajectories([Trajectory("other", "p0", 1, 0, Completion("x"))])
+    run.append_verdicts([Verdict("other", True)])
+    with pytest.raises(DataError, match="problem 'p0': two of its trajectories have the same index"):
+        compare(run, ["random"], equivalence=strings)
+
+
+def import_pools(path, folder):
+    run = Run.create(folder, {"identity": {"source": path.name}, "info": {}})
+    problems, trajectories, verdicts, scores = [], [], [], []
+    with gzip.open(path, "rt", encoding="utf-8") as lines:
+        for line in map(json.loads, lines):
+            key = line["problem_id"]
+            problems.append(Problem(key, line["question"], line["target"]))
+            for index, sample in enumerate(line["samples"]):
+                made = Trajectory(
+                    trajectory_id(key, index), key, index, 0, Completion(sample["text"]), sample.get("answer")
+                )
+                trajectories.append(made)
+                verdicts.append(Verdict(made.id, sample["correct"], made.answer))
+                if "scores" in sample:
+                    scores.append(Score(made.id, sample["scores"]["reward_model"]))
+    run.write_problems(problems)
+    run.append_trajectories(trajectories)
+    run.append_verdicts(verdicts)
+    run.append_scores("reward_model", scores)
+    return run
+
+
+@pytest.mark.parametrize(
+    ("name", "n", "expected"),
+    [
+        ("math_qwen_rm8", 8, {"random": 0.91, "majority": 0.925, "oracle": 0.96, "score:reward_model": 0.94}),
+        ("gsm8k_gpt3_4sys", 4, {"random": 0.3793, "majority": 0.4810, "oracle": 0.6725}),
+        ("game24_gpt4_cot", 100, {"random": 0.0403, "majority": 0.0850, "oracle": 0.49}),
+        ("humaneval_codegen16b", 100, {"random": 0.2213, "oracle": 0.7378}),
+    ],
+)
+def test_real_pools_give_the_known_figures(tmp_path, strings, name, n, expected):
+    path = POOLS / f"{name}.jsonl.gz"
+    if not path.exists():
+        pytest.skip(f"{path} is not on this machine")
+    found = compare(import_pools(path, tmp_path / "run"), list(expected), [1, n], equivalence=strings, resamples=200)
+    assert {row.selector: round(row.accuracy, 4) for row in found.rows if row.n == n} == expected
+    assert {round(row.accuracy, 4) for row in found.rows if row.n == 1} == {expected["random"]}

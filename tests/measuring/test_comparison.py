@@ -1,0 +1,70 @@
+from dataclasses import replace
+
+from nbest.measuring.comparison import Comparison, Paired, Row
+
+
+def row(selector, n, accuracy, low=None, high=None, tokens=None, abstained=0.0):
+    return Row(selector, n, accuracy, low, high, True, 0.1, tokens, None, abstained, 5)
+
+
+def test_cells_of_the_table():
+    rows = (
+        row("first", 1, 0.5, 0.25, 0.75, 100.0),
+        row("first", 4, 0.625, 0.5, 0.7512, 4321.4),
+        row("majority", 1, 0.5),
+        row("majority", 4, None),
+    )
+    comparison = Comparison(5, 4, rows)
+    assert comparison.table_columns() == ["selector", "N=1", "N=4", "95% interval at N=4", "tokens a problem"]
+    assert comparison.table_rows() == [
+        ["first", "50.0", "62.5", "50.0 to 75.1", "4,321"],
+        ["majority", "50.0", "-", "-", "-"],
+    ]
+
+
+def test_abstention_is_that_of_the_largest_n():
+    made = Comparison(5, 4, (row("majority", 4, 0.5, abstained=0.1), row("majority", 1, 0.5, abstained=0.4))).to_json()
+    assert made["abstained"] == {"majority": 0.1}
+
+
+def test_cells_of_the_paired_table():
+    rows = (row("majority", 1, 0.5), row("majority", 4, 0.6), row("vote:a", 1, 0.5), row("vote:a", 4, 0.65))
+    paired = (
+        Paired("vote:a", "majority", 1, 0.0, 0.0, 0.0, 1.0, 1.0, 5, 0),
+        Paired("vote:a", "majority", 4, 0.05, -0.0125, 0.11, 0.02, 0.04, 5, 3, 0.03, 0.0841),
+        Paired("score:a", "majority", 1, None, None, None, None, None, 0, 0),
+        Paired("score:a", "majority", 4, None, None, None, None, None, 0, 0),
+    )
+    comparison = Comparison(5, 4, rows, paired=paired)
+    assert comparison.paired_columns() == [
+        *("selector", "N=1", "N=4", "95% interval at N=4", "p at N=4 (Holm)", "problems that differ"),
+        "detectable",
+    ]
+    assert comparison.paired_table() == [
+        ["vote:a", "+0.0", "+5.0", "-1.2 to +11.0", "0.0400", "3 of 5", "8.4"],
+        ["score:a", "-", "-", "-", "-", "0 of 0", "-"],
+    ]
+    assert Comparison(5, 4, rows).paired_table() == []
+
+
+def test_costs_have_a_column_where_they_are_known():
+    costs = {"flops": 1.25e12, "sampling_seconds": 12.34}
+    rows = (replace(row("first", 4, 0.5, tokens=4321.4), **costs), row("majority", 4, 0.5))
+    comparison = Comparison(5, 4, rows)
+    assert comparison.table_columns()[3:] == ["tokens a problem", "FLOPs a problem", "seconds a problem"]
+    assert [cells[3:] for cells in comparison.table_rows()] == [["4,321", "1.25e+12", "12.3"], ["-", "-", "-"]]
+
+
+def test_what_the_unjudged_could_change():
+    rows = (replace(row("first", 1, 0.5), accuracy_if_wrong=0.4, accuracy_if_right=0.55), row("first", 4, None))
+    assert Comparison(5, 4, rows).bounds_table() == []
+    assert Comparison(5, 4, rows, unjudged=2).bounds_columns() == ["selector", "N=1", "N=4"]
+    assert Comparison(5, 4, rows, unjudged=2).bounds_table() == [["first", "40.0 to 55.0", "-"]]
+
+
+def test_groups_stand_side_by_side():
+    parts = {"1": Comparison(2, 4, (row("first", 4, 0.25),)), "2": Comparison(3, 4, (row("first", 4, 1.0),))}
+    comparison = Comparison(5, 4, (row("first", 4, 0.7),), by="level", groups=parts)
+    assert comparison.group_columns() == ["selector", "1 (2)", "2 (3)"]
+    assert comparison.group_rows(4) == [["first", "25.0", "100.0"]]
+    assert list(comparison.to_json()["groups"]) == ["1", "2"]

@@ -1,0 +1,189 @@
+import json
+import re
+
+import pytest
+
+from nbest.errors import ConfigError, UnavailableError
+from nbest.measuring.measurement import Question
+from nbest.records import Selection
+from nbest.report.building import build_report, write_report
+
+RIGHT, WRONG = {"correct": True, "answer": "1"}, {"correct": False, "answer": "2"}
+
+
+def scored(attempt, value):
+    return attempt | {"scores": {"a": value}}
+
+
+# Majority is right, the score wrong; the other way round; both right.
+FIRST = [
+    [scored(RIGHT, 0.2), scored(RIGHT, 0.3), scored(WRONG, 0.9)],
+    [scored(RIGHT, 0.8), scored(WRONG, 0.5), scored(WRONG, 0.4)],
+    [scored(RIGHT, 0.9), scored(RIGHT, 0.8), scored(WRONG, 0.1)],
+]
+SECOND = [[scored(WRONG, 0.2), scored(WRONG, 0.3), scored(RIGHT, 0.9)]]
+ASKED = Question(["random", "majority", "score:a", "oracle"], [1, 3], resamples=200)
+
+
+@pytest.fixture
+def two(make_run, strings):
+    return build_report([make_run(*FIRST, name="first-run"), make_run(*SECOND, name="second")], ASKED, strings)
+
+
+@pytest.fixture
+def one(make_run, strings):
+    return build_report([make_run(*FIRST, name="<one> & only")], ASKED, strings, "A | title <b>")
+
+
+def accuracies(report, n):
+    return {point.selector: point.accuracy for point in report.points if point.n == n}
+
+
+def test_the_macro_average_weighs_runs_alike(two):
+    # majority: 2/3 and 0; the score: 2/3 and 1; random at any n: (2/3 + 1/3 + 2/3) / 3 = 5/9 and 1/3.
+    assert accuracies(two, 3) == pytest.approx(
+        {"random": (5 / 9 + 1 / 3) / 2, "majority": 1 / 3, "score:a": 5 / 6, "oracle": 1.0}
+    )
+    assert two.pooled is not None
+    pooled = {row.selector: row.accuracy for row in two.pooled.rows if row.n == 3}
+    assert pooled["majority"] == pytest.approx(2 / 4)
+    assert two.problems == 4
+
+
+def test_who_is_right_where_another_is_wrong(two):
+    found = two.disagreement
+    assert found.selectors == ("score:a", "majority")
+    assert found.problems == 4
+    # The score alone on p1 of the first and p0 of the second run, majority alone on p0 of the first.
+    assert found.wins.tolist() == [[0.0, 2.0], [1.0, 0.0]]
+    assert found.differing.tolist() == [[0, 3], [3, 0]]
+    listed = {(problem.run, problem.problem_id) for problem in two.contested}
+    assert listed == {("first-run", "p0"), ("first-run", "p1"), ("second", "p0")}
+    assert all(problem.prompt == "?" and problem.target == "1" for problem in two.contested)
+
+
+def test_confidences_of_all_runs_are_put_together(two):
+    sources = {source.name: source for source in two.reliability}
+    assert (sources["majority"].cases, sources["a"].cases) == (4, 12)
+
+
+def test_files_load_nothing_and_hold_every_section(two, tmp_path):
+    paths = write_report(two, tmp_path / "new" / "report")
+    page = paths["html"].read_text(encoding="utf-8")
+    assert re.findall(r"<script|<link|\bsrc=|url\((?!#)|@import", page) == []
+    assert page.count("<svg") == len(paths) - 3
+    for head in ("Differences to majority", "Accuracy against cost", "Selection gap", "Calibration", "Lengths"):
+        assert f"<h2>{head}</h2>" in page
+    markdown = paths["md"].read_text(encoding="utf-8")
+    assert "| selector | first-run | second | macro average | pooled |" in markdown
+    for name, path in paths.items():
+        if name not in ("html", "md", "json"):
+            assert path.read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+            assert f"({name}.png)" in markdown
+    assert {"accuracy", "accuracy_by_run", "accuracy_by_tokens", "selection_gap", "disagreement"} <= paths.keys()
+
+
+def test_json_is_whole_and_strict(one, tmp_path):
+    def refuse(constant):
+        raise AssertionError(constant)
+
+    text = write_report(one, tmp_path)["json"].read_text(encoding="utf-8")
+    found = json.loads(text, parse_constant=refuse)
+    assert found["disagreement"]["wins"] == [[0.0, 1.0], [1.0, 0.0]]
+    assert found["runs"][0]["selectors"]["majority"] == {"ties": 0, "deciding_ties": 0, "abstained": 0}
+    assert found["runs"][0]["manifest"]["identity"] == {"name": "<one> & only"}
+    assert found["pooled"] is None
+
+
+def test_words_of_a_run_mean_nothing_in_html_or_markdown(one, tmp_path):
+    paths = write_report(one, tmp_path)
+    page = paths["html"].read_text(encoding="utf-8")
+    assert "<h1>A | title &lt;b&gt;</h1>" in page
+    assert "&lt;one&gt; &amp; only" in page
+    assert "<one>" not in page
+    assert paths["md"].read_text(encoding="utf-8").startswith("# A \\| title &lt;b>\n")
+
+
+def test_links_of_problems_lead_somewhere(one, tmp_path):
+    page = write_report(one, tmp_path)["html"].read_text(encoding="utf-8")
+    targets = set(re.findall(r"href='#([^']+)'", page))
+    assert {"problem-0", "problem-1"} <= targets
+    assert targets <= set(re.findall(r"\bid='([^']+)'", page))
+
+
+def test_costs_and_front(one):
+    # 10 tokens a candidate. At 1 all are alike; at 3 score and majority share 2/3.
+    marked = {(p.selector, p.n): p.sampled_tokens for p in one.points if "sampled_tokens" in p.front}
+    assert marked[("majority", 3)] == 30.0
+    assert marked[("majority", 1)] == 10.0
+    assert ("oracle", 3) not in marked
+    assert all(point.flops is None for point in one.points)
+
+
+def test_sizes_are_those_of_the_smallest_run(make_run, strings):
+    runs = [make_run([RIGHT, WRONG, WRONG, RIGHT, RIGHT], name="five"), make_run([RIGHT, WRONG], name="two")]
+    question = Question(["majority", "random"], resamples=200)
+    assert build_report(runs, question, strings).ns == [1, 2]
+
+
+def test_runs_are_told_apart_and_not_doubled(make_run, strings, tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    runs = [make_run(*FIRST, name="a/run"), make_run(*FIRST, name="b/run")]
+    assert [run.name for run in build_report(runs, ASKED, strings).runs] == ["a/run", "b/run"]
+    with pytest.raises(ConfigError, match="a run is named twice"):
+        build_report([runs[0], runs[0]], ASKED, strings)
+    with pytest.raises(ConfigError, match="no run was named"):
+        build_report([], ASKED, strings)
+
+
+def test_nothing_in_common_is_said(make_run, strings):
+    runs = [make_run([RIGHT], name="small"), make_run([RIGHT, WRONG], name="large")]
+    with pytest.raises(ConfigError, match="no selector and number of candidates in common"):
+        build_report(runs, Question(["random"], [2], resamples=200), strings)
+
+
+def test_a_run_that_was_never_verified_is_named(make_run, strings):
+    runs = [make_run([RIGHT], name="good"), make_run([{"correct": "absent"}], name="bad")]
+    with pytest.raises(UnavailableError, match="nbest verify"):
+        build_report(runs, Question(resamples=200), strings)
+
+
+def test_a_bare_run_has_a_short_report(make_run, strings, tmp_path):
+    run = make_run([RIGHT | {"text": "", "tokens": 0}])
+    paths = write_report(build_report([run], Question(["random"], resamples=200), strings), tmp_path)
+    page = paths["html"].read_text(encoding="utf-8")
+    assert "Where selectors disagree" not in page
+    assert "Accuracy against cost" not in page
+    assert "one problem: its interval is undefined" in page
+
+
+def test_unjudged_ones_have_bounds_and_groups_a_table(make_run, strings, tmp_path):
+    run = make_run([RIGHT, WRONG, {"correct": None, "answer": "3"}], [RIGHT, RIGHT, WRONG])
+    question = Question(["random", "majority"], [2], resamples=200, by="kind")
+    markdown = write_report(build_report([run], question, strings), tmp_path)["md"].read_text(encoding="utf-8")
+    assert "If the 1 not judged were all wrong, to all right" in markdown
+    assert "## Accuracy by kind" in markdown
+    assert "| selector | math (2) |" in markdown
+
+
+def test_selections_of_a_model_stand_in_a_report(make_run, strings, tmp_path):
+    attempts = [RIGHT, RIGHT, WRONG], [RIGHT, WRONG, WRONG], [WRONG, WRONG, {"correct": None, "answer": "3"}]
+    run = make_run(*attempts)
+    # Wrong on p0, where majority is right; right on p1, where majority is wrong; not judged on p2.
+    run.append_selections("asked", [Selection("p0", 2), Selection("p1", 0), Selection("p2", 2)])
+    run.append_selections("asked@2", [Selection("p0", 1), Selection("p1", 1), Selection("p2", None)])
+    question = Question(["majority", "stored:asked", "stored:asked@2"], [2, 3], resamples=200)
+    report = build_report([run], question, strings)
+    assert accuracies(report, 3) == {"majority": 0.5, "stored:asked": 0.5, "stored:asked@2": None}
+    assert accuracies(report, 2)["stored:asked@2"] == pytest.approx(1 / 3)
+    # What is said of whole pools leaves out the one that saw two of three.
+    assert set(report.disagreement.selectors) == {"majority", "stored:asked"}
+    at = {name: place for place, name in enumerate(report.disagreement.selectors)}
+    assert report.disagreement.wins[at["stored:asked"], at["majority"]] == 1
+    assert report.disagreement.wins[at["majority"], at["stored:asked"]] == 1
+    assert sorted(problem.problem_id for problem in report.contested) == ["p0", "p1"]
+    paths = write_report(report, tmp_path)
+    assert "stored:asked@2" in paths["md"].read_text(encoding="utf-8")
+    everything = build_report([run], Question(None, None, resamples=200), strings)
+    assert {"stored:asked", "stored:asked@2"} <= set(everything.ranked())

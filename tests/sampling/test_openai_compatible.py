@@ -1,0 +1,365 @@
+"""The sampler against real servers on loopback: one that serves a scripted sampler, one that answers as told."""
+
+import asyncio
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import pytest
+
+from nbest.errors import ConfigError, EngineError, MissingExtraError, UnavailableError
+from nbest.records import Completion, SamplingParams, Trajectory, Usage
+from nbest.sampling.openai_compatible import Endpoint, OpenAISampler, RequestCounts, _read_retry_after
+from nbest.sampling.openai_payloads import Form
+from nbest.sampling.scripted import ScriptedSampler
+from nbest.serving.background import serve
+from nbest.serving.endpoint import create_app
+
+PARAMS = SamplingParams(temperature=1, top_p=1, top_k=0, max_tokens=12)
+Reply = tuple[int, str, dict[str, str]]
+HANG, CUT = (0, "", {}), (1, "", {})
+"""Replies of the told server that are no replies: nothing for an hour, the beginning of a body."""
+
+
+def whole(text: str = "fine", **choice: Any) -> Reply:
+    choices = [{"index": 0, "message": {"content": text}, "finish_reason": "stop"} | choice]
+    return 200, json.dumps({"choices": choices, "usage": {"prompt_tokens": 5, "completion_tokens": 7}}), {}
+
+
+class ToldServer:
+    """An ASGI application that gives `replies` in turn, the last one for ever, and keeps what it was asked."""
+
+    def __init__(self, *replies: Reply):
+        self.replies = list(replies)
+        self.asked: list[dict[str, Any]] = []
+        self.paths: list[str] = []
+        self.arrived = threading.Event()
+        self.open = self.most_open = 0
+
+    async def __call__(self, scope: Any, receive: Callable[..., Any], send: Callable[..., Any]) -> None:
+        body = b""
+        while True:
+            message = await receive()
+            body += message.get("body", b"")
+            if not message.get("more_body"):
+                break
+        self.asked.append(json.loads(body))
+        self.paths.append(scope["path"])
+        self.arrived.set()
+        self.open += 1
+        self.most_open = max(self.most_open, self.open)
+        status, text, headers = self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
+        if status == 0:
+            await asyncio.sleep(3600)
+        await asyncio.sleep(0.005)
+        self.open -= 1
+        sent, declared = (b'{"choi', 4000) if status == 1 else (text.encode(), len(text.encode()))
+        named = {"content-type": "application/json", "content-length": str(declared)} | headers
+        pairs = [(key.encode(), value.encode()) for key, value in named.items()]
+        await send({"type": "http.response.start", "status": 200 if status == 1 else status, "headers": pairs})
+        await send({"type": "http.response.body", "body": sent, "more_body": status == 1})
+
+
+@contextmanager
+def told(server: ToldServer, form: Form | None = None, **settings: Any) -> Iterator[OpenAISampler]:
+    with serve(server) as url:
+        endpoint = Endpoint(url, **{"backoff_seconds": 0.001, "timeout_seconds": 60.0} | settings)
+        sampler = OpenAISampler(endpoint, form or Form("m"))
+        try:
+            yield sampler
+        finally:
+            sampler.close()
+
+
+def counts(**values: Any) -> RequestCounts:
+    made = RequestCounts()
+    for name, value in values.items():
+        getattr(made, name).update(value) if isinstance(value, dict) else setattr(made, name, value)
+    return made
+
+
+async def test_over_a_server_of_this_package() -> None:
+    ids, logprobs = np.array([4, 5], dtype=np.int32), np.array([-1.5, -0.5], dtype=np.float32)
+    reply = Completion("", np.array([1], dtype=np.int32), ids, logprobs, finish="length")
+    with serve(create_app(ScriptedSampler(lambda *_: reply), "m")) as url:
+        for template in ("chat", "none"):
+            async with OpenAISampler(Endpoint(url), Form("m", template=template)) as sampler:
+                [found] = await sampler.sample("hi", [2**63 - 1], PARAMS)
+            assert (found.finish, found.usage, found.note) == ("length", Usage(1, 2), "")
+            assert (found.prompt_tokens.tolist(), found.tokens.tolist()) == ([1], [4, 5])
+            assert found.logprobs is not None
+            assert found.logprobs.tolist() == [-1.5, -0.5]
+
+
+async def test_a_model_behind_a_server_draws_what_it_draws_without_one(create_checkpoint: Callable[..., Any]) -> None:
+    from nbest.sampling.transformers import TransformersSampler
+
+    params = SamplingParams(temperature=1, top_p=0.95, top_k=20, min_p=0.01, max_tokens=12)
+    async with TransformersSampler.from_checkpoint(create_checkpoint(), 4) as model:
+        expected = await model.sample("abc", [2**63 - 1, 5], params)
+        with serve(create_app(model, "m")) as url:
+            async with OpenAISampler(Endpoint(url), Form("m")) as sampler:
+                found = await sampler.sample("abc", [2**63 - 1, 5], params)
+    for here, there in zip(expected, found, strict=True):
+        assert (here.text, here.finish) == (there.text, there.finish)
+        assert here.prompt_tokens.tolist() == there.prompt_tokens.tolist()
+        assert here.tokens.tolist() == there.tokens.tolist()
+        assert here.logprobs is not None
+        assert there.logprobs is not None
+        # Requests that arrive apart are decoded in other batches, which may round the last bits otherwise.
+        assert there.logprobs.tolist() == pytest.approx(here.logprobs.tolist(), abs=1e-5)
+
+
+async def test_what_is_sent() -> None:
+    params = SamplingParams(temperature=0.6, top_p=0.95, top_k=20, min_p=0.1, max_tokens=9, stop=("x",), top_logprobs=2)
+    server = ToldServer(whole())
+    with told(server) as sampler:
+        await sampler.sample("hi", [3], params)
+    shared = {"model": "m", "n": 1, "seed": 3, "temperature": 0.6, "top_p": 0.95, "stop": ["x"]}
+    chat = {"messages": [{"role": "user", "content": "hi"}], "logprobs": True, "top_logprobs": 2, "max_tokens": 9}
+    vllm = {"top_k": 20, "min_p": 0.1, "return_token_ids": True, "skip_special_tokens": False}
+    assert server.asked == [shared | chat | vllm]
+    assert server.paths == ["/v1/chat/completions"]
+
+
+async def test_the_dialect_of_openai_sends_what_openai_documents() -> None:
+    server = ToldServer(whole())
+    with told(server, Form("m", "openai", has_logprobs=False)) as sampler:
+        await sampler.sample("hi", [3], PARAMS)
+        with pytest.raises(UnavailableError, match="top_k: 20 is no field of OpenAI's protocol"):
+            await sampler.sample("hi", [3], SamplingParams())
+    assert set(server.asked[0]) == {"model", "n", "seed", "temperature", "top_p", "messages", "max_completion_tokens"}
+    assert len(server.asked) == 1
+
+
+async def test_what_a_server_cannot_give_is_refused_before_any_request() -> None:
+    server = ToldServer(whole())
+    with told(server) as sampler:
+        for fields, named in (
+            ({"capture": (-1,)}, "capture"),
+            ({"self_certainty": True}, "self_certainty"),
+            ({"top_logprobs": 21}, "top_logprobs"),
+        ):
+            with pytest.raises(UnavailableError, match=named):
+                await sampler.sample("hi", [1], SamplingParams(**fields))
+    assert (server.asked, sampler.counts) == ([], RequestCounts())
+
+
+async def test_usage_without_ids_is_counted_and_stored() -> None:
+    with told(ToldServer(whole())) as sampler:
+        [found] = await sampler.sample("hi", [1], PARAMS)
+    assert (len(found.tokens), found.logprobs, found.count_usage()) == (0, None, Usage(5, 7))
+    from nbest.storage.tables import TRAJECTORIES
+
+    columns = TRAJECTORIES.to_columns([Trajectory("p#0", "p", 0, 1, found)])
+    assert columns["sampled_tokens"] == [7]
+
+
+async def test_the_likeliest_tokens_become_confidences() -> None:
+    rows = [
+        {"token": "a", "logprob": -1.0, "top_logprobs": [{"logprob": -0.5}, {"logprob": -1.0}]},
+        {"token": "b", "logprob": -0.1, "top_logprobs": [{"logprob": -3.9}, {"logprob": -0.1}]},
+    ]
+    with told(ToldServer(whole(logprobs={"content": rows}))) as sampler:
+        [found] = await sampler.sample("hi", [1], SamplingParams(top_logprobs=2))
+    assert found.confidences is not None
+    # (-0.5 - 1.0) / 2 and (-3.9 - 0.1) / 2
+    assert found.confidences.tolist() == pytest.approx([-0.75, -2.0])
+
+
+@pytest.mark.parametrize(
+    ("choice", "text", "finish"),
+    [
+        ({"message": {"content": "b", "reasoning_content": "a"}}, "<think>a</think>b", "stop"),
+        ({"message": {"content": "b", "reasoning": "\na\n"}}, "<think>\na\n</think>b", "stop"),
+        ({"message": {"content": None, "reasoning": "a"}, "finish_reason": "length"}, "<think>a", "length"),
+        ({"message": {"content": None}, "finish_reason": "tool_calls"}, "", "unknown"),
+        ({"message": {"content": "a"}, "finish_reason": "content_filter"}, "a", "error"),
+        ({"message": {"content": "a"}, "finish_reason": None}, "a", "unknown"),
+    ],
+)
+async def test_how_an_answer_is_read(choice: dict[str, Any], text: str, finish: str) -> None:
+    with told(ToldServer(whole(**choice))) as sampler:
+        [found] = await sampler.sample("hi", [1], PARAMS)
+    assert (found.text, found.finish) == (text, finish)
+    assert bool(found.note) == (finish == "error")
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [
+        ((500, "oops", {}), "server-error"),
+        ((503, "", {}), "server-error"),
+        ((429, '{"error": {"message": "slow down"}}', {"retry-after": "0.01"}), "rate-limit"),
+        (CUT, "cut-body"),
+        ((200, "<html>", {}), "bad-body"),
+        ((200, '{"error": "overloaded"}', {}), "bad-body"),
+        ((200, '{"choices": []}', {}), "bad-body"),
+        ((200, '{"choices": [{"message": {}}]}', {}), "bad-body"),
+    ],
+)
+async def test_a_fault_is_tried_again_with_the_same_seed(fault: Reply, kind: str) -> None:
+    server = ToldServer(fault, fault, whole())
+    with told(server) as sampler:
+        [found] = await sampler.sample("hi", [5], PARAMS)
+    assert (found.text, found.finish) == ("fine", "stop")
+    assert [asked["seed"] for asked in server.asked] == [5, 5, 5]
+    assert sampler.counts == counts(attempts=3, completions=1, retried={kind: 2})
+
+
+async def test_a_hung_connection_is_given_up_and_tried_again() -> None:
+    with told(ToldServer(whole(), HANG, whole()), timeout_seconds=0.5) as sampler:
+        [[_], [found]] = [await sampler.sample("hi", [seed], PARAMS) for seed in (4, 5)]
+    assert found.text == "fine"
+    # A busy machine may let another request wait as long.
+    assert set(sampler.counts.retried) == {"timeout"}
+    assert sampler.counts.attempts == 2 + sampler.counts.retried["timeout"]
+
+
+async def test_a_connection_that_is_dropped_without_an_answer() -> None:
+    async def drop(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+        await writer.wait_closed()
+
+    async with await asyncio.start_server(drop, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+        async with OpenAISampler(Endpoint(url, retries=1, backoff_seconds=0.001), Form("m")) as sampler:
+            [found] = await sampler.sample("hi", [5], PARAMS)
+    assert found.finish == "error"
+    assert sampler.counts == counts(attempts=2, retried={"connection": 1}, failed={"connection": 1})
+
+
+async def test_a_server_that_is_not_there() -> None:
+    with serve(ToldServer(whole())) as url:
+        pass
+    async with OpenAISampler(Endpoint(url, retries=1, backoff_seconds=0.001), Form("m")) as sampler:
+        [found] = await sampler.sample("hi", [5], PARAMS)
+    assert (found.text, found.finish) == ("", "error")
+    assert found.note.startswith("connection after 2 attempts: Connect")
+    assert sampler.counts == counts(attempts=2, retried={"connection": 1}, failed={"connection": 1})
+
+
+async def test_the_last_fault_is_data() -> None:
+    with told(ToldServer((500, "oops", {})), retries=2) as sampler:
+        first, second = await sampler.sample("hi", [1, 2], PARAMS)
+    assert first.finish == second.finish == "error"
+    assert first.note.startswith("server-error after 3 attempts: HTTP 500 from http://127.0.0.1:")
+    assert first.note.endswith("/v1/chat/completions: 'oops'")
+    assert sampler.counts == counts(attempts=6, retried={"server-error": 4}, failed={"server-error": 2})
+
+
+async def test_no_second_attempt_where_it_is_of_no_use() -> None:
+    too_long = json.dumps({"error": {"message": "This model's maximum context length is 40 tokens."}})
+    server = ToldServer((500, "never", {"x-should-retry": "false"}), (400, too_long, {}))
+    with told(server) as sampler:
+        [refused] = await sampler.sample("hi", [1], PARAMS)
+        [long] = await sampler.sample("hi", [1], PARAMS)
+    assert refused.note.startswith("refused after 1 attempt: HTTP 500")
+    assert long.note.startswith("bad-prompt after 1 attempt: HTTP 400")
+    assert sampler.counts == counts(attempts=2, failed={"refused": 1, "bad-prompt": 1})
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "advice"),
+    [
+        (400, ConfigError, "dialect = 'openai' leaves out"),
+        (401, ConfigError, "api_key_env is not set"),
+        (404, ConfigError, "the model \\('m'\\)"),
+        (402, EngineError, "HTTP 402 from http://127.0.0.1:.*/v1/chat/completions: 'no\\\\n'"),
+    ],
+)
+async def test_a_fault_of_the_settings_stops_at_once(status: int, error: type[Exception], advice: str) -> None:
+    server = ToldServer((status, "no\n", {}))
+    with told(server) as sampler, pytest.raises(error, match=advice):
+        await sampler.sample("hi", [1], PARAMS)
+    assert sampler.counts == counts(attempts=1, stopped=1)
+
+
+async def test_no_more_requests_at_once_than_allowed() -> None:
+    server = ToldServer(whole())
+    with told(server, concurrency=3) as sampler:
+        await asyncio.gather(*(sampler.sample("hi", list(range(6)), PARAMS) for _ in range(3)))
+    assert (len(server.asked), server.most_open) == (18, 3)
+
+
+async def test_a_caller_that_is_cancelled_leaves_nothing_running() -> None:
+    server = ToldServer(HANG, whole())
+    with told(server, concurrency=1) as sampler:
+        waiting = asyncio.create_task(sampler.sample("hi", [1], PARAMS))
+        assert await asyncio.to_thread(server.arrived.wait, 60)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        [found] = await sampler.sample("hi", [2], PARAMS)
+    assert found.text == "fine"
+
+
+def test_it_serves_several_event_loops_and_closes_outside_of_them() -> None:
+    with told(ToldServer(whole())) as sampler:
+        for seed in (1, 2):
+            [found] = asyncio.run(sampler.sample("hi", [seed], PARAMS))
+            assert found.text == "fine"
+        sampler.close()
+        sampler.close()
+        with pytest.raises(EngineError, match="closed"):
+            asyncio.run(sampler.sample("hi", [3], PARAMS))
+
+
+async def test_closing_cancels_who_waits() -> None:
+    server = ToldServer(HANG)
+    with told(server) as sampler:
+        waiting = asyncio.create_task(sampler.sample("hi", [1], PARAMS))
+        assert await asyncio.to_thread(server.arrived.wait, 60)
+        await sampler.aclose()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+
+
+def test_faulty_settings_are_told_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NO_SUCH_KEY", raising=False)
+    with pytest.raises(ConfigError) as caught:
+        Endpoint("localhost:8000", "NO_SUCH_KEY", 0, -1, 0, -1)
+    named = [fault.partition(":")[0] for fault in caught.value.faults]
+    assert named == ["base_url", "timeout_seconds", "retries", "concurrency", "backoff_seconds", "api_key_env"]
+
+
+async def test_the_key_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOME_KEY", "s3cret")
+    seen: list[str] = []
+
+    class Gate(ToldServer):
+        async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+            seen.extend(value.decode() for key, value in scope["headers"] if key == b"authorization")
+            await super().__call__(scope, receive, send)
+
+    with told(Gate(whole()), api_key_env="SOME_KEY") as sampler:
+        await sampler.sample("hi", [1], PARAMS)
+    assert seen == ["Bearer s3cret"]
+
+
+def test_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "openai", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'nbest\[openai\]'"):
+        OpenAISampler(Endpoint("http://127.0.0.1:1/v1"), Form("m"))
+
+
+def test_waits_are_drawn_from_the_seed_and_bounded() -> None:
+    from nbest.sampling.openai_compatible import MOST_WAIT_SECONDS, _Failure
+
+    sampler = OpenAISampler(Endpoint("http://127.0.0.1:1/v1", backoff_seconds=1.0), Form("m"))
+    waits = [sampler._wait_seconds(7, attempts, _Failure("timeout", "")) for attempts in (1, 2, 3, 40)]
+    # 1 s * 2^(attempt - 1) * a jitter from [0.5, 1).
+    assert [0.5 * 2**k <= wait < 2**k for k, wait in enumerate(waits[:3])] == [True] * 3
+    assert waits[3] == MOST_WAIT_SECONDS
+    assert waits[0] == sampler._wait_seconds(7, 1, _Failure("timeout", ""))
+    assert waits[0] != sampler._wait_seconds(8, 1, _Failure("timeout", ""))
+    assert sampler._wait_seconds(7, 1, _Failure("rate-limit", "", 3.0)) == 3.0
+
+
+def test_retry_after_is_seconds_or_a_date() -> None:
+    assert [_read_retry_after(value) for value in ("2.5", "-1", "soon", None, "nan")] == [2.5, 0, 0, 0, 0]
+    assert _read_retry_after("Wed, 21 Oct 2015 07:28:00 GMT") == 0
+    assert _read_retry_after("Wed, 21 Oct 2065 07:28:00 GMT") > 1e8

@@ -1,0 +1,54 @@
+import subprocess
+import sys
+
+import pytest
+
+from nbest.errors import ConfigError, UnavailableError
+from nbest.records import Completion, SamplingParams
+from nbest.sampling.scripted import ScriptedSampler
+
+PARAMS = SamplingParams()
+
+
+async def test_replies_from_a_function():
+    sampler = ScriptedSampler(lambda prompt, seed: f"{prompt} {seed}")
+    completions = await sampler.sample("2+2", [7, 1], PARAMS)
+    assert [completion.text for completion in completions] == ["2+2 7", "2+2 1"]
+    assert [completion.finish for completion in completions] == ["stop", "stop"]
+    assert sampler.calls == [("2+2", 7), ("2+2", 1)]
+
+
+async def test_replies_from_a_list_by_seed():
+    completions = await ScriptedSampler(["a", "b", "c"]).sample("", [4, 0, 2], PARAMS)
+    assert [completion.text for completion in completions] == ["b", "a", "c"]
+
+
+async def test_a_completion_is_handed_on_as_it_is():
+    given = Completion(text="x", finish="length", note="cut")
+    assert (await ScriptedSampler(lambda _prompt, _seed: given).sample("", [0], PARAMS))[0] is given
+
+
+async def test_a_reply_that_raises_is_a_failed_attempt():
+    def reply(_prompt: str, seed: int) -> str:
+        return str(1 // seed)
+
+    failed, good = await ScriptedSampler(reply).sample("", [0, 1], PARAMS)
+    assert (failed.finish, failed.text) == ("error", "")
+    assert "ZeroDivisionError" in failed.note
+    assert good.text == "1"
+
+
+async def test_capture_is_refused():
+    with pytest.raises(UnavailableError, match="capture"):
+        await ScriptedSampler(["a"]).sample("", [0], SamplingParams(capture=(-1,)))
+
+
+@pytest.mark.parametrize("reply", [[], "one text"])
+def test_a_reply_that_is_neither_function_nor_list(reply: list[str] | str):
+    with pytest.raises(ConfigError, match="reply"):
+        ScriptedSampler(reply)
+
+
+def test_loads_no_torch():
+    code = "import sys, nbest.sampling.scripted, nbest.text.steps; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

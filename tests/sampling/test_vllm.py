@@ -1,0 +1,173 @@
+"""The sampler against a stand-in for vLLM's modules: what it asks of the engine, and how it reads what comes back."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+
+from nbest.errors import ConfigError, EngineError, MissingExtraError, UnavailableError
+from nbest.records import SamplingParams
+from nbest.sampling.vllm import VllmSampler
+
+PARAMS = SamplingParams(temperature=1, top_p=0.9, top_k=5, max_tokens=12, stop=("x",))
+
+
+class Engine:
+    """As AsyncLLM: replies with one token a seed, or does what the prompt's third token says."""
+
+    def __init__(self, arguments: SimpleNamespace):
+        if arguments.dtype == "float16":
+            raise ValueError("no float16 here")
+        self.arguments = arguments
+        self.model_config = SimpleNamespace(max_model_len=20)
+        self.loop = asyncio.get_running_loop()
+        self.asked: list[tuple[list[int], Any]] = []
+        self.ids: set[str] = set()
+        self.errored = self.is_shut = False
+        self.problem: Exception | None = None
+
+    @classmethod
+    def from_engine_args(cls, arguments: SimpleNamespace) -> "Engine":
+        return cls(arguments)
+
+    async def generate(self, prompt: Any, asked: Any, request_id: str) -> AsyncIterator[Any]:
+        assert asyncio.get_running_loop() is self.loop
+        self.asked.append((prompt["prompt_token_ids"], asked))
+        self.ids.add(request_id)
+        await asyncio.sleep(0)
+        if self.problem:
+            raise self.problem
+        row = {asked.seed: SimpleNamespace(logprob=-0.5), 99: SimpleNamespace(logprob=-0.25)}
+        reason = {7: "abort", 8: "length"}.get(asked.seed, "stop")
+        done = SimpleNamespace(text=f"t{asked.seed}", token_ids=[asked.seed], logprobs=[row], finish_reason=reason)
+        yield SimpleNamespace(outputs=[done])
+
+    def shutdown(self) -> None:
+        self.is_shut = True
+
+
+@pytest.fixture
+def _stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    def module(name: str, **held: Any) -> None:
+        made = ModuleType(name)
+        made.__dict__.update(held)
+        monkeypatch.setitem(sys.modules, name, made)
+
+    module("vllm", SamplingParams=SimpleNamespace, __version__="0.0")
+    module("vllm.engine")
+    module("vllm.engine.arg_utils", AsyncEngineArgs=SimpleNamespace)
+    module("vllm.v1")
+    module("vllm.v1.engine")
+    module("vllm.v1.engine.async_llm", AsyncLLM=Engine)
+    module("vllm.sampling_params", RequestOutputKind=SimpleNamespace(FINAL_ONLY="final"))
+
+
+@pytest.fixture
+async def sampler(_stand_in: None) -> AsyncIterator[VllmSampler]:
+    async with VllmSampler("bundled:arithmetic", template="none", engine={"tensor_parallel_size": 2}) as made:
+        yield made
+
+
+async def test_one_request_a_seed(sampler: VllmSampler) -> None:
+    completions = await sampler.sample("12", [3, 4], PARAMS)
+    assert [(each.text, each.finish, each.tokens.tolist()) for each in completions] == [
+        ("t3", "stop", [3]),
+        ("t4", "stop", [4]),
+    ]
+    assert completions[0].logprobs is not None
+    assert (completions[0].logprobs.tolist(), completions[0].confidences) == ([-0.5], None)
+    engine = sampler._engine
+    prompt, asked = engine.asked[0]
+    assert prompt == completions[0].prompt_tokens.tolist()
+    assert vars(asked) == {
+        "n": 1,
+        "seed": 3,
+        "temperature": 1,
+        "top_p": 0.9,
+        "top_k": 5,
+        "min_p": 0.0,
+        "max_tokens": 12,
+        "stop": ["x"],
+        "logprobs": 0,
+        "skip_special_tokens": False,
+        "output_kind": "final",
+    }
+    assert len(engine.ids) == 2
+    assert engine.arguments.tensor_parallel_size == 2
+    assert engine.arguments.max_logprobs == 20
+    assert await sampler.sample("12", [], PARAMS) == []
+
+
+async def test_the_likeliest_tokens_become_confidences(sampler: VllmSampler) -> None:
+    [found] = await sampler.sample("12", [3], SamplingParams(top_logprobs=2, max_tokens=5))
+    assert found.confidences is not None
+    # (-0.25 - 0.5) / 2
+    assert found.confidences.tolist() == pytest.approx([-0.375])
+
+
+async def test_how_a_request_ends(sampler: VllmSampler) -> None:
+    aborted, cut = await sampler.sample("12", [7, 8], SamplingParams(max_tokens=50))
+    assert (aborted.finish, aborted.note) == ("error", "vLLM ended it with finish_reason='abort'")
+    assert (cut.finish, cut.note) == ("length", "cut at the model's context of 20 tokens, before max_tokens=50")
+    assert sampler._engine.asked[0][1].max_tokens == 20 - len(cut.prompt_tokens)
+
+
+async def test_a_prompt_beyond_the_context_is_data(sampler: VllmSampler) -> None:
+    [found] = await sampler.sample("1 + 2 " * 30, [1], PARAMS)
+    assert found.finish == "error"
+    assert "fewer than the context of 20" in found.note
+    assert sampler._engine.asked == []
+
+
+async def test_a_request_that_fails_is_data_and_a_dead_engine_is_not(sampler: VllmSampler) -> None:
+    sampler._engine.problem = ValueError("bad request")
+    [found] = await sampler.sample("12", [1], PARAMS)
+    assert (found.finish, found.note) == ("error", "ValueError: bad request")
+    sampler._engine.errored = True
+    with pytest.raises(EngineError, match="vLLM stopped: ValueError: bad request"):
+        await sampler.sample("12", [1], PARAMS)
+
+
+async def test_what_it_cannot_give(sampler: VllmSampler) -> None:
+    with pytest.raises(UnavailableError, match=r"capture.*\nself_certainty.*\ntop_logprobs"):
+        await sampler.sample("12", [1], SamplingParams(capture=(-1,), self_certainty=True, top_logprobs=21))
+
+
+@pytest.mark.usefixtures("_stand_in")
+def test_it_closes_and_describes_itself() -> None:
+    sampler = VllmSampler("bundled:arithmetic", dtype="bfloat16")
+    identity, info = sampler.describe()
+    assert identity == {
+        "type": "vllm",
+        "model": "bundled:arithmetic",
+        "revision": None,
+        "dtype": "bfloat16",
+        "template": "chat",
+    }
+    assert info["vllm"] == "0.0"
+    # The chat template of the bundled policy stands around the prompt.
+    [found] = asyncio.run(sampler.sample("1", [1], PARAMS))
+    assert len(found.prompt_tokens) > 1
+    engine = sampler._engine
+    sampler.close()
+    sampler.close()
+    assert engine.is_shut
+    with pytest.raises(EngineError, match="closed"):
+        asyncio.run(sampler.sample("1", [1], PARAMS))
+
+
+@pytest.mark.usefixtures("_stand_in")
+def test_what_vllm_refuses_is_a_fault_of_the_settings() -> None:
+    with pytest.raises(ConfigError, match=r"vLLM did not load 'bundled:arithmetic'\. ValueError: no float16 here"):
+        VllmSampler("bundled:arithmetic", dtype="float16")
+    with pytest.raises(ConfigError, match="template: 'x' given"):
+        VllmSampler("bundled:arithmetic", template="x")
+
+
+def test_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "vllm", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'nbest\[vllm\]'"):
+        VllmSampler("bundled:arithmetic")

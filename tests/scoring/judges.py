@@ -1,0 +1,80 @@
+"""Pools, judges and settings for tests of generative selectors: no model."""
+
+import asyncio
+import re
+
+import numpy as np
+
+from nbest.judging.candidates import GenerativeSetting
+from nbest.judging.conversation import Judge, JudgingPolicy
+from nbest.judging.prompts import PromptFormat
+from nbest.records import Completion, Pool, Trajectory
+from nbest.sampling.scripted import ScriptedSampler
+
+
+class Strings:
+    """Answers are one where their strings are equal."""
+
+    def cluster(self, answers):
+        numbers = {}
+        return [None if answer is None else numbers.setdefault(answer, len(numbers)) for answer in answers]
+
+    def same(self, a, b):
+        return a == b
+
+
+def make_pool(*texts, kind="math", problem_id="p"):
+    """Attempts by index; a text "ANSWER: words" states that answer, None is a failed attempt, no colon no answer."""
+    trajectories = []
+    for index, text in enumerate(texts):
+        answer = text.partition(": ")[0] if text and ": " in text and kind == "math" else None
+        completion = Completion("", finish="error", note="failed") if text is None else Completion(text, finish="stop")
+        trajectories.append(Trajectory(f"{problem_id}#{index}", problem_id, index, index, completion, answer))
+    return Pool(problem_id, "Which?", tuple(trajectories), kind)
+
+
+def shown_in(prompt):
+    """The candidates of a compact prompt, in the order shown."""
+    return re.split(r"\nCandidate \d+\n\n", prompt)[:-1]
+
+
+def prefer(*wanted):
+    """A judge that names the first of `wanted` words it finds in a candidate; without any it says nothing."""
+
+    def reply(prompt, _seed):
+        shown = shown_in(prompt)
+        for word in wanted:
+            for place, text in enumerate(shown):
+                if word in text:
+                    return spend(f"Judgment: {place}", len(shown))
+        return spend("I cannot say.", len(shown))
+
+    return reply
+
+
+def spend(text, prompt_tokens, finish="stop"):
+    """A completion of 2 sampled tokens."""
+    return Completion(text, np.zeros(prompt_tokens, np.int32), np.zeros(2, np.int32), finish=finish)
+
+
+def make_setting(reply, policy=None, clock=lambda: 0.0, **settings):
+    sampler = reply if hasattr(reply, "sample") else ScriptedSampler(reply)
+    judge = Judge(sampler, policy or JudgingPolicy(), clock)
+    return GenerativeSetting(judge, Strings(), PromptFormat("compact", "keep"), **settings)
+
+
+class SlowSampler:
+    """Never replies before `seconds`; counts how many calls are open at once."""
+
+    def __init__(self, seconds, reply="Judgment: 0"):
+        self.seconds, self.reply = seconds, reply
+        self.open = self.most = 0
+
+    async def sample(self, _prompt, seeds, _params):
+        self.open += 1
+        self.most = max(self.most, self.open)
+        try:
+            await asyncio.sleep(self.seconds)
+        finally:
+            self.open -= 1
+        return [Completion(self.reply, finish="stop") for _ in seeds]

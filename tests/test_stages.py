@@ -1,0 +1,193 @@
+"""The flow on a run: what is missing is done, once; what was finished survives a failure."""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from nbest import stages
+from nbest.errors import ConfigError, EngineError, UnavailableError
+from nbest.measuring.inspection import inspect_pool
+from nbest.records import (
+    Completion,
+    Pool,
+    Problem,
+    SamplingParams,
+    Selection,
+    Trajectory,
+    Usage,
+    Verdict,
+    derive_seed,
+)
+from nbest.sampling.scripted import ScriptedSampler
+from nbest.selecting.scored import FirstSelector
+from nbest.stages import Draw, Shard, missing_draws, require_trajectories, sample_run, select_run, verify_run
+from nbest.storage.run import Run
+
+PARAMS = SamplingParams()
+PROBLEMS = [Problem(f"p{i}", f"question {i}", str(i)) for i in range(7)]
+
+
+def ignore(count: int, tokens: int) -> None:
+    del count, tokens
+
+
+def make_run(path: Path) -> Run:
+    run = Run.create(path, {"identity": {}, "info": {}})
+    run.write_problems(PROBLEMS)
+    return run
+
+
+def echo(prompt: str, seed: int) -> str:
+    return f"{prompt}: \\boxed{{{seed % 3}}}"
+
+
+class Echo:
+    """Right where the last word of the text is the target."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+
+    async def verify(self, problem: Problem, trajectories: Sequence[Trajectory]) -> list[Verdict]:
+        self.seen += [trajectory.id for trajectory in trajectories]
+        return [Verdict(t.id, f"{{{problem.target}}}" in t.completion.text) for t in trajectories]
+
+
+def contents(run: Run) -> dict[str, tuple[int, str]]:
+    return {t.id: (t.seed, t.completion.text) for pool in run.pools() for t in pool.trajectories}
+
+
+async def test_each_trajectory_is_drawn_once_with_its_own_seed(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    sampler = ScriptedSampler(echo)
+    await sample_run(run, sampler, Draw(4, PARAMS, seed=9), ignore)
+    held = contents(run)
+    assert len(held) == 28
+    seed = derive_seed(9, "p3", 2)
+    assert held["p3#2"] == (seed, echo("question 3", seed))
+    await sample_run(run, sampler, Draw(4, PARAMS, seed=9), ignore)
+    assert len(sampler.calls) == 28
+
+
+async def test_a_larger_n_adds_only_the_new_ones(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    await sample_run(run, ScriptedSampler(echo), Draw(2, PARAMS), ignore)
+    grown = ScriptedSampler(echo)
+    await sample_run(run, grown, Draw(5, PARAMS), ignore)
+    assert len(grown.calls) == 7 * 3
+    whole = make_run(tmp_path / "whole")
+    await sample_run(whole, ScriptedSampler(echo), Draw(5, PARAMS), ignore)
+    assert contents(run) == contents(whole)
+
+
+async def test_shards_share_the_work_without_overlap(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    calls = 0
+    for index in range(3):
+        sampler = ScriptedSampler(echo)
+        await sample_run(run, sampler, Draw(2, PARAMS, shard=Shard(index, 3)), ignore)
+        calls += len(sampler.calls)
+    assert calls == 14
+    assert len(contents(run)) == 14
+
+
+@pytest.mark.parametrize("text", ["3/3", "1", "a/b", "-1/2", "0/0", ""])
+def test_a_faulty_shard_is_named(text: str) -> None:
+    with pytest.raises(ConfigError, match="INDEX/COUNT"):
+        Shard.parse(text)
+
+
+def test_a_shard_is_parsed() -> None:
+    assert Shard.parse("2/8") == Shard(2, 8)
+
+
+class Counting:
+    """A server that counts tokens without telling their ids."""
+
+    async def sample(self, prompt: str, seeds: Sequence[int], params: SamplingParams) -> list[Completion]:
+        del prompt, params
+        return [Completion("x", finish="stop", usage=Usage(prompt_tokens=3, sampled_tokens=5)) for _ in seeds]
+
+
+async def test_tokens_that_a_server_counts_are_told(tmp_path: Path) -> None:
+    run, told = make_run(tmp_path / "run"), list[int]()
+    await sample_run(run, Counting(), Draw(2, PARAMS), lambda _, tokens: told.append(tokens))
+    assert sum(told) == 7 * 2 * 5
+    # The run keeps the count of what was sampled, and shows it, whether token ids are read or not.
+    for pools in (run.pools(), run.pools(tokens=False)):
+        assert {t.completion.count_usage() for pool in pools for t in pool.trajectories} == {Usage(0, 5)}
+    page = inspect_pool(run, "p3", Equal())
+    assert [candidate.sampled_tokens for candidate in page.candidates] == [5, 5]
+
+
+class Equal:
+    def cluster(self, answers: Sequence[str | None]) -> list[int | None]:
+        return [None for _ in answers]
+
+    def same(self, a: str, b: str) -> bool:
+        return a == b
+
+
+class Breaking:
+    """Fails at one prompt after the others had time to finish."""
+
+    async def sample(self, prompt: str, seeds: Sequence[int], params: SamplingParams) -> list[Completion]:
+        del params
+        if prompt == "question 5":
+            await asyncio.sleep(0.05)
+            raise EngineError("the engine is gone")
+        return [Completion(text=f"{prompt} {seed}", finish="stop") for seed in seeds]
+
+
+async def test_what_was_finished_before_a_failure_is_kept(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    with pytest.raises(EngineError, match="the engine is gone"):
+        await sample_run(run, Breaking(), Draw(3, PARAMS), ignore)
+    assert set(contents(run)) == {f"p{i}#{j}" for i in range(7) if i != 5 for j in range(3)}
+    assert [(p.id, missing) for p, missing in missing_draws(run, Draw(3, PARAMS))] == [("p5", [0, 1, 2])]
+
+
+async def test_parts_are_written_along_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stages, "FLUSH_TRAJECTORIES", 4)
+    told: list[int] = []
+    run = make_run(tmp_path / "run")
+    await sample_run(run, ScriptedSampler(echo), Draw(2, PARAMS), lambda count, _: told.append(count))
+    assert sum(told) == 14
+    assert len(told) >= 3
+    assert len(list((run.path / "trajectories").glob("part-*.parquet"))) == len(told)
+
+
+async def test_only_what_has_no_verdict_is_verified(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    await sample_run(run, ScriptedSampler(echo), Draw(2, PARAMS), ignore)
+    first, second = Echo(), Echo()
+    await verify_run(run, first, ignore)
+    await sample_run(run, ScriptedSampler(echo), Draw(3, PARAMS), ignore)
+    await verify_run(run, second, ignore)
+    assert len(first.seen) == 14
+    assert sorted(second.seen) == [f"p{i}#2" for i in range(7)]
+    assert len(run.done_verdicts()) == 21
+
+
+async def test_selections_are_kept_once_a_problem(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    await sample_run(run, ScriptedSampler(echo), Draw(2, PARAMS, shard=Shard(0, 2)), ignore)
+    await select_run(run, FirstSelector(), "first", ignore)
+    assert {s.problem_id for s in run.selections("first")} == {"p0", "p2", "p4", "p6"}
+    await sample_run(run, ScriptedSampler(echo), Draw(2, PARAMS), ignore)
+
+    class Counting:
+        seen = 0
+
+        async def select(self, pool: Pool) -> Selection:
+            Counting.seen += 1
+            return Selection(pool.problem_id, 0)
+
+    await select_run(run, Counting(), "first", ignore)
+    assert Counting.seen == 3
+
+
+def test_a_run_without_trajectories_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(UnavailableError, match="nbest sample"):
+        require_trajectories(make_run(tmp_path / "run"))

@@ -5,7 +5,7 @@ trains one scorer an ablation with `nbest train scorer`'s own code, and prints f
 of the highest score and of the score-weighted vote at N, and the paired difference from the base (the baseline).
 Resumable: a scorer that was trained is not trained again.
 
-    python benchmarks/ablations.py --pools runs/selection --out runs/ablations --json docs/results/ablations.json
+    python benchmarks/ablations.py --pools runs/selection --out runs/ablations --json results/ablations.json
     python benchmarks/ablations.py --quick
 """
 
@@ -23,7 +23,8 @@ from selection import read_auc, tell_gap, write_result
 
 from nbest.config import parse_config
 from nbest.measuring.compare import compare
-from nbest.records import Step
+from nbest.protocols import Scorer, StateSource
+from nbest.records import Pool, Score, Step
 from nbest.scoring.hidden import HiddenScorer, load_step_scorer
 from nbest.stages import score_run
 from nbest.states.encoder import TransformersEncoder
@@ -78,7 +79,7 @@ def copy_run(
     chosen = [problem for problem in source.problems() if problem.meta["steps"] in steps][:problems]
     made.write_problems(chosen)
     part = next(iter(source.states_folder.index().values()))
-    about = {**part.about, "step_rule": "every-token"} if every_token else part.about
+    origin = {**part.origin, "step_rule": "every-token"} if every_token else part.origin
     encoder = TransformersEncoder("bundled:arithmetic", (-1,)) if every_token else None
     verdicts = {verdict.trajectory_id: verdict for verdict in source.verdicts()}
     done = made.done_states()
@@ -88,13 +89,26 @@ def copy_run(
             continue
         made.append_trajectories([replace(t, completion=replace(t.completion, states=None)) for t in members])
         made.append_verdicts([verdicts[t.id] for t in members])
+        ids = [t.id for t in members]
         if encoder is None:
-            made.append_states(list(source.states([t.id for t in members])), about)
+            made.append_states(dict(zip(ids, source.states(ids), strict=True)), origin)
         else:
             # The last token was never read by the policy, so it has no state of its own.
             spans = [[Step(at, at + 1) for at in range(len(t.completion.tokens) - 1)] for t in members]
-            made.append_states(asyncio.run(encoder.encode(members, spans)), about)
+            states = asyncio.run(encoder.encode(members, spans))
+            made.append_states(dict(zip(ids, states, strict=True)), origin)
     return made
+
+
+class ScorerOfStates(Scorer):
+    """A scorer that reads the states of another run of the same trajectories."""
+
+    def __init__(self, scorer: Scorer, states: StateSource):
+        self._scorer, self._states = scorer, states
+
+    async def score(self, pool: Pool, states: StateSource) -> list[Score]:
+        del states
+        return await self._scorer.score(pool, self._states)
 
 
 def train(name: str, options: argparse.Namespace, runs: dict[str, Run]) -> tuple[Path, float]:
@@ -217,10 +231,9 @@ def main() -> None:
     for name in names:
         folder, seconds[f"train {name}"] = train(name, options, runs)
         states = runs["test-tokens" if ABLATIONS[name].get("tokens") else "test"]
-        scorer = HiddenScorer(load_step_scorer(folder), states)
-        asyncio.run(score_run(runs["test"], scorer, name, lambda *_: None))
+        scorer = HiddenScorer(load_step_scorer(folder))
+        asyncio.run(score_run(runs["test"], ScorerOfStates(scorer, states.states_folder), name, lambda *_: None))
         if longer is not None and name in GENERALISING:
-            scorer = HiddenScorer(load_step_scorer(folder), longer)
             asyncio.run(score_run(longer, scorer, name, lambda *_: None))
     auc = read_auc(runs["test"], names)
     ns = [n for n in (4, 8, 16, 32, 64) if n <= options.n]

@@ -1,14 +1,14 @@
-"""Checking answers: how many times faster than calling math-verify a pair at a time, with the same verdicts?
+"""Measure the speed of checking answers against calling math-verify pair by pair, and the agreement of the verdicts.
 
-    python benchmarks/answers.py                 100 problems x 100 samples, about as realistic as generated answers get
+    python benchmarks/answers.py                 100 problems x 100 samples, in typical spellings
     python benchmarks/answers.py --quick         5 problems, under a minute
     python benchmarks/answers.py --json -        one object for machines
-    python benchmarks/answers.py --pairs FILE    agreement with labelled pairs ({"gold", "pred", "equal"} a line)
+    python benchmarks/answers.py --pairs FILE    agreement with labelled pairs ({"gold", "pred", "equal"} per line)
     python benchmarks/answers.py --pools DIR     agreement with the labels of real pools (*.jsonl.gz)
 
 Both sides verify every answer against its target and cluster every pool. The baseline parses and compares pair by pair
-(an answer with the target, then with one representative of each cluster found so far) in this process. The other side
-is `Equivalence` with one worker process, started within its time, its caches empty at each run.
+(an answer with the target, then with one representative of each earlier cluster) in this process. The other side is
+`Equivalence` with one worker process, whose start is included; its caches are empty at the start of each run.
 """
 
 import argparse
@@ -31,8 +31,10 @@ Pool = tuple[str, list[str]]
 
 
 def make_pool(number: int, samples: int) -> Pool:
-    """A target and its sampled answers: about half are right, in the spellings models use, the wrong ones follow a
-    few misconceptions and a long tail."""
+    """Return a target and sampled answers in the spellings that models use.
+
+    About half are right; the wrong ones come from a few misconceptions and a long tail.
+    """
     draw = random.Random(f"answers {number}")
     top, bottom, shift = draw.randint(2, 60), draw.randint(2, 12), draw.randint(1, 9)
     spellings = [
@@ -78,14 +80,14 @@ def run_baseline(pools: list[Pool]) -> tuple[float, list[list[bool]], list[list[
     clusters: list[list[int | None]] = []
     for _, answers in pools:
         representatives: list[str] = []
-        found: list[int | None] = []
+        numbers: list[int | None] = []
         for answer in answers:
-            place = next((i for i, other in enumerate(representatives) if check(other, answer)), None)
-            if place is None:
-                place = len(representatives)
+            number = next((i for i, other in enumerate(representatives) if check(other, answer)), None)
+            if number is None:
+                number = len(representatives)
                 representatives.append(answer)
-            found.append(place)
-        clusters.append(found)
+            numbers.append(number)
+        clusters.append(numbers)
     return time.perf_counter() - started, verdicts, clusters
 
 
@@ -139,7 +141,7 @@ def compare_pools(folder: Path) -> dict[str, Any]:
 
 
 def _compare_pool(problems: list[dict[str, Any]], equivalence: Equivalence) -> dict[str, Any]:
-    agreeing = judged = broken = 0
+    agreeing = total = broken = 0
     majority = 0.0
     differing: Counter[tuple[str, str, bool, bool]] = Counter()
     for problem in problems:
@@ -149,7 +151,7 @@ def _compare_pool(problems: list[dict[str, Any]], equivalence: Equivalence) -> d
         verdicts = [answer is not None and equivalence.same(problem["target"], answer) for answer in answers]
         majority += _majority(clusters, labels)
         broken += len({*zip(clusters, verdicts, strict=True)}) - len({*clusters})
-        judged += len(answers)
+        total += len(answers)
         for answer, label, verdict in zip(answers, labels, verdicts, strict=True):
             agreeing += label == verdict
             if label != verdict:
@@ -158,12 +160,12 @@ def _compare_pool(problems: list[dict[str, Any]], equivalence: Equivalence) -> d
         {"target": target, "answer": answer, "label": label, "verdict": verdict, "samples": count}
         for (target, answer, label, verdict), count in differing.most_common(8)
     ]
-    return {"samples": judged, "agreement": agreeing / judged, "majority": majority / len(problems),
+    return {"samples": total, "agreement": agreeing / total, "majority": majority / len(problems),
             "clusters_with_two_verdicts": broken, "differing": first}  # fmt: skip
 
 
 def _majority(clusters: list[int | None], labels: list[bool]) -> float:
-    """Share of right answers in the largest cluster; tied clusters share the credit."""
+    """Return the share of right answers in the largest cluster; tied clusters share the credit."""
     votes = Counter(cluster for cluster in clusters if cluster is not None)
     winners = [cluster for cluster, count in votes.items() if count == max(votes.values())]
     shares = [[label for other, label in zip(clusters, labels, strict=True) if other == cluster] for cluster in winners]

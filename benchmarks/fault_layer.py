@@ -1,4 +1,6 @@
-"""A layer before a server that spoils a share of the requests by a seeded draw. For `faults.py`."""
+"""An ASGI layer in front of a server that injects faults into a share of the requests, by a seeded draw
+(`faults.py`).
+"""
 
 import json
 import random
@@ -10,15 +12,18 @@ from typing import Any
 from nbest.records import derive_seed
 
 FAULTS = ("server-error", "rate-limit", "timeout", "cut-body", "nonsense")
-"""As the sampler names them: HTTP 500, HTTP 429, a hung connection, a cut body; and what no sampler can notice."""
+"""The names of the sampler: HTTP 500, HTTP 429, a hung connection, a truncated body; and one it cannot notice."""
 NONSENSE = ("Purple seven is the kettle of all solutions.", "They are all fine.\n\nJudgment: 1000000")
 RETRY_AFTER = "0.05"
 
 
 @dataclass(slots=True)
 class FaultLayer:
-    """An ASGI application before another one. Which attempt at a request goes wrong, and how, is a draw from `seed`,
-    the request's own seed and the number of the attempt: the same in every order of work."""
+    """An ASGI application in front of another one.
+
+    Whether a try of a request fails, and how, is drawn from `seed`, the seed of the request and the number of the try,
+    so it does not depend on the order of work.
+    """
 
     app: Any
     share: float
@@ -26,7 +31,7 @@ class FaultLayer:
     received: int = 0
     passed: int = 0
     injected: "Counter[str]" = field(default_factory=lambda: Counter[str]())
-    attempts: "Counter[int]" = field(default_factory=lambda: Counter[int]())
+    tries: "Counter[int]" = field(default_factory=lambda: Counter[int]())
 
     async def __call__(self, scope: Any, receive: Callable[[], Any], send: Callable[[Any], Any]) -> None:
         if scope["type"] != "http" or scope["method"] != "POST":
@@ -40,7 +45,7 @@ class FaultLayer:
         fault = self._draw(int(json.loads(body)["seed"]))
         if fault:
             self.injected[fault] += 1
-            await self._spoil(fault, receive, send)
+            await self._inject(fault, receive, send)
             return
         self.passed += 1
         messages = iter([{"type": "http.request", "body": body, "more_body": False}])
@@ -51,11 +56,11 @@ class FaultLayer:
         await self.app(scope, replay, send)
 
     def _draw(self, seed: int) -> str | None:
-        self.attempts[seed] += 1
-        drawn = random.Random(derive_seed(self.seed, str(seed), self.attempts[seed]))
-        return drawn.choice(FAULTS) if drawn.random() < self.share else None
+        self.tries[seed] += 1
+        rng = random.Random(derive_seed(self.seed, str(seed), self.tries[seed]))
+        return rng.choice(FAULTS) if rng.random() < self.share else None
 
-    async def _spoil(self, fault: str, receive: Callable[[], Any], send: Callable[[Any], Any]) -> None:
+    async def _inject(self, fault: str, receive: Callable[[], Any], send: Callable[[Any], Any]) -> None:
         if fault == "timeout":
             while (await receive())["type"] != "http.disconnect":
                 pass

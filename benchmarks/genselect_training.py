@@ -1,13 +1,13 @@
-"""What does each part of DAPO do for a small selector? Several seeds, each part switched off in turn, a weak policy.
+"""Measure what each part of DAPO contributes to a small selector: several seeds, each part switched off, a weak policy.
 
-Every run begins with the same cold start (made by the recipe's own `nbest train genselect`) and trains by the same
-code. Prints the learning curve of each on held-out tasks and what dynamic sampling costs: rollouts drawn for one group
-whose rewards differ. Resumable: a run that was trained is not trained again, one that was killed goes on. Names given
-run one after another; start several with other names side by side.
+Every run starts from the same cold start (made by `nbest train genselect` with the same recipe). The benchmark prints
+the learning curve of each run on held-out tasks, and the cost of dynamic sampling: the rollouts per group whose rewards
+differ. Finished runs are not repeated, and a run that was killed resumes. Runs are trained one after another; start the
+benchmark several times with other names to train them at once.
 
-    python benchmarks/genselect_training.py configs/genselect_arithmetic.toml --out runs/genselect --only seed-1 seed-2
-    python benchmarks/genselect_training.py configs/genselect_arithmetic.toml --out runs/genselect --show \
-        --json docs/results/genselect_training.json --chart docs/results/genselect_training.svg
+    python benchmarks/genselect_training.py genselect_arithmetic --out runs/genselect --only seed-1 seed-2
+    python benchmarks/genselect_training.py genselect_arithmetic --out runs/genselect --show \
+        --json results/genselect_training.json --chart docs/results/genselect_training.svg
     python benchmarks/genselect_training.py --quick
 """
 
@@ -23,6 +23,7 @@ import torch
 from selection import write_result
 
 from nbest.config import load_config
+from nbest.named_configs import find_config
 from nbest.report.charts import COLOURS, chart_svg, source, styled, write_file
 from nbest.training.genselect import train_genselect
 from nbest.training.settings import SelectionTrainingConfig
@@ -38,7 +39,7 @@ RUNS: dict[str, dict[str, Any]] = {
     "weak": {},
 }
 BASELINE = "seed-1"
-"""The runs without a part have its seed."""
+"""The run to compare with; runs with a part switched off have the same seed."""
 QUICK: dict[str, Any] = {
     "data": {"validation_count": 16, "validate_every": 2},
     "rollouts": {"prompts": 4, "group": 4, "max_tokens": 64},
@@ -57,7 +58,7 @@ MEASURES = {
 
 
 def vary(base: SelectionTrainingConfig, name: str, out: Path, changes: dict[str, Any]) -> SelectionTrainingConfig:
-    """`base` from the finished cold start, with one run's changes."""
+    """Return `base` with the finished cold start as its model and the changes of one run."""
     values = base.model_dump() | {
         "cold_start": None,
         "model": str(base.out / "cold_start" / "model"),
@@ -73,13 +74,14 @@ def train_all(base: SelectionTrainingConfig, args: argparse.Namespace) -> None:
         changes = dict(RUNS[name])
         if name == "weak":
             if args.weak_tasks is None:
-                print("weak: left out, as --weak-tasks names no task file")
+                print("weak: skipped, because --weak-tasks was not given")
                 continue
             changes["data"] = {"tasks": [args.weak_tasks]}
         config = vary(base, name, args.out, merge(changes, QUICK) if args.quick else changes)
         if not (config.out / "model" / "selection.json").is_file():
-            trained = train_genselect(config)
-            print(f"{name}: {dict(trained.metrics)}", flush=True)
+            torch.set_num_threads(config.threads)
+            result = train_genselect(config)
+            print(f"{name}: {dict(result.metrics)}", flush=True)
 
 
 def merge(changes: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
@@ -90,16 +92,16 @@ def merge(changes: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
 
 
 def read_run(folder: Path) -> dict[str, Any]:
-    """Curve of held-out accuracy by update, and means of the measures over the first and the last fifth of updates."""
+    """Return held-out accuracy by update, and means of each measure over the first and the last fifth of updates."""
     lines = [json.loads(line) for line in (folder / "log.jsonl").read_text(encoding="utf-8").splitlines()]
     curve = {line["update"]: line["validation_accuracy"] for line in lines if "validation_accuracy" in line}
     failed = {line["update"]: line["validation_failed_share"] for line in lines if "validation_accuracy" in line}
-    found: dict[str, Any] = {"accuracy": curve, "failed": failed}
+    result: dict[str, Any] = {"accuracy": curve, "failed": failed}
     for name, measure in MEASURES.items():
         values = [line[measure] for line in lines if line.get(measure) is not None]
         part = max(len(values) // 5, 1)
-        found[name] = {"first": sum(values[:part]) / part, "last": sum(values[-part:]) / part} if values else None
-    return found
+        result[name] = {"first": sum(values[:part]) / part, "last": sum(values[-part:]) / part} if values else None
+    return result
 
 
 def show(out: Path) -> dict[str, Any]:
@@ -125,7 +127,7 @@ def show(out: Path) -> dict[str, Any]:
 
 
 def draw(runs: dict[str, Any], file: Path) -> None:
-    """The learning curves as SVG: seeds and the weak policy's tasks in colour, runs without a part in grey tones."""
+    """Write the learning curves as SVG: seeds and the weak policy in colour, runs with a part switched off in grey."""
     values = [
         {"run": name, "update": update, "accuracy": accuracy}
         for name, run in runs.items()
@@ -151,11 +153,13 @@ def draw(runs: dict[str, Any], file: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("config", type=Path, nargs="?", default=Path("configs/genselect_arithmetic.toml"))
+    parser.add_argument(
+        "config", type=Path, nargs="?", default=Path("src/nbest/configs/genselect/genselect_arithmetic.toml")
+    )
     parser.add_argument("--out", type=Path, default=Path("runs/genselect"))
     parser.add_argument("--only", nargs="+", choices=[*RUNS])
     parser.add_argument("--weak-tasks", type=Path, help="task file built from a weak policy's pools")
-    parser.add_argument("--show", action="store_true", help="only read what was trained")
+    parser.add_argument("--show", action="store_true", help="only show finished runs")
     parser.add_argument("--quick", action="store_true", help="two updates of one run")
     parser.add_argument("--json", dest="json_out")
     parser.add_argument("--chart", type=Path, metavar="FILE.svg", help="draw the learning curves")
@@ -163,7 +167,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         if args.quick:
             args.out, args.only = Path(scratch), args.only or [BASELINE]
-        base = load_config(SelectionTrainingConfig, args.config)
+        base = load_config(SelectionTrainingConfig, find_config(args.config, "genselect"))
         if not args.show:
             if not (base.out / "cold_start" / "model" / "selection.json").is_file():
                 raise SystemExit(f"no cold start under {base.out}: run `nbest train genselect {args.config}` first")

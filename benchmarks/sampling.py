@@ -24,8 +24,9 @@ from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
 from nbest.problems.arithmetic import generate_problems
-from nbest.records import SamplingParams, derive_seed
+from nbest.records import SamplingParams, derive_seed, user_message
 from nbest.sampling.checkpoint import Checkpoint, describe_checkpoint, load_checkpoint
+from nbest.sampling.collecting import collect
 from nbest.sampling.transformers import TransformersSampler
 
 MARKS = ["<pad>", "<eos>"]
@@ -72,7 +73,7 @@ def run_sampler(sampler: TransformersSampler, prompts: list[str], n: int, params
     async def run() -> tuple[float, int]:
         start = read_clock()
         seeds = [[derive_seed(0, prompt, index) for index in range(n)] for prompt in prompts]
-        calls = [sampler.sample(prompt, draw, params) for prompt, draw in zip(prompts, seeds, strict=True)]
+        calls = [collect(sampler, user_message(prompt), draw, params) for prompt, draw in zip(prompts, seeds, strict=True)]
         pools = await asyncio.gather(*calls)
         return read_clock() - start, sum(len(completion.tokens) for pool in pools for completion in pool)
 
@@ -85,7 +86,7 @@ def run_generate(
     checkpoint: Checkpoint, prompts: list[str], n: int, params: SamplingParams, prompts_per_call: int
 ) -> tuple[float, int]:
     start, total = read_clock(), 0
-    ids = sorted((checkpoint.tokenize_prompt(prompt) for prompt in prompts), key=len)
+    ids = sorted((checkpoint.tokenize_prompt(user_message(prompt)) for prompt in prompts), key=len)
     ends = torch.tensor(sorted(checkpoint.end_tokens))
     pad = int(ends[0])
     for first in range(0, len(ids), prompts_per_call):

@@ -206,7 +206,7 @@ def measure_speed(options: argparse.Namespace) -> dict[str, Any]:
 
 def make_run(folder: Path, gigabytes: float, steps: int, tokens: int) -> None:
     """A run of pools of 64 with captured states as a policy of 4,096 leaves them, and a small scorer beside it."""
-    from nbest.records import CapturedStates, Completion, Problem, Step, Trajectory, trajectory_id
+    from nbest.records import Completion, HiddenStates, Problem, Step, Trajectory, trajectory_id
     from nbest.scoring.step_heads import StepMlpConfig, StepMlpModel
     from nbest.storage.run import Run
 
@@ -227,7 +227,7 @@ def make_run(folder: Path, gigabytes: float, steps: int, tokens: int) -> None:
         spans = tuple(Step(left, right) for left, right in pairwise(ends))
         ids = rng.integers(0, 150_000, tokens, dtype=np.int32)
         logprobs = -rng.random(tokens, dtype=np.float32)
-        states = CapturedStates((36,), spans, values)
+        states = HiddenStates((36,), spans, values)
         made = Completion(text, ids[:100], ids, logprobs, finish="stop", states=states)
         return Trajectory(trajectory_id(problem, index), problem, index, index, made)
 
@@ -276,7 +276,7 @@ def measure_memory(options: argparse.Namespace) -> dict[str, Any]:
             if maker.exitcode:
                 raise SystemExit(f"making the run of {name} failed")
             run, report = folder / "run", folder / "report.json"
-            scorer = ["--scorer", "step-mlp", "--model", str(folder / "scorer"), "--json", str(report)]
+            scorer = ["--scorer", "step-mlp", "--scorer-model", str(folder / "scorer"), "--json", str(report)]
             child = subprocess.Popen([sys.executable, "-m", "nbest", "score", str(run), *scorer])
             peaks[name], halves[name], seconds[name] = watch(child.pid)
             scored[name] = json.loads(report.read_text(encoding="utf-8"))["scores"][0]["scored"]

@@ -5,7 +5,7 @@ that do not come with the package, all scores, the combined selector (fitted on 
 accuracy against N, the paired difference from majority voting, and the AUC within pools.
 
     python benchmarks/selection.py --quick
-    python benchmarks/selection.py --out runs/selection --json docs/results/selection.json
+    python benchmarks/selection.py --out runs/selection --json results/selection.json
 
 `NAME` picks the highest score, `NAME-vote` the answer with the highest sum of scores, `NAME-borda` by ranks (for
 scores that can be negative). Baseline: majority.
@@ -25,7 +25,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from nbest.cli.stages import sample_into, verify_in
 from nbest.config import parse_config
 from nbest.measuring.combining import combined_estimator, fit_combined
 from nbest.measuring.compare import compare
@@ -33,13 +32,13 @@ from nbest.measuring.comparison import Comparison
 from nbest.protocols import Scorer
 from nbest.registry import build_scorer, load_sample_config
 from nbest.scoring.confidence import CONFIDENCE, DeepConfScorer
-from nbest.stages import score_run
+from nbest.stages import sample, score_run, verify
 from nbest.statistics.ranking import within_pool_auc
 from nbest.storage.run import Run
 from nbest.training.settings import ScorerTrainingConfig
 from nbest.verifying.equivalence import Equivalence
 
-POOLS = "configs/scorer_pools_arithmetic.toml"
+POOLS = "scorer_pools_arithmetic"
 BUNDLED = ("trajselector", "trajselector-fused")
 HEADS = {"step-mlp": (-1,), "sprm": (-2,), "swift": (-1,), "clue": (-1,)}
 """Scorers trained here, with the layer that each one's paper reads."""
@@ -62,8 +61,8 @@ def make_pools(path: Path, split: str, count: int, n: int, shift: Mapping[str, A
     settings = preset.model_copy(
         update={"n": n, "sampling": sampling, "problems": preset.problems.model_copy(update=problems)}
     )
-    sample_into(path, settings, "0/1", None)
-    verify_in(path, None)
+    sample(path, settings)
+    verify(path)
     return Run.open(path)
 
 

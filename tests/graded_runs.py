@@ -6,9 +6,12 @@ import pytest
 from nbest.records import Completion, Problem, Score, Trajectory, Verdict
 from nbest.storage.run import Run
 
+ROLES = {"oracle": "bound", "random": "chance", "first": "chance", "majority": "baseline"}
+"""What these selectors are in a comparison made by hand."""
+
 
 class Strings:
-    """Answers are one where their strings are equal; counts how often it was asked."""
+    """Says that answers are equal where their strings are; counts how often it was asked."""
 
     def __init__(self):
         self.asked = 0
@@ -29,23 +32,26 @@ def strings():
 
 @pytest.fixture
 def make_run(tmp_path):
-    """Makes a run of problems given as lists of attempts: dicts of `correct` (True, False, None or "absent"), `answer`,
-    `tokens` (how many), `text`, `finish`, and `scores` by scorer. `metas` are those of the problems."""
+    """Return a function that makes a run of problems, each a list of trajectories.
+
+    A trajectory is a dict of `correct` (True, False, None or "absent"), `answer`, `tokens` (how many), `text`, `finish`
+    and `scores` by scorer. `metas` are those of the problems.
+    """
 
     def make(*problems, name="run", metas=None, info=None):
         run = Run.create(tmp_path / name, {"identity": {"name": name}, "info": info or {}})
-        told = metas or [{}] * len(problems)
-        run.write_problems([Problem(f"p{number}", "?", "1", meta=told[number]) for number in range(len(problems))])
+        metas = metas or [{}] * len(problems)
+        run.write_problems([Problem(f"p{number}", "?", "1", meta=meta) for number, meta in enumerate(metas)])
         trajectories, verdicts, scores = [], [], {}
-        for number, attempts in enumerate(problems):
-            for index, attempt in enumerate(attempts):
+        for number, rows in enumerate(problems):
+            for index, row in enumerate(rows):
                 key = f"p{number}#{index}"
-                tokens = np.zeros(attempt.get("tokens", 10), dtype=np.int32)
-                completion = Completion(attempt.get("text", "x"), tokens=tokens, finish=attempt.get("finish", "stop"))
-                trajectories.append(Trajectory(key, f"p{number}", index, index, completion, attempt.get("answer")))
-                if attempt.get("correct") != "absent":
-                    verdicts.append(Verdict(key, attempt.get("correct", False), attempt.get("answer")))
-                for scorer, value in attempt.get("scores", {}).items():
+                tokens = np.zeros(row.get("tokens", 10), dtype=np.int32)
+                completion = Completion(row.get("text", "x"), tokens=tokens, finish=row.get("finish", "stop"))
+                trajectories.append(Trajectory(key, f"p{number}", index, index, completion, row.get("answer")))
+                if row.get("correct") != "absent":
+                    verdicts.append(Verdict(key, row.get("correct", False), row.get("answer")))
+                for scorer, value in row.get("scores", {}).items():
                     scores.setdefault(scorer, []).append(Score(key, value))
         run.append_trajectories(trajectories)
         run.append_verdicts(verdicts)

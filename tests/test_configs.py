@@ -1,4 +1,4 @@
-"""Every file of configs/ and of the presets parses strictly, and what it and the pages name exists."""
+"""Every config of the package parses strictly and is found by name, and what the pages name exists."""
 
 import re
 import shlex
@@ -9,33 +9,34 @@ from typing import Any
 import pytest
 
 from nbest.config import SampleConfig, Section, load_config
+from nbest.errors import ConfigError
+from nbest.named_configs import NamedConfig, find_config, list_configs
 from nbest.problems.benchmarks import list_benchmarks
 from nbest.training.settings import PolicyTrainingConfig, ScorerTrainingConfig, SelectionTrainingConfig
 
 ROOT = Path(__file__).parents[1]
-CONFIGS = sorted((ROOT / "configs").rglob("*.toml"))
-LAUNCHERS = sorted((ROOT / "configs").rglob("*.yaml"))
-PRESETS = sorted((ROOT / "src" / "nbest" / "presets").glob("*.toml"))
+CONFIGS = [config for config in list_configs() if config.kind != "launch"]
+LAUNCHERS = [config.path for config in list_configs("launch") if config.path.suffix == ".yaml"]
 PAGE = ROOT / "docs" / "trajselector.md"
 
 
-def section_of(path: Path) -> type[Section]:
-    """What a file configures, by the tables only that kind has."""
-    values = tomllib.loads(path.read_text(encoding="utf-8"))
-    if "runs" in values.get("data", {}):
-        return ScorerTrainingConfig
-    if "tasks" in values.get("data", {}):
-        return SelectionTrainingConfig
-    return SampleConfig if "sampling" in values or "policy" in values else PolicyTrainingConfig
+SECTIONS: dict[str, type[Section]] = {
+    "sample": SampleConfig,
+    "policy": PolicyTrainingConfig,
+    "scorer": ScorerTrainingConfig,
+    "genselect": SelectionTrainingConfig,
+}
 
 
-def show(path: Path) -> str:
-    return path.name
+def show(config: NamedConfig | Path) -> str:
+    return config.name
 
 
-@pytest.mark.parametrize("path", [*CONFIGS, *PRESETS], ids=show)
-def test_a_config_parses_strictly(path: Path) -> None:
-    loaded = load_config(section_of(path), path)
+@pytest.mark.parametrize("config", CONFIGS, ids=show)
+def test_a_config_parses_strictly(config: NamedConfig) -> None:
+    loaded = load_config(SECTIONS[config.kind], config.path)
+    assert find_config(config.name, config.kind) == config.path
+    assert config.summary.endswith(".")
     if isinstance(loaded, SampleConfig):
         source = loaded.problems.source
         assert source == "arithmetic" or source in {benchmark.name for benchmark in list_benchmarks()}
@@ -44,14 +45,26 @@ def test_a_config_parses_strictly(path: Path) -> None:
         assert set(loaded.data.runs).isdisjoint(loaded.data.validation_runs)
 
 
-@pytest.mark.parametrize("path", PRESETS, ids=show)
-def test_a_preset_samples(path: Path) -> None:
-    assert section_of(path) is SampleConfig
+def test_a_path_counts_before_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "arithmetic").write_text("n = 3\n")
+    assert load_config(SampleConfig, find_config("arithmetic", "sample")).n == 3
+    assert find_config("mine.toml", "scorer") == Path("mine.toml")
+    with pytest.raises(
+        ConfigError, match=r"the package \(arithmetic, .*Did you mean 'trajselector_qwen3_8b'"
+    ):
+        find_config("trajselector_qwen_8b", "sample")
+
+
+def test_the_configs_ship_with_the_package() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    assert "configs/*/*" in settings["tool"]["setuptools"]["package-data"]["nbest"]
+    assert all(config.path.is_relative_to(ROOT / "src" / "nbest" / "configs") for config in list_configs())
 
 
 def test_the_published_scorer_recipe() -> None:
     # arXiv 2510.16449v1, appendix: AdamW, lr 1e-4, weight decay 0.1, 3 epochs, bf16, 2 a device x 4 accumulated.
-    recipe = load_config(ScorerTrainingConfig, ROOT / "configs" / "trajselector_qwen3_8b.toml")
+    recipe = load_config(ScorerTrainingConfig, find_config("trajselector_qwen3_8b", "scorer"))
     assert (recipe.epochs, recipe.learning_rate, recipe.weight_decay, recipe.bf16) == (3, 1e-4, 0.1, True)
     assert (recipe.batch_trajectories, recipe.accumulation) == (2, 4)
     model = recipe.model
@@ -68,7 +81,7 @@ def test_the_published_scorer_recipe() -> None:
 
 def test_the_published_sampling() -> None:
     # arXiv 2510.16449v1, section 4.
-    preset = load_config(SampleConfig, ROOT / "src" / "nbest" / "presets" / "trajselector_qwen3_8b.toml")
+    preset = load_config(SampleConfig, find_config("trajselector_qwen3_8b", "sample"))
     sampling = preset.sampling
     assert preset.policy.model == "Qwen/Qwen3-8B"
     assert (sampling.temperature, sampling.top_p, sampling.top_k, sampling.min_p) == (0.6, 0.95, 20, 0.0)

@@ -1,16 +1,18 @@
 """The flow on a run: what is missing is done, once; what was finished survives a failure."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 
 import pytest
 
-from nbest import stages
+from nbest.config import SampleConfig, parse_config
 from nbest.errors import ConfigError, EngineError, UnavailableError
 from nbest.measuring.inspection import inspect_pool
+from nbest.protocols import Sampler, Selector, Verifier
 from nbest.records import (
     Completion,
+    Message,
     Pool,
     Problem,
     SamplingParams,
@@ -20,9 +22,21 @@ from nbest.records import (
     Verdict,
     derive_seed,
 )
-from nbest.sampling.scripted import ScriptedSampler
 from nbest.selecting.scored import FirstSelector
-from nbest.stages import Draw, Shard, missing_draws, require_trajectories, sample_run, select_run, verify_run
+from nbest.stages import (
+    Draw,
+    Shard,
+    StageProgress,
+    flow,
+    missing_draws,
+    require_trajectories,
+    sample,
+    sample_run,
+    select,
+    select_run,
+    verify,
+    verify_run,
+)
 from nbest.storage.run import Run
 
 PARAMS = SamplingParams()
@@ -43,7 +57,22 @@ def echo(prompt: str, seed: int) -> str:
     return f"{prompt}: \\boxed{{{seed % 3}}}"
 
 
-class Echo:
+class EchoSampler(Sampler):
+    """Replies with the prompt; the last seed finishes first."""
+
+    def __init__(self) -> None:
+        self.calls: list[int] = []
+
+    async def sample(
+        self, messages: Sequence[Message], seeds: Sequence[int], params: SamplingParams
+    ) -> AsyncGenerator[tuple[int, Completion], None]:
+        del params
+        for seed in reversed(seeds):
+            self.calls.append(seed)
+            yield seed, Completion(echo(messages[0].content, seed), finish="stop")
+
+
+class Echo(Verifier):
     """Right where the last word of the text is the target."""
 
     def __init__(self) -> None:
@@ -60,7 +89,7 @@ def contents(run: Run) -> dict[str, tuple[int, str]]:
 
 async def test_each_trajectory_is_drawn_once_with_its_own_seed(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
-    sampler = ScriptedSampler(echo)
+    sampler = EchoSampler()
     await sample_run(run, sampler, Draw(4, PARAMS, seed=9), ignore)
     held = contents(run)
     assert len(held) == 28
@@ -72,12 +101,12 @@ async def test_each_trajectory_is_drawn_once_with_its_own_seed(tmp_path: Path) -
 
 async def test_a_larger_n_adds_only_the_new_ones(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
-    await sample_run(run, ScriptedSampler(echo), Draw(2, PARAMS), ignore)
-    grown = ScriptedSampler(echo)
+    await sample_run(run, EchoSampler(), Draw(2, PARAMS), ignore)
+    grown = EchoSampler()
     await sample_run(run, grown, Draw(5, PARAMS), ignore)
     assert len(grown.calls) == 7 * 3
     whole = make_run(tmp_path / "whole")
-    await sample_run(whole, ScriptedSampler(echo), Draw(5, PARAMS), ignore)
+    await sample_run(whole, EchoSampler(), Draw(5, PARAMS), ignore)
     assert contents(run) == contents(whole)
 
 
@@ -85,7 +114,7 @@ async def test_shards_share_the_work_without_overlap(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     calls = 0
     for index in range(3):
-        sampler = ScriptedSampler(echo)
+        sampler = EchoSampler()
         await sample_run(run, sampler, Draw(2, PARAMS, shard=Shard(index, 3)), ignore)
         calls += len(sampler.calls)
     assert calls == 14
@@ -102,12 +131,15 @@ def test_a_shard_is_parsed() -> None:
     assert Shard.parse("2/8") == Shard(2, 8)
 
 
-class Counting:
+class Counting(Sampler):
     """A server that counts tokens without telling their ids."""
 
-    async def sample(self, prompt: str, seeds: Sequence[int], params: SamplingParams) -> list[Completion]:
-        del prompt, params
-        return [Completion("x", finish="stop", usage=Usage(prompt_tokens=3, sampled_tokens=5)) for _ in seeds]
+    async def sample(
+        self, messages: Sequence[Message], seeds: Sequence[int], params: SamplingParams
+    ) -> AsyncGenerator[tuple[int, Completion], None]:
+        del messages, params
+        for seed in seeds:
+            yield seed, Completion("x", finish="stop", usage=Usage(prompt_tokens=3, sampled_tokens=5))
 
 
 async def test_tokens_that_a_server_counts_are_told(tmp_path: Path) -> None:
@@ -129,30 +161,34 @@ class Equal:
         return a == b
 
 
-class Breaking:
-    """Fails at one prompt after the others had time to finish."""
+class Breaking(Sampler):
+    """Fails at the last trajectory of one pool after the others had time to finish."""
 
-    async def sample(self, prompt: str, seeds: Sequence[int], params: SamplingParams) -> list[Completion]:
+    async def sample(
+        self, messages: Sequence[Message], seeds: Sequence[int], params: SamplingParams
+    ) -> AsyncGenerator[tuple[int, Completion], None]:
         del params
-        if prompt == "question 5":
-            await asyncio.sleep(0.05)
-            raise EngineError("the engine is gone")
-        return [Completion(text=f"{prompt} {seed}", finish="stop") for seed in seeds]
+        for number, seed in enumerate(seeds):
+            if messages[0].content == "question 5" and number == 2:
+                await asyncio.sleep(0.05)
+                raise EngineError("the engine is gone")
+            yield seed, Completion(text=f"{messages[0].content} {seed}", finish="stop")
 
 
 async def test_what_was_finished_before_a_failure_is_kept(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     with pytest.raises(EngineError, match="the engine is gone"):
         await sample_run(run, Breaking(), Draw(3, PARAMS), ignore)
-    assert set(contents(run)) == {f"p{i}#{j}" for i in range(7) if i != 5 for j in range(3)}
-    assert [(p.id, missing) for p, missing in missing_draws(run, Draw(3, PARAMS))] == [("p5", [0, 1, 2])]
+    # Also the trajectories of the pool that failed: a trajectory does not wait for its pool.
+    assert set(contents(run)) == {f"p{i}#{j}" for i in range(7) for j in range(3)} - {"p5#2"}
+    assert [(p.id, missing) for p, missing in missing_draws(run, Draw(3, PARAMS))] == [("p5", [2])]
 
 
 async def test_parts_are_written_along_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stages, "FLUSH_TRAJECTORIES", 4)
+    monkeypatch.setattr(flow, "FLUSH_TRAJECTORIES", 4)
     told: list[int] = []
     run = make_run(tmp_path / "run")
-    await sample_run(run, ScriptedSampler(echo), Draw(2, PARAMS), lambda count, _: told.append(count))
+    await sample_run(run, EchoSampler(), Draw(2, PARAMS), lambda count, _: told.append(count))
     assert sum(told) == 14
     assert len(told) >= 3
     assert len(list((run.path / "trajectories").glob("part-*.parquet"))) == len(told)
@@ -160,10 +196,10 @@ async def test_parts_are_written_along_the_way(tmp_path: Path, monkeypatch: pyte
 
 async def test_only_what_has_no_verdict_is_verified(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
-    await sample_run(run, ScriptedSampler(echo), Draw(2, PARAMS), ignore)
+    await sample_run(run, EchoSampler(), Draw(2, PARAMS), ignore)
     first, second = Echo(), Echo()
     await verify_run(run, first, ignore)
-    await sample_run(run, ScriptedSampler(echo), Draw(3, PARAMS), ignore)
+    await sample_run(run, EchoSampler(), Draw(3, PARAMS), ignore)
     await verify_run(run, second, ignore)
     assert len(first.seen) == 14
     assert sorted(second.seen) == [f"p{i}#2" for i in range(7)]
@@ -172,12 +208,12 @@ async def test_only_what_has_no_verdict_is_verified(tmp_path: Path) -> None:
 
 async def test_selections_are_kept_once_a_problem(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
-    await sample_run(run, ScriptedSampler(echo), Draw(2, PARAMS, shard=Shard(0, 2)), ignore)
+    await sample_run(run, EchoSampler(), Draw(2, PARAMS, shard=Shard(0, 2)), ignore)
     await select_run(run, FirstSelector(), "first", ignore)
     assert {s.problem_id for s in run.selections("first")} == {"p0", "p2", "p4", "p6"}
-    await sample_run(run, ScriptedSampler(echo), Draw(2, PARAMS), ignore)
+    await sample_run(run, EchoSampler(), Draw(2, PARAMS), ignore)
 
-    class Counting:
+    class Counting(Selector):
         seen = 0
 
         async def select(self, pool: Pool) -> Selection:
@@ -191,3 +227,33 @@ async def test_selections_are_kept_once_a_problem(tmp_path: Path) -> None:
 def test_a_run_without_trajectories_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(UnavailableError, match="nbest sample"):
         require_trajectories(make_run(tmp_path / "run"))
+
+
+SCRIPT = {
+    "n": 3,
+    "seed": 1,
+    "problems": {"count": 4},
+    "policy": {"type": "scripted", "script": ["\\boxed{1}", "\\boxed{2}"]},
+}
+
+
+def test_the_stages_as_functions(tmp_path: Path) -> None:
+    states: list[StageProgress] = []
+    config = parse_config(SampleConfig, SCRIPT, "test")
+    sampled = sample(tmp_path / "run", config, on_progress=states.append)
+    assert (sampled.drawn, sampled.trajectories, sampled.planned) == (12, 12, 12)
+    assert set(sampled.to_json()) == {"run", "drawn", "tokens", "seconds", "trajectories"}
+    assert states[0] == StageProgress("sample", 0, 12)
+    assert (states[-1].done, states[-1].total) == (12, 12)
+    verdicts = verify(tmp_path / "run", on_progress=states.append)
+    assert verdicts.right + verdicts.wrong == verdicts.to_json()["trajectories"] == 12
+    assert verdicts.to_json()["unjudged"] == verdicts.ungraded == 0
+    (selected,) = select(Run.open(tmp_path / "run"), ["majority"], n=2, on_progress=states.append)
+    assert selected.to_json() == {"selector": "majority@2", "selected": 4, "abstained": 0}
+    assert {state.stage for state in states} == {"sample", "verify", "majority@2"}
+
+
+async def test_the_stages_as_functions_inside_an_event_loop(tmp_path: Path) -> None:
+    config = parse_config(SampleConfig, SCRIPT, "test")
+    assert sample(tmp_path / "run", config, shard=Shard(1, 2)).drawn == 6
+    assert verify(tmp_path / "run").trajectories == 6

@@ -1,15 +1,16 @@
-"""One strict TOML an experiment: unknown keys are refused, every fault is reported at once, defaults are published.
+"""The configuration of an experiment: one strict TOML file, validated as a whole; defaults are the published values.
 
-Loading a config never loads a model, touches a network or asks a hub. Nothing here knows a class of the package:
-`registry.py` turns a config into objects.
+Unknown keys are rejected, and all faults are reported at once. Loading a config never loads a model or uses the
+network. This module does not know the classes that are built from a config; `registry.py` builds them.
 """
 
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal, Self, TypeAlias, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from nbest.errors import ConfigError
 from nbest.records import SamplingParams
@@ -17,13 +18,35 @@ from nbest.records import SamplingParams
 Count = Annotated[int, Field(ge=1)]
 Folder = Annotated[Path, Field(strict=False)]
 
+PromptStyle: TypeAlias = Literal["published", "compact"]
+"""The prompts of generative selectors.
+
+`published` is the GenSelect prompt of NeMo-Skills (arXiv 2507.17797). `compact` has candidates and problem alone, for
+small models that were trained to judge: each candidate stands right before its number and the problem comes last,
+because a small model attends best to adjacent and recent text.
+"""
+
+CandidateThinking: TypeAlias = Literal["remove", "keep", "answer"]
+"""What a prompt shows of a candidate: the text after `</think>`, the whole text, or the final answer alone."""
+
+Aggregation: TypeAlias = Literal["mean", "min", "last", "product", "geometric_mean"]
+"""How the step scores of a trajectory become one score.
+
+`product` falls with every further step and underflows to 0 below 1e-308; `geometric_mean` is its S-th root (SPRM, arXiv
+2507.01951) and needs scores of at least 0, of which one 0 makes it 0.
+"""
+
 
 class Section(BaseModel):
+    """The base class of all sections: frozen, strict, without unknown keys."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class ProblemsConfig(Section):
-    """Where problems come from: the arithmetic generator, a benchmark's name, or a local file in its schema."""
+    """The source of problems: the arithmetic generator, or a benchmark by name, from the hub or from a local copy
+    `file`.
+    """
 
     source: str = "arithmetic"
     file: Path | None = Field(default=None, strict=False)
@@ -32,6 +55,17 @@ class ProblemsConfig(Section):
     count: Count | None = None
     seed: int = 0
     steps: tuple[Count, Count] = Field(default=(3, 6), strict=False)
+
+    @model_validator(mode="after")
+    def _refuse_unused(self) -> Self:
+        is_generated = self.source == "arithmetic"
+        unused = ("file", "revision") if is_generated else ("split", "seed", "steps")
+        values = [f"{name} = {str(getattr(self, name))!r}" for name in unused if name in self.model_fields_set]
+        values = [value for value in values if not value.endswith("'None'")]
+        if values:
+            owner = "a benchmark" if is_generated else "the source 'arithmetic'"
+            raise ValueError(f"{', '.join(values)} belongs to {owner}, and source is {self.source!r}; leave it out")
+        return self
 
 
 class EndpointConfig(Section):
@@ -48,13 +82,24 @@ class EndpointConfig(Section):
     logprobs: bool = True
 
 
+POLICY_FIELDS: Mapping[str, frozenset[str]] = {
+    "transformers": frozenset({"revision", "dtype", "device", "batch_rows", "template"}),
+    "vllm": frozenset({"revision", "dtype", "template", "engine"}),
+    "openai": frozenset({"template", "endpoint"}),
+    "scripted": frozenset({"script"}),
+}
+"""The fields of `PolicyConfig`, beside `type` and `model`, that each built-in type reads."""
+
+
 class PolicyConfig(Section):
     """The frozen model: a folder, a hub id, or `bundled:NAME`; with type `openai` the name its server gives it.
 
-    `endpoint` belongs to type `openai` alone, `engine` (further AsyncEngineArgs) to `vllm`, `script` to `scripted`.
+    `type` names the engine: `transformers`, `vllm`, `openai`, `scripted`, or that of a plug-in. `endpoint` belongs to
+    `openai`, `script` to `scripted`, `engine` holds further AsyncEngineArgs of `vllm`, or the options of a plug-in's
+    engine. A field that the type does not read is refused.
     """
 
-    type: Literal["transformers", "scripted", "openai", "vllm"] = "transformers"
+    type: str = "transformers"
     model: str = "bundled:arithmetic"
     revision: str | None = None
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
@@ -65,9 +110,26 @@ class PolicyConfig(Section):
     endpoint: EndpointConfig | None = None
     engine: dict[str, Any] = Field(default_factory=dict[str, Any])
 
+    @model_validator(mode="after")
+    def _refuse_unused(self) -> Self:
+        read = POLICY_FIELDS.get(self.type)
+        if read is None:
+            return self
+        default = type(self).model_construct()
+        unused = [
+            name
+            for name in type(self).model_fields
+            if name not in read | {"type", "model"} and getattr(self, name) != getattr(default, name)
+        ]
+        readers = {name: [repr(each) for each in POLICY_FIELDS if name in POLICY_FIELDS[each]] for name in unused}
+        if unused:
+            faults = "; ".join(f"{name}: only type {' or '.join(types)} reads it" for name, types in readers.items())
+            raise ValueError(f"{faults}; type is {self.type!r}")
+        return self
+
 
 class SampleConfig(Section):
-    """What `nbest sample` does. `n` is the size of each pool."""
+    """The settings of `nbest sample`. `n` is the number of trajectories per problem."""
 
     problems: ProblemsConfig = ProblemsConfig()
     policy: PolicyConfig = PolicyConfig()
@@ -77,17 +139,20 @@ class SampleConfig(Section):
 
 
 class GenerativeConfig(Section):
-    """How a generative selector asks its model (`policy`). Values that are not given come from `selection.json` in the
-    model's folder where a trained selector has one, else they are the published ones (arXiv 2507.17797): window 8,
-    T = 0.6. `budget_tokens` of one prompt: None is what the model's context leaves, where that is known. `tokenizer`
-    (bundled:NAME, a folder or a hub id) counts it for a model that is not loaded here (an endpoint, say); a
-    `selection.json` in its folder says how that model was trained to be asked."""
+    """The settings of a generative selector and of its model (`policy`).
+
+    Values that are not given come from `selection.json` in the folder of a trained selector; without that file they are
+    the published ones (arXiv 2507.17797): window 8, T = 0.6. `budget_tokens` limits the length of a prompt; None is the
+    rest of the model's context, if its length is known. `tokenizer` (bundled:NAME, a folder or a hub id) counts the
+    tokens for a model that is not loaded in this process, such as an endpoint; a `selection.json` in its folder applies
+    to that model too.
+    """
 
     policy: PolicyConfig = PolicyConfig(model="bundled:genselect")
     tokenizer: str | None = None
     sampling: SamplingParams | None = None
-    style: Literal["published", "compact"] = "published"
-    thinking: Literal["remove", "keep", "answer"] = "remove"
+    style: PromptStyle = "published"
+    thinking: CandidateThinking = "remove"
     window: int = Field(default=8, ge=2)
     budget_tokens: Count | None = None
     summary_tokens: Count | None = None
@@ -103,24 +168,29 @@ class GenerativeConfig(Section):
 SectionT = TypeVar("SectionT", bound=Section)
 
 
-def parse_config(model: type[SectionT], values: dict[str, Any], source: str) -> SectionT:
-    """Validate `values`; raises ConfigError with one line a fault, each naming the dotted field and what came."""
+def parse_config(model: type[SectionT], values: dict[str, Any], source: str, *, strict: bool = True) -> SectionT:
+    """Validate `values`. Unless `strict`, text is read as the number or truth value that a field asks for.
+
+    Raises ConfigError with one line per fault, each with the dotted field and its value.
+    """
     try:
-        return model.model_validate(values)
+        return model.model_validate(values, strict=None if strict else False)
     except ValidationError as error:
-        raise ConfigError([_tell_fault(source, fault, model) for fault in error.errors()]) from error
+        raise ConfigError([_describe_fault(source, fault, model) for fault in error.errors()]) from error
 
 
-def _tell_fault(source: str, fault: Any, model: type[Section]) -> str:
-    place = ".".join(str(part) for part in fault["loc"])
+def _describe_fault(source: str, fault: Any, model: type[Section]) -> str:
+    field = ".".join(str(part) for part in fault["loc"])
     if fault["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-        return f"{source}: {place}: unknown key. Known keys here: {', '.join(_known_keys(model, fault['loc']))}"
-    return f"{source}: {place}: {fault['msg']}; got {fault['input']!r}"
+        return f"{source}: {field}: unknown key. Known keys here: {', '.join(_known_keys(model, fault['loc']))}"
+    if fault["type"] == "value_error":  # a section's own check, whose message says what came
+        return f"{source}: {field + ': ' if field else ''}{fault['ctx']['error']}"
+    return f"{source}: {field}: {fault['msg']}; got {fault['input']!r}"
 
 
-def _known_keys(model: type[Section], place: tuple[Any, ...]) -> list[str]:
+def _known_keys(model: type[Section], path: tuple[Any, ...]) -> list[str]:
     current: Any = model
-    for part in place[:-1]:
+    for part in path[:-1]:
         fields = getattr(current, "model_fields", {})
         current = _section_of(fields[part].annotation) if part in fields else current
     fields = getattr(current, "model_fields", None) or getattr(current, "__dataclass_fields__", {})
@@ -128,13 +198,13 @@ def _known_keys(model: type[Section], place: tuple[Any, ...]) -> list[str]:
 
 
 def _section_of(annotation: Any) -> Any:
-    """The section of `Section | None`; anything else as it is."""
-    named = [each for each in get_args(annotation) if each is not NoneType]
-    return named[0] if isinstance(annotation, UnionType) and len(named) == 1 else annotation
+    """Return the section of `Section | None`; any other annotation as it is."""
+    options = [option for option in get_args(annotation) if option is not NoneType]
+    return options[0] if isinstance(annotation, UnionType) and len(options) == 1 else annotation
 
 
 def load_config(model: type[SectionT], path: Path) -> SectionT:
-    """Read a TOML file; raises ConfigError naming the file, and the line where it is not TOML."""
+    """Read a TOML file. Raises ConfigError that names the file, and the line of a syntax error."""
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

@@ -1,22 +1,25 @@
 """Every error nbest raises on purpose, and the exit code the command line gives it.
 
 NbestError                     1   also: anything unexpected
-|-- ConfigError (ValueError)     2   a setting, flag or TOML file; all faults at once
-|-- DataError (ValueError)       3   a line, row or field of somebody's file; what was good is kept
-|   `-- DamagedRunError          4   a part or manifest of a run folder that is not whole, or does not fit the run
-|-- UnavailableError             5   this method needs something this run, model or engine does not hold
-|-- MissingExtraError (ImportError)  6   an optional package; the message is the pip line
-|-- EngineError (RuntimeError)   7   a model or engine failed while working
-`-- StorageError (OSError)       8   the disk refused a write; everything written before is whole
+|-- ConfigError (ValueError)     2   a setting, flag or TOML file is wrong; all faults at once
+|-- DataError (ValueError)       3   a line, row or field of an input file is wrong; valid data was still imported
+|   `-- DamagedRunError          4   a part or the manifest of a run folder is incomplete or does not fit the run
+|-- UnavailableError             5   the method needs something that this run, model or engine does not have
+|-- MissingExtraError (ImportError)  6   an optional package is not installed; the message has the pip command
+|-- EngineError (RuntimeError)   7   a model or engine failed during its work
+`-- StorageError (OSError)       8   a file cannot be written; everything written before is intact
 
-A message names the field, file or id, what came, what is allowed and what to do. To add an error: subclass the
-closest one, give it an exit code if a script must tell it apart, and draw it here. 130 is the exit code of Ctrl-C.
+A message names the field, file or id, the value it has, the values that are allowed, and what to do. To add an error:
+subclass the closest one, give it an exit code if scripts must distinguish it, and add it to this tree. 130 is the exit
+code of Ctrl-C.
 """
 
 from collections.abc import Iterable
 
 
 class NbestError(Exception):
+    """The base class of all errors that nbest raises on purpose."""
+
     exit_code = 1
 
 
@@ -31,18 +34,26 @@ class ConfigError(NbestError, ValueError):
 
 
 class DataError(NbestError, ValueError):
+    """An input file has a wrong line, row or field."""
+
     exit_code = 3
 
 
 class DamagedRunError(DataError):
+    """A file of a run folder is incomplete, or does not belong to the run."""
+
     exit_code = 4
 
 
 class UnavailableError(NbestError):
+    """A method needs something that this run, model or engine does not have."""
+
     exit_code = 5
 
 
 class MissingExtraError(NbestError, ImportError):
+    """An optional package is not installed."""
+
     exit_code = 6
 
     def __init__(self, package: str, extra: str):
@@ -50,8 +61,12 @@ class MissingExtraError(NbestError, ImportError):
 
 
 class EngineError(NbestError, RuntimeError):
+    """A model or engine failed during its work."""
+
     exit_code = 7
 
 
 class StorageError(NbestError, OSError):
+    """A file cannot be written; everything written before is intact."""
+
     exit_code = 8

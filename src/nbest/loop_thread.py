@@ -5,13 +5,15 @@ A sampler that works there may be called from any event loop, from several in tu
 
 import asyncio
 import threading
-from collections.abc import Coroutine, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from concurrent.futures import Future
+from contextlib import aclosing, suppress
 from typing import Any, TypeVar
 
 from nbest.errors import EngineError
 
 ResultT = TypeVar("ResultT")
+ItemT = TypeVar("ItemT")
 
 
 class LoopThread:
@@ -28,9 +30,63 @@ class LoopThread:
         """The result of `work`, done on the thread's loop. Cancelling the caller cancels it. EngineError: closed."""
         return await asyncio.wrap_future(self._hand_over(work))
 
+    async def iterate(self, source: AsyncGenerator[ItemT, None]) -> AsyncGenerator[ItemT, None]:
+        """Yield what `source` yields on the thread's loop, in order. Closing this generator closes `source` there,
+        even while it works on its next item. Raises what `source` raises, EngineError where the thread is closed."""
+        loop = asyncio.get_running_loop()
+        items: asyncio.Queue[tuple[bool, Any]] = asyncio.Queue()
+
+        def put(is_item: bool, value: Any) -> None:
+            loop.call_soon_threadsafe(items.put_nowait, (is_item, value))
+
+        async def pump() -> None:
+            async with aclosing(source):
+                async for item in source:
+                    put(True, item)
+
+        def finish(future: "Future[None]") -> None:
+            error = asyncio.CancelledError() if future.cancelled() else future.exception()
+            # Nobody waits any more where the caller's loop has been closed.
+            with suppress(RuntimeError):
+                put(False, error)
+
+        future = self._hand_over(pump())
+        future.add_done_callback(finish)
+        is_over = False
+        try:
+            while True:
+                is_item, value = await items.get()
+                if is_item:
+                    yield value
+                    continue
+                is_over = True
+                if value is not None:
+                    raise value
+                return
+        finally:
+            if not is_over:
+                future.cancel()
+
     def wait(self, work: Coroutine[Any, Any, ResultT]) -> ResultT:
-        """As `run`, for callers that are no coroutine: blocks until it is done."""
-        return self._hand_over(work).result()
+        """Do `work` on the thread's loop, block until it is done, and return its result.
+
+        Whatever interrupts the caller (Ctrl-C) cancels the work. Raises EngineError where the thread is closed, or
+        where this is called on the thread itself, which would wait for itself.
+        """
+        if self.is_current:
+            work.close()
+            raise EngineError("a blocking call cannot be made from its own event loop; await the async one instead")
+        future = self._hand_over(work)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the caller runs on this thread."""
+        return self._thread is threading.current_thread()
 
     def _hand_over(self, work: Coroutine[Any, Any, ResultT]) -> "Future[ResultT]":
         with self._lock:
@@ -65,6 +121,19 @@ class LoopThread:
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
+
+
+async def as_finished(works: Sequence[Callable[[], Coroutine[Any, Any, ResultT]]]) -> AsyncGenerator[ResultT, None]:
+    """Start all `works` and yield their results in the order they finish. The first error, or closing the generator,
+    gives up the others."""
+    tasks = [asyncio.create_task(start()) for start in works]
+    try:
+        for task in asyncio.as_completed(tasks):
+            yield await task
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def gather_all(works: Sequence[Coroutine[Any, Any, ResultT]]) -> list[ResultT]:

@@ -1,76 +1,181 @@
-"""The seams: a new method is a new class that fits one of these.
+"""The seams: a new method is a class that fits one of these protocols, and one `Spec` (see `specs.py`).
 
-Sampler, Encoder, Scorer and Selector are async and always take many; there is no sync twin. Batching is the
-backend's own affair (a sampler may join the prompts of concurrent calls), concurrency belongs to the pipeline.
-Every implementation passes the contract suite of its protocol in `tests/contracts`.
+Sampler, Encoder, Scorer and Selector are async and always take many; there is no sync twin. Batching is the backend's
+own affair (a sampler may join the messages of concurrent calls), concurrency belongs to the caller. Whatever a caller
+needs beside the work itself (closing, a report of what happened, cost, a tokenizer) is part of the protocol: nothing is
+probed. Every implementation passes the contract suite of its protocol in `tests/contracts`.
 """
 
-from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, Self, runtime_checkable
 
 from nbest.records import (
     Completion,
     HiddenStates,
+    Message,
     Pool,
     Problem,
     SamplingParams,
     Score,
     Selection,
+    StatesEntry,
     Step,
     Trajectory,
     Verdict,
+    WorkReport,
 )
 
 
 @runtime_checkable
-class Sampler(Protocol):
-    """Draws completions from a model that is not changed by it."""
+class Managed(Protocol):
+    """An async context manager that reports what it has done.
 
-    async def sample(self, prompt: str, seeds: Sequence[int], params: SamplingParams) -> list[Completion]:
-        """One completion a seed, in the order of `seeds`. `prompt` is the user's message, before any chat template.
+    Inherit from it: the defaults hold nothing to close and report nothing.
+    """
 
-        A completion depends on its own seed only, not on which others are drawn beside it. An attempt that fails
-        comes back with `finish="error"` and a note. Raises UnavailableError, before anything is loaded, where
-        `params` asks for what this sampler cannot do (capture, say).
+    async def aclose(self) -> None:
+        """Release what is held: threads, connections, processes. May be called from any event loop, and twice."""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    def report(self) -> WorkReport:
+        """Return what was done since this object was made."""
+        return WorkReport()
+
+
+class Vocabulary(Protocol):
+    """The tokenizer of a policy, where it is on this machine."""
+
+    @property
+    def context_tokens(self) -> int | None:
+        """The most tokens of prompt and completion together; None where the model names no limit."""
+        ...
+
+    def count_tokens(self, text: str) -> int:
+        """Count the tokens of `text` alone, without special tokens around it."""
+        ...
+
+    def count_prompt_tokens(self, messages: Sequence[Message]) -> int:
+        """Count the tokens that a conversation takes as a prompt, chat template included."""
+        ...
+
+    def token_text(self, token: int) -> str:
+        """Return the text of one token id."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyDescription:
+    """What a run's manifest keeps of a policy: `identity` fixes the trajectories, `info` is kept for the reader."""
+
+    identity: Mapping[str, Any]
+    info: Mapping[str, Any]
+
+
+@runtime_checkable
+class Sampler(Managed, Protocol):
+    """Draws completions from a policy that is not changed by it."""
+
+    def sample(
+        self, messages: Sequence[Message], seeds: Sequence[int], params: SamplingParams
+    ) -> AsyncGenerator[tuple[int, Completion], None]:
+        """Yield one completion per seed as each finishes, in any order, together with its seed.
+
+        A completion depends on its own seed only, not on which others are drawn beside it. All share one prefill of
+        the messages. Closing the generator cancels what is unfinished, in the engine too. A draw that fails comes as a
+        completion with `finish="error"` and a note. Raises UnavailableError with the first item, before any work, where
+        `params` asks for what this sampler cannot do (capture, say), ConfigError, EngineError.
         """
+        ...
+
+    def describe(self) -> PolicyDescription:
+        """Return what a run's manifest keeps of this policy."""
+        ...
+
+    @property
+    def vocabulary(self) -> Vocabulary | None:
+        """The policy's tokenizer; None where it is a server's own."""
+        ...
+
+    def count_flops(self, prompt_tokens: int, sampled_tokens: int) -> float:
+        """Return the floating-point operations of one prompt and one completion; 0 where the model's size is unknown."""
         ...
 
 
 @runtime_checkable
 class StepSplitter(Protocol):
     def __call__(self, completion: Completion) -> list[Step]:
-        """The steps of a completion, in order, not overlapping; empty where it has none."""
+        """Return the steps of a completion, in order and not overlapping; empty where it has none."""
         ...
 
 
 @runtime_checkable
-class Encoder(Protocol):
-    """Fills hidden states in one teacher-forced pass, for text sampled elsewhere."""
+class Encoder(Managed, Protocol):
+    """Computes hidden states of text that was sampled elsewhere, in one teacher-forced pass."""
 
     async def encode(self, trajectories: Sequence[Trajectory], steps: Sequence[Sequence[Step]]) -> list[HiddenStates]:
-        """One HiddenStates a trajectory, in order; `steps` holds one list a trajectory."""
+        """Return the states of each trajectory, in order; `steps` holds one list per trajectory."""
         ...
 
 
 @runtime_checkable
-class Scorer(Protocol):
-    async def score(self, pool: Pool) -> list[Score]:
-        """One Score a trajectory, in pool order."""
+class StateSource(Protocol):
+    """Hidden states of trajectories by id: the parts of a run, or what a sampler has just captured."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the source holds no states at all."""
         ...
 
+    def find(self, trajectory_id: str) -> StatesEntry | None:
+        """Return what is known of a trajectory's states without reading them; None where there are none."""
+        ...
 
-@runtime_checkable
-class Selector(Protocol):
-    async def select(self, pool: Pool) -> Selection:
-        """The selection of this pool; `index` is a position in `pool.trajectories`.
+    def read(self, trajectory_ids: Iterable[str]) -> Iterator[HiddenStates]:
+        """Yield the states of these trajectories, in this order, each read when it is asked for.
 
-        An empty pool abstains (`index=None`).
+        Raises UnavailableError naming a trajectory that has none.
         """
         ...
 
 
 @runtime_checkable
-class Verifier(Protocol):
+class Scorer(Managed, Protocol):
+    async def score(self, pool: Pool, states: StateSource) -> list[Score]:
+        """Return one Score per trajectory, in pool order; NaN where there is nothing to score.
+
+        Only scorers that read hidden states look at `states`; it knows no storage.
+        """
+        ...
+
+
+@runtime_checkable
+class Selector(Managed, Protocol):
+    async def select(self, pool: Pool) -> Selection:
+        """Select one trajectory; `index` is a position in `pool.trajectories`. An empty pool abstains (`index=None`)."""
+        ...
+
+
+@runtime_checkable
+class Verifier(Managed, Protocol):
     async def verify(self, problem: Problem, trajectories: Sequence[Trajectory]) -> list[Verdict]:
-        """One Verdict a trajectory of this problem, in order."""
+        """Return one Verdict per trajectory of this problem, in order."""
+        ...
+
+
+@runtime_checkable
+class Clusterer(Protocol):
+    """Says which answers are equal; see `nbest.verifying.equivalence`. Plain calls: ask it in a thread."""
+
+    def cluster(self, answers: Sequence[str | None]) -> list[int | None]:
+        """Return the number of each answer's cluster of equal answers, from 0; None where there is no answer."""
+        ...
+
+    def same(self, a: str, b: str) -> bool:
+        """Return whether two answers are equal."""
         ...

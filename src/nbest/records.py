@@ -1,4 +1,4 @@
-"""The nouns of nbest: small frozen records joined by id. Standard library and numpy only.
+"""The records of nbest: small frozen records joined by id. Standard library and numpy only.
 
 Glossary
     A *problem* is a question with a reference answer, the *target*. A *trajectory* is one attempt at it;
@@ -38,6 +38,18 @@ def _no_meta() -> Mapping[str, Any]:
     return {}
 
 
+Role: TypeAlias = Literal["system", "user", "assistant"]
+ROLES: tuple[Role, ...] = get_args(Role)
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a conversation. `content` is text: control tokens written in it are read as text by every policy."""
+
+    role: Role
+    content: str
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """A question. Only a Verifier reads `target` and `tests`; `meta` keeps what its source said besides."""
@@ -59,12 +71,30 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class CapturedStates:
-    """Hidden states that a sampler kept while decoding: `values` float32 [S L D], one row a step end."""
+class HiddenStates:
+    """The policy's hidden states at the step ends of one trajectory, however they were computed.
+
+    `values` float32 [S L D], `steps` [S], `layers` [L] as transformers numbers them (`hidden_states[k]`; the last one
+    is after the final norm). Which trajectory they belong to is said where they are kept: they carry no id.
+    """
 
     layers: tuple[int, ...]
     steps: tuple[Step, ...]
     values: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class StatesEntry:
+    """What is known of stored hidden states without reading them.
+
+    `step_count` is S, `layers` [L] the layers kept. `origin` names the policy, its content hash, the norm and the step
+    rule behind the states; what is not known is absent. `place` is the file or sampler, for messages.
+    """
+
+    step_count: int
+    layers: tuple[int, ...]
+    origin: Mapping[str, str]
+    place: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,7 +116,7 @@ class Completion:
     logprobs: Floats | None = None
     confidences: Floats | None = None
     finish: Finish = "unknown"
-    states: CapturedStates | None = None
+    states: HiddenStates | None = None
     note: str = ""
     certainties: Floats | None = None
     usage: "Usage | None" = None
@@ -108,6 +138,11 @@ class Trajectory:
     answer: str | None = None
     meta: Mapping[str, Any] = field(default_factory=_no_meta)
 
+    @property
+    def has_failed(self) -> bool:
+        """Whether sampling it failed: such a trajectory is data, but it never wins, votes or has a score."""
+        return self.completion.finish == "error"
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pool:
@@ -117,17 +152,6 @@ class Pool:
     prompt: str
     trajectories: tuple[Trajectory, ...]
     kind: Kind = "math"
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class HiddenStates:
-    """The policy's states at step ends: `values` float32 [S L D], `layers` [L] as transformers numbers them
-    (`hidden_states[k]`; the last one is after the final norm), `steps` [S]."""
-
-    trajectory_id: str
-    layers: tuple[int, ...]
-    steps: tuple[Step, ...]
-    values: Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +179,27 @@ class Usage:
             self.flops + other.flops,
             self.seconds + other.seconds,
         )
+
+
+def _no_counts() -> Mapping[str, int]:
+    return {}
+
+
+@dataclass(frozen=True, slots=True)
+class WorkReport:
+    """What a sampler, scorer or selector has done since it was made: the answer of `report()`.
+
+    `calls` counts requests sent to a server or judge, `usage` what they cost. `retried` and `failed` count attempts by
+    the fault that ended them; a failed one was not tried again. `unscored` counts trajectories without a score, by
+    reason. `judgements` is a judge's full account as JSON (see `nbest.judging.conversation`), None where no model judged.
+    """
+
+    calls: int = 0
+    usage: Usage = Usage()
+    retried: Mapping[str, int] = field(default_factory=_no_counts)
+    failed: Mapping[str, int] = field(default_factory=_no_counts)
+    unscored: Mapping[str, int] = field(default_factory=_no_counts)
+    judgements: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +245,11 @@ class SamplingParams:
     self_certainty: bool = False
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "strict": False}
+
+
+def user_message(text: str) -> tuple[Message, ...]:
+    """Return the conversation that consists of one user message."""
+    return (Message("user", text),)
 
 
 def trajectory_id(problem_id: str, index: int) -> str:

@@ -1,329 +1,221 @@
-"""The one table from a config's `type` (or a name on the command line) to a class, imported when it is asked for.
+"""Every method by name: the built-in ones, those of installed plug-ins, and classes named as `module:Class`.
 
-To add a method: write the class in the room of its protocol, name it here. Nothing else has to know it.
+A built-in selector is one file: its module in `selecting/` holds the class, the estimator of its curve and a tuple
+`SPECS`. Scorers, judges, engines and verifiers, whose classes load heavy libraries, have their `SPECS` in the
+`methods.py` of their room. What other packages add is read by `plugins.py`. Modules are named here as text and
+imported when they are needed, so every room may import the registry.
+
+This module does not know any method.
 """
 
-import platform
-import subprocess
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from importlib import import_module, resources
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib import import_module
+from pathlib import PurePath
+from pkgutil import iter_modules
+from typing import Any, cast, get_args
 
-from nbest import __version__
-from nbest.config import GenerativeConfig, PolicyConfig, ProblemsConfig, SampleConfig, load_config
 from nbest.errors import ConfigError
-from nbest.protocols import Sampler, Scorer, Selector
-from nbest.records import Problem, Score
-from nbest.storage.run import Run
-from nbest.verifying.equivalence import Equivalence
+from nbest.plugins import list_plugins, load_plugin, load_reference
+from nbest.protocols import Clusterer, Scorer, Selector
+from nbest.records import Score
+from nbest.specs import MethodKind, MethodName, Spec, did_you_mean, parse_method
 
-SAMPLERS = {
-    "transformers": "nbest.sampling.transformers:TransformersSampler",
-    "scripted": "nbest.sampling.scripted:ScriptedSampler",
-    "openai": "nbest.sampling.openai_compatible:OpenAISampler",
-    "vllm": "nbest.sampling.vllm:VllmSampler",
-}
-ENCODER = "nbest.states.encoder:TransformersEncoder"
-SELECTORS = {
-    "first": "nbest.selecting.scored:FirstSelector",
-    "random": "nbest.selecting.scored:RandomSelector",
-    "longest": "nbest.selecting.scored:LengthSelector",
-    "shortest": "nbest.selecting.scored:LengthSelector",
-    "majority": "nbest.selecting.voting:MajoritySelector",
-}
-GENERATIVE = {
-    "genselect": "nbest.judging.selectors:GenSelectSelector",
-    "genselect-tournament": "nbest.judging.selectors:TournamentSelector",
-    "genselect-vote": "nbest.judging.selectors:VoteSelector",
-    "usc": "nbest.judging.selectors:ConsistencySelector",
-    "knockout": "nbest.judging.pairwise:KnockoutSelector",
-    "genrm": "nbest.judging.pointwise:PointwiseSelector",
-}
-"""Selectors in which a model reads the candidates."""
-GENSELECT_SCORER = "genselect"
-RULES = "nbest.statistics.votes:RULES"
-"""Weighted votes by name."""
-STEP_SCORERS = ("trajselector", "trajselector-fused", "step-mlp", "sprm", "swift", "clue")
-"""Scorers of steps: read the policy's hidden states with a trained model."""
-BUNDLED_SCORERS = ("trajselector", "trajselector-fused")
-CONFIDENCE = "nbest.scoring.confidence:CONFIDENCE"
-REWARD = "reward"
-LOCATE = "nbest.sampling.checkpoint:locate_checkpoint"
-COUNTER = "nbest.training.prompt_lengths:PromptLengths"
-STEP_RULE = "blank-line"
-"""The rule of `text/steps.py`, named in the header of captured states."""
+SELECTOR_ROOMS = ("nbest.selecting", "nbest.selecting.combined")
+"""Packages whose modules may hold the `SPECS` of selectors; none of these modules loads an engine."""
+SPEC_MODULES = (
+    "nbest.scoring.methods",
+    "nbest.judging.methods",
+    "nbest.sampling.methods",
+    "nbest.verifying.methods",
+)
+KINDS: tuple[MethodKind, ...] = get_args(MethodKind)
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
-    """A loaded sampler with what the manifest keeps of it: `identity` fixes the result, `info` is only told."""
+class BuildContext:
+    """What building a method may need.
 
-    sampler: Sampler
-    identity: Mapping[str, Any]
-    info: Mapping[str, Any]
+    `equivalence` says which answers are equal. `scores` returns the scores of a scorer, given its full name, by
+    trajectory id; the mapping may be filled after the selector is built. `scorer_model` and `family` name the model of
+    a scorer, `judge` returns the loaded model that judges (a `nbest.judging.models.JudgeModel`). `where` names the run
+    or pool in messages. `policy_hash` is the content hash of the policy, None where it is unknown.
+    """
 
-    @property
-    def about_states(self) -> dict[str, str]:
-        """For the header of captured states: whose they are and where a step ends."""
-        return describe_states(self.identity)
+    equivalence: Clusterer
+    seed: int = 0
+    scores: Callable[[str], Mapping[str, Score]] = lambda scorer: {}  # noqa: ARG005
+    scorer_model: str | None = None
+    family: str | None = None
+    judge: Callable[[], Any] | None = None
+    where: str = "this pool"
+    policy_hash: str | None = None
 
-    def close(self) -> None:
-        """Ends what the sampler runs beside us: a thread left alone would abort the interpreter at its exit."""
-        close = getattr(self.sampler, "close", None)
-        if close is not None:
-            close()
-
-
-IDENTITY_FIELDS = ("content_hash", "tokenizer_hash", "chat_template_hash", "template", "dtype", "commit")
-
-
-def find(place: str) -> Any:
-    """The object at `module:name`."""
-    module, _, name = place.partition(":")
-    return getattr(import_module(module), name)
+    def require_judge(self, method: str) -> Any:
+        """Return the model that judges. Raises ConfigError where `method` has none to ask."""
+        if self.judge is None:
+            raise ConfigError(f"{method} asks a model: name it with --judge, or in a file with --judge-config")
+        return self.judge()
 
 
-def build_policy(config: PolicyConfig) -> Policy:
-    """Loads the policy. Raises ConfigError where it cannot be found."""
-    if config.endpoint is not None and config.type != "openai":
-        raise ConfigError(f"policy.endpoint: only type 'openai' asks a server; type is {config.type!r}")
-    if config.type == "scripted":
-        if not config.script:
-            raise ConfigError("policy.script: a scripted policy needs at least one text to reply with")
-        identity = {"type": "scripted", "script": list(config.script)}
-        return Policy(find(SAMPLERS["scripted"])(config.script), identity, {})
-    if config.type == "openai":
-        return _build_endpoint(config)
-    if config.type == "vllm":
-        sampler = find(SAMPLERS["vllm"])(config.model, config.revision, config.dtype, config.template, config.engine)
-        return Policy(sampler, *sampler.describe())
-    sampler = find(SAMPLERS["transformers"])(
-        config.model, config.revision, config.dtype, config.device, config.batch_rows, config.template
-    )
-    info = sampler.policy_info()
-    identity = {"type": config.type, "model": config.model} | {name: info[name] for name in IDENTITY_FIELDS}
-    return Policy(sampler, identity, info)
+def specs(kind: MethodKind) -> list[Spec]:
+    """Return the specs of one kind: the built-in ones in their order, then those of plug-ins.
+
+    Raises UnavailableError naming a plug-in that cannot be loaded, ConfigError for one with a name that is taken.
+    """
+    built_in = _built_in(kind)
+    return [*built_in.values(), *(load_plugin(kind, point, built_in) for point in list_plugins(kind).values())]
 
 
-def _build_endpoint(config: PolicyConfig) -> Policy:
-    asked = config.endpoint
-    if asked is None:
-        raise ConfigError(
-            "policy.endpoint.base_url: type 'openai' needs the URL of its server, such as http://127.0.0.1:8000/v1"
-        )
-    server = find("nbest.sampling.openai_compatible:Endpoint")(
-        asked.base_url, asked.api_key_env, asked.timeout_seconds, asked.retries, asked.concurrency
-    )
-    form = find("nbest.sampling.openai_payloads:Form")(config.model, asked.dialect, config.template, asked.logprobs)
-    # Where the model runs does not fix the result: the server may move.
-    identity = {"type": "openai", "model": config.model, "template": config.template, "dialect": asked.dialect}
-    return Policy(find(SAMPLERS["openai"])(server, form), identity, {"base_url": asked.base_url})
+def find_spec(kind: MethodKind, name: str) -> Spec:
+    """Return the spec of a method. Raises as `find_method`."""
+    return find_method(kind, name)[0]
 
 
-def build_encoder(config: PolicyConfig, layers: tuple[int, ...]) -> Any:
-    return find(ENCODER)(config.model, layers, config.revision, config.dtype, config.device, config.template)
+def resolve_method(kind: MethodKind, name: str) -> MethodName:
+    """Return the name and options of a method as its spec reads them.
+
+    `module:Class(a=1)` has the name `module:Class` and the options of the class; a file that stands for a method is its
+    option `file`. Whether there is such a method is not checked. Raises ConfigError for a name of another form.
+    """
+    owner = _find_owner(kind, name)
+    if owner is not None:
+        return MethodName(owner.name, {"file": name})
+    method = parse_method(name)
+    if _is_class_reference(kind, method) and method.scorer is not None:
+        return MethodName(f"{method.name}:{method.scorer.name}", method.scorer.options, method.scorer.scorer)
+    return method
 
 
-def describe_states(info: Mapping[str, Any]) -> dict[str, str]:
-    known = {name: str(info[name]) for name in ("model", "content_hash", "dtype") if info.get(name) is not None}
-    return known | {"step_rule": STEP_RULE, "last_layer_after_norm": "true"}
+def find_method(kind: MethodKind, name: str) -> tuple[Spec, MethodName]:
+    """Return the spec of a method, and its name and options as the spec reads them.
+
+    Raises ConfigError with the closest known name where there is no such method, UnavailableError where its plug-in or
+    module cannot be loaded.
+    """
+    method = resolve_method(kind, name)
+    built_in, plugins = _built_in(kind), list_plugins(kind)
+    if method.name in plugins:
+        return load_plugin(kind, plugins[method.name], built_in), method
+    if method.name in built_in:
+        return built_in[method.name], method
+    if ":" in method.name:
+        hint = did_you_mean(method.name.partition(":")[0], (*built_in, *plugins))
+        return load_reference(kind, method.name, hint), method
+    names = [spec.name + (":NAME" if spec.reads_scores else "") for spec in built_in.values()] + list(plugins)
+    hint = did_you_mean(method.name, (*built_in, *plugins))
+    if kind == "selector" and _is_known("scorer", method.name):
+        hint = f" It is a scorer: select by its scores with score:{method} or vote:{method}."
+    raise ConfigError(f"{kind} {method.name!r} is none of {', '.join(names)}.{hint} `nbest methods` describes them.")
 
 
-@dataclass(frozen=True, slots=True)
-class JudgeModel:
-    """A loaded model that judges, with the settings it is asked by. Close its policy. `count_tokens` counts for a
-    sampler that is not loaded with a tokenizer of its own; None = nobody does."""
+def load_scorer(name: str, context: BuildContext) -> Scorer:
+    """Return a scorer, such as `trajselector`, `deepconf-bottom(window=16)` or `module:Class`; close it when done.
 
-    config: GenerativeConfig
-    policy: Policy
-    count_tokens: Callable[[str], int] | None = None
-
-    def setting(self, equivalence: Equivalence) -> Any:
-        """What one generative selector or scorer works with; each gets its own, with counts of its own."""
-        make = find("nbest.judging.settings:make_setting")
-        return make(self.config, self.policy.sampler, equivalence, self.count_tokens)
-
-
-def load_judge(config: GenerativeConfig) -> JudgeModel:
-    """Loads the model of a generative selector; what `config` does not say comes from its `selection.json`, else from
-    that of the tokenizer it names. Raises ConfigError."""
-    policy, tokenizer = config.policy, config.tokenizer
-    if tokenizer is not None and policy.type == "transformers":
-        raise ConfigError(f"tokenizer: {tokenizer!r} came; type 'transformers' counts with its own: leave it out")
-    fill = find("nbest.judging.settings:fill_from_model")
-    # What the first folder says is given for the second one.
-    for model in (policy.model if policy.type in ("transformers", "vllm") else None, tokenizer):
-        config = config if model is None else fill(config, Path(find(LOCATE)(model)))
-    if tokenizer is None and policy.type == "vllm" and config.budget_tokens is not None:
-        tokenizer = policy.model
-    count = None if tokenizer is None else find(COUNTER)(tokenizer).count_text
-    return JudgeModel(config, build_policy(policy), count)
+    With `context.scorer_model` a name that is not known is a step scorer of your own. Raises ConfigError, also where
+    the context names a model or family that the scorer does not take, UnavailableError, DataError.
+    """
+    method = resolve_method("scorer", name)
+    is_own = context.scorer_model is not None and ":" not in method.name and not _is_known("scorer", method.name)
+    spec = _built_in("scorer")["step-scorer"] if is_own else find_spec("scorer", name)
+    options = dict(method.options)
+    for option, value in (("model", context.scorer_model), ("family", context.family)):
+        if value is None:
+            continue
+        if option not in spec.options.model_fields:
+            flag = "--scorer-model" if option == "model" else "--family"
+            takers = [spec.name for spec in specs("scorer") if option in spec.options.model_fields]
+            raise ConfigError(f"{flag}: scorer {spec.name!r} takes none; it belongs to {', '.join(takers)}")
+        if options.setdefault(option, value) != value:
+            raise ConfigError(f"{name}: {option} is {options[option]!r} in the name and {value!r} beside it; give one")
+    return spec.make(context, replace(method, options=options))
 
 
-def require_judge(asker: str, judge: JudgeModel | None) -> JudgeModel:
-    """Raises ConfigError where `asker`, a selector or scorer that asks a model, has none."""
-    if judge is None:
-        raise ConfigError(f"{asker} asks a model: name it with --model, or in a file with --config")
-    return judge
+def load_selector(name: str, context: BuildContext) -> Selector:
+    """Return a selector, such as `majority`, `borda(power=2):self-certainty`, `combined.json` or `module:Class`.
+
+    Close it when done. Raises ConfigError, UnavailableError.
+    """
+    spec, method = find_method("selector", name)
+    return spec.make(context, method)
 
 
-def build_selector(
-    name: str,
-    run: Run,
-    equivalence: Equivalence,
-    seed: int = 0,
-    combined: Path | None = None,
-    judge: JudgeModel | None = None,
-) -> Selector:
-    """A selector by its name; `RULE:NAME` reads the scores of NAME in `run`, `combined` the fitted mixture in the file
-    `combined`, those of GENERATIVE ask `judge`. Raises ConfigError for unknown names."""
-    if name in GENERATIVE:
-        return find(GENERATIVE[name])(require_judge(f"selector {name!r}", judge).setting(equivalence))
-    if name == "combined":
-        return _build_combined(combined, run, equivalence)
-    rule, _, scorer = name.partition(":")
-    if scorer and rule in ("score", *find(RULES)):
-        return _build_scored(rule, scorer, run, equivalence)
-    if name == "oracle":
-        raise ConfigError("selector 'oracle' sees the verdicts: it is a bound in `nbest compare`, never a selection")
-    if name not in SELECTORS:
-        known = [*SELECTORS, *GENERATIVE, "combined", *(f"{rule}:NAME" for rule in ("score", *find(RULES)))]
-        raise ConfigError(f"selector {name!r} is none of {', '.join(known)}")
-    made = find(SELECTORS[name])
-    if name == "majority":
-        return made(equivalence)
-    if name in ("longest", "shortest"):
-        return made(name == "longest")
-    return made(seed) if name == "random" else made()
+def needed_scorers(name: str) -> list[str]:
+    """Return the full names of the scorers whose scores a selector reads. Raises ConfigError as `load_selector`."""
+    spec, method = find_method("selector", name)
+    return spec.list_scorers(method)
 
 
-def _build_combined(file: Path | None, run: Run, equivalence: Equivalence) -> Selector:
-    if file is None:
-        raise ConfigError("selector 'combined' needs --combined FILE.json, made by `nbest train combined`")
-    model = find("nbest.selecting.combined.model:CombinedModel").load(file)
-    policy = run.manifest["identity"].get("policy", {}).get("content_hash")
-    if None not in (model.policy, policy) and model.policy != policy:
-        raise ConfigError(f"{file}: fitted on the policy {model.policy!r}; run {run.path} is of {policy!r}")
-    scores = {scorer: _read_scores(run, scorer) for scorer in model.scorers}
-    return find("nbest.selecting.combined.selector:CombinedSelector")(model, scores, equivalence)
+def stored_name(kind: MethodKind, name: str) -> str:
+    """Return the name under which a run keeps the scores or selections of a method: its full name in one spelling.
+
+    `b(y=2,x=1)` and `b(x=1, y=2)` are the same method. A file that stands for a method is kept as its stem, and the
+    option `file` is left out, because the name of a folder cannot hold a path: `my/mix.json` is kept as `mix`,
+    `combined(file=my/mix.json, threshold=0.8)` as `combined(threshold=0.8)`. Raises ConfigError for what names no
+    method.
+    """
+    if _find_owner(kind, name) is not None:
+        return PurePath(name).stem
+    method = parse_method(name)
+    known = _built_in(kind).get(method.name)
+    if known is not None and known.suffix:
+        method = replace(method, options={key: value for key, value in method.options.items() if key != "file"})
+    return str(method)
 
 
-def _read_scores(run: Run, scorer: str) -> dict[str, Score]:
-    return {score.trajectory_id: score for score in run.scores(scorer)}
+def describe_methods(kind: str | None = None) -> list[dict[str, Any]]:
+    """Return one row per method: name, kind, role, needs, options with their defaults, source and summary.
+
+    Raises ConfigError for a kind that is none, otherwise as `specs`.
+    """
+    if kind is not None and kind not in KINDS:
+        raise ConfigError(f"kind: got {kind!r}; allowed: {', '.join(KINDS)}.{did_you_mean(kind, KINDS)}")
+    kinds = KINDS if kind is None else (kind,)
+    return [_describe_spec(spec) for each in kinds for spec in specs(each)]
 
 
-def _build_scored(rule: str, scorer: str, run: Run, equivalence: Equivalence) -> Selector:
-    scores = _read_scores(run, scorer)
-    if rule == "score":
-        return find("nbest.selecting.scored:ScoreSelector")(scorer, scores, str(run.path))
-    made = find("nbest.selecting.weighted:WeightedVoteSelector")
-    return made(scorer, scores, equivalence, find(RULES)[rule], str(run.path))
-
-
-def build_scorer(
-    name: str, run: Run, model: str | None = None, family: str | None = None, judge: JudgeModel | None = None
-) -> Scorer:
-    """A scorer by its name. Scorers of steps read `model` (a folder or hub id; without it the bundled one of that
-    name), `reward` needs a model and its family, `genselect` asks `judge` and closes it. Close what has a `close`.
-    Raises ConfigError, UnavailableError, DataError."""
-    confidence = find(CONFIDENCE)
-    if name in confidence:
-        return confidence[name]()
-    if name == REWARD:
-        if model is None:
-            raise ConfigError("scorer 'reward' needs --model, a process or outcome reward model (folder or hub id)")
-        return find("nbest.scoring.reward.model:RewardModelScorer")(model, family)
-    if name == GENSELECT_SCORER:
-        return _build_genselect_scorer(judge)
-    if model is None and name in BUNDLED_SCORERS:
-        model = f"bundled:{name}"
-    if model is None and name in STEP_SCORERS:
-        raise ConfigError(
-            f"scorer {name!r} does not come with the package: train one with `nbest train scorer CONFIG.toml` and "
-            "name its folder with --model"
-        )
-    if model is None:
-        known = ", ".join([*STEP_SCORERS, *confidence, REWARD, GENSELECT_SCORER])
-        raise ConfigError(f"scorer {name!r} is none of {known}; a scorer of your own is a name and --model FOLDER")
-    hidden = import_module("nbest.scoring.hidden")
-    return hidden.HiddenScorer(hidden.load_step_scorer(find(LOCATE)(model)), run)
-
-
-def _build_genselect_scorer(judge: JudgeModel | None) -> Scorer:
-    model = require_judge(f"scorer {GENSELECT_SCORER!r}", judge)
-    equivalence = Equivalence()
-
-    def close() -> None:
-        model.policy.close()
-        equivalence.close()
-
-    return find("nbest.judging.scorer:GenSelectScorer")(model.setting(equivalence), close)
-
-
-def load_problems(config: ProblemsConfig) -> list[Problem]:
-    """The problems of the generator, of a benchmark or of a local copy. Raises ConfigError, DataError, EngineError."""
-    if config.source == "arithmetic":
-        generate = find("nbest.problems.arithmetic:generate_problems")
-        return generate(config.split, config.count or 200, config.seed, config.steps)
-    problems = find("nbest.problems.benchmarks:load_benchmark")(config.source, config.file, config.revision)
-    return problems[: config.count] if config.count else problems
-
-
-def pin_revision(config: SampleConfig) -> SampleConfig:
-    """The settings with the commit of a benchmark on the hub, so that the manifest names it."""
-    if config.problems.source == "arithmetic" or config.problems.file:
-        return config
-    benchmarks = import_module("nbest.problems.benchmarks")
-    entry = benchmarks.find_benchmark(config.problems.source)
-    if entry.file:
-        return config
-    commit = benchmarks.resolve_revision(entry, config.problems.revision)
-    return config.model_copy(update={"problems": config.problems.model_copy(update={"revision": commit})})
-
-
-def load_sample_config(source: str) -> SampleConfig:
-    """A TOML file, or the name of a preset of this package."""
-    presets = Path(str(resources.files("nbest") / "presets"))
-    path = Path(source)
-    if not path.suffix and (presets / f"{source}.toml").is_file():
-        path = presets / f"{source}.toml"
-    if not path.is_file():
-        known = ", ".join(sorted(preset.stem for preset in presets.glob("*.toml")))
-        raise ConfigError(f"config: {source!r} is neither a TOML file nor one of the presets ({known})")
-    return load_config(SampleConfig, path)
-
-
-def describe_sampling(config: SampleConfig, policy: Policy, problems: list[Problem]) -> dict[str, Any]:
-    """The manifest of a run that `nbest sample` makes. `n`, batch size and device may change later."""
-    hash_problems = find("nbest.problems.benchmarks:content_hash")
-    settings = config.model_dump(mode="json")
-    sampling = settings["sampling"]
+def _describe_spec(spec: Spec) -> dict[str, Any]:
     return {
-        "identity": {
-            "problems": {"source": config.problems.source, "count": len(problems), "hash": hash_problems(problems)},
-            "policy": dict(policy.identity),
-            "sampling": sampling,
-            "seed": config.seed,
+        "name": spec.name + (":NAME" if spec.reads_scores else ""),
+        "kind": spec.kind,
+        "role": spec.role,
+        "needs": sorted(spec.needs),
+        "options": {
+            option: "(required)" if field.is_required() else field.default
+            for option, field in spec.options.model_fields.items()
         },
-        "info": {
-            "nbest": __version__,
-            "git_commit": read_git_commit(),
-            "python": platform.python_version(),
-            "config": settings,
-            "policy": dict(policy.info),
-        },
+        "source": spec.source,
+        "summary": spec.summary,
     }
 
 
-def read_git_commit() -> str | None:
-    """The commit of the checkout this package runs from; None for an installed package or without git."""
-    checkout = Path(__file__).parents[2]
-    if not (checkout / ".git").exists():
-        return None
-    try:
-        found = subprocess.run(["git", "rev-parse", "HEAD"], cwd=checkout, capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        return None
-    return found.stdout.strip() or None
+@cache
+def _built_in(kind: MethodKind) -> Mapping[str, Spec]:
+    rooms = [import_module(room) for room in SELECTOR_ROOMS]
+    scanned = [f"{room.__name__}.{module.name}" for room in rooms for module in iter_modules(room.__path__)]
+    modules = [import_module(name) for name in dict.fromkeys((*scanned, *SPEC_MODULES))]
+    declared = [spec for module in modules for spec in cast("tuple[Spec, ...]", vars(module).get("SPECS", ()))]
+    known: dict[str, Spec] = {}
+    for spec in sorted(declared, key=lambda spec: spec.position):
+        if spec.kind == kind:
+            if spec.name in known:
+                raise ValueError(f"two {kind}s of this package have the name {spec.name!r}")
+            known[spec.name] = spec
+    return known
+
+
+def _is_known(kind: MethodKind, name: str) -> bool:
+    return name in _built_in(kind) or name in list_plugins(kind)
+
+
+def _find_owner(kind: MethodKind, name: str) -> Spec | None:
+    """Return the method that a path names by its suffix; None for any other name."""
+    return next((spec for spec in _built_in(kind).values() if spec.suffix and name.endswith(spec.suffix)), None)
+
+
+def _is_class_reference(kind: MethodKind, method: MethodName) -> bool:
+    """Return whether a name that is written `LEFT:RIGHT` is `module:Class` and no rule with a scorer."""
+    if method.scorer is None or method.options or _is_known(kind, method.name):
+        return False
+    return method.scorer.name.isidentifier() and all(part.isidentifier() for part in method.name.split("."))

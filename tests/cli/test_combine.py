@@ -49,3 +49,41 @@ def test_an_unknown_calibration_is_a_fault_of_the_settings(app, run_path, tmp_pa
     found = CliRunner().invoke(app, [str(run_path), "--out", str(tmp_path / "x.json"), "--calibration", "magic"])
     assert isinstance(found.exception, ConfigError)
     assert not (tmp_path / "x.json").exists()
+
+
+@pytest.fixture
+def fitted(nbest, run_path, tmp_path):
+    out = tmp_path / "combined.json"
+    assert nbest("train", "combined", run_path, "--out", out, "-s", "a").code == 0
+    return out
+
+
+def test_a_fitted_file_is_compared_and_selected_by_its_path(nbest, run_path, fitted):
+    shown = nbest("compare", run_path, "-s", "majority", "-s", fitted, "--n", "4", "--json", "-")
+    assert shown.code == 0, shown.err
+    rows = {row["selector"]: row for row in shown.json["rows"]}
+    assert set(rows) == {"majority", "combined"}
+    former = nbest("compare", run_path, "--selectors", "majority", "--combined", fitted, "--n", "4", "--json", "-")
+    assert former.json["rows"][1]["accuracy"] == rows["combined"]["accuracy"]
+    assert "note: --selectors A,B is now -s A -s B" in former.err
+    assert f"-s {fitted}" in former.err.replace("\n", "")
+    beside = nbest("compare", run_path, "--combined", fitted, "--n", "4", "--json", "-")
+    assert {"combined", "majority", "score:a", "oracle"} <= {row["selector"] for row in beside.json["rows"]}
+
+    assert nbest("select", run_path, "-s", fitted).code == 0
+    assert Run.open(run_path).selectors() == ["combined"]
+    again = nbest("select", run_path, "-s", "combined", "--combined", fitted, "--json", "-")
+    assert again.json["selections"] == [{"selector": "combined", "selected": 30, "abstained": 0}]
+    assert Run.open(run_path).selectors() == ["combined"]
+
+
+def test_a_fitted_file_can_be_reported(nbest, run_path, fitted, tmp_path):
+    shown = nbest("report", run_path, "-s", "majority", "-s", fitted, "--n", "4", "--out", tmp_path / "report")
+    assert shown.code == 0, shown.err
+    assert "combined" in (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
+
+
+def test_scorers_that_the_run_does_not_hold(nbest, run_path, tmp_path):
+    shown = nbest("train", "combined", run_path, "--out", tmp_path / "x.json", "-s", "b")
+    assert shown.code == 5
+    assert "no scores of 'b'" in shown.err

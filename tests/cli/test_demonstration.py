@@ -72,10 +72,10 @@ def test_states_of_imported_text_are_those_captured(nbest: Callable, out: Path, 
     text, run = tmp_path / "text.jsonl", tmp_path / "run"
     assert nbest("export", out, "--out", text).code == 0
     assert "tokens" not in json.loads(text.read_text().splitlines()[0])["samples"][0].get("nbest", {})
-    assert nbest("import", "pools", text, "--run", run).code == 0
+    assert nbest("import", "pools", run, text).code == 0
     assert "its manifest names no policy" in nbest("encode", run).err
     layers = [word for layer in (2, 3, 4, 5) for word in ("--layer", layer)]
-    shown = nbest("encode", run, "--model", "bundled:arithmetic", *layers, "--json", "-")
+    shown = nbest("encode", run, "--policy", "bundled:arithmetic", *layers, "--json", "-")
     assert shown.json["with_states"] == 24
     source, encoded = Run.open(out), Run.open(run)
     ids = sorted(source.done_trajectories())

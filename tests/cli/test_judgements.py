@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from nbest.storage.run import Run
+from tests.cli.words import named
 
 ALL = ("genselect", "genselect-tournament", "genselect-vote", "knockout")
 
@@ -32,13 +33,13 @@ def judge(tmp_path: Path) -> Path:
 @pytest.fixture
 def run(nbest: Callable, pools_file: Path, tmp_path: Path) -> Path:
     path = tmp_path / "run"
-    assert nbest("import", "pools", pools_file, "--run", path).code == 0
+    assert nbest("import", "pools", path, pools_file).code == 0
     return path
 
 
 def test_judgements_are_counted_and_told(nbest: Callable, run: Path, judge: Path) -> None:
     words = [word for name in ALL for word in ("-s", name)]
-    shown = nbest("select", run, *words, "--config", judge, "--json", "-")
+    shown = nbest("select", run, *words, "--judge-config", judge, "--json", "-")
     assert shown.code == 0
     rows = {row["selector"]: row for row in shown.json["selections"]}
     assert set(rows) == set(ALL)
@@ -49,12 +50,12 @@ def test_judgements_are_counted_and_told(nbest: Callable, run: Path, judge: Path
         assert set(counts["failed"]) | set(counts["retried"]) <= {"unparsed", "out-of-range"}
         assert counts["abstained"] == row["abstained"]
     assert "prompt tokens" in shown.err
-    again = nbest("select", run, "-s", "genselect", "--config", judge, "--json", "-")
+    again = nbest("select", run, "-s", "genselect", "--judge-config", judge, "--json", "-")
     assert again.json["selections"][0]["judgements"]["calls"] == 0
 
 
 def test_the_first_n_and_a_name_of_its_own(nbest: Callable, run: Path, judge: Path) -> None:
-    words = ("-s", "genselect-vote", "--config", judge, "--seed", 3)
+    words = ("-s", "genselect-vote", "--judge-config", judge, "--seed", 3)
     assert nbest("select", run, *words, "--n", 2, "--as", "cold").code == 0
     assert nbest("select", run, "-s", "majority", "--n", 3).code == 0
     assert Run.open(run).selectors() == ["cold@2", "majority@3"]
@@ -66,15 +67,36 @@ def test_the_first_n_and_a_name_of_its_own(nbest: Callable, run: Path, judge: Pa
 def test_a_selection_among_the_first_stands_at_that_n(nbest: Callable, run: Path) -> None:
     assert nbest("verify", run).code == 0
     assert nbest("select", run, "-s", "majority", "--n", 2).code == 0
-    found = nbest("compare", run, "--selectors", "stored:majority@2,random", "--n", "2", "--json", "-")
+    found = nbest("compare", run, *named("stored:majority@2", "random"), "--n", "2", "--json", "-")
     assert found.code == 0
     rows = {row["selector"]: row for row in found.json["rows"]}
     # Problem a: 4 and 4.0 agree and are right. Problem b: 3/4 and 2 tie, the first one wins and is right.
     assert rows["stored:majority@2"]["accuracy"] == 1.0
 
 
+def test_a_generative_selector_is_compared_by_its_selections(nbest: Callable, run: Path, judge: Path) -> None:
+    assert nbest("verify", run).code == 0
+    words = ("compare", run, *named("genselect-vote", "random"), "--n", "4", "--json", "-")
+    before = nbest(*words)
+    assert before.code == 2
+    told = " ".join(before.err.split())
+    assert "selector 'genselect-vote' has no curve" in told
+    assert f"nbest select {run} -s genselect-vote --judge MODEL" in told
+
+    assert nbest("select", run, "-s", "genselect-vote", "--judge-config", judge, "--n", 2).code == 0
+    assert "or compare those it has: -s stored:genselect-vote@2" in " ".join(nbest(*words).err.split())
+
+    assert nbest("select", run, "-s", "genselect-vote", "--judge-config", judge).code == 0
+    after = nbest(*words)
+    assert after.code == 0, after.err
+    rows = {row["selector"]: row["accuracy"] for row in after.json["rows"]}
+    stored = nbest("compare", run, *named("stored:genselect-vote", "random"), "--n", "4", "--json", "-")
+    assert rows == {row["selector"]: row["accuracy"] for row in stored.json["rows"]}
+    assert set(rows) == {"stored:genselect-vote", "random"}
+
+
 def test_the_scorer(nbest: Callable, run: Path, judge: Path) -> None:
-    shown = nbest("score", run, "-s", "genselect", "--config", judge, "--json", "-")
+    shown = nbest("score", run, "-s", "genselect", "--judge-config", judge, "--json", "-")
     assert shown.code == 0
     (row,) = shown.json["scores"]
     assert row["scored"] + row["without"] == 8
@@ -85,11 +107,11 @@ def test_the_scorer(nbest: Callable, run: Path, judge: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (("-s", "genselect"), "selector 'genselect' asks a model: name it with --model"),
-        (("-s", "majority", "--model", "x"), "--model and --config belong to selectors that ask a model: genselect,"),
+        (("-s", "genselect"), "selector 'genselect' asks a model: name it with --judge"),
+        (("-s", "majority", "--judge", "x"), "--judge is not used by majority; it belongs to genselect,"),
         (("-s", "majority", "-s", "first", "--as", "x"), "--as belongs to one selector; 2 were named"),
-        (("-s", "genselect", "--model", "bundled:absent"), "is not in this package"),
-        (("-s", "genselect", "--config", "FILE"), "windows: unknown key"),
+        (("-s", "genselect", "--judge", "bundled:absent"), "is not in this package"),
+        (("-s", "genselect", "--judge-config", "FILE"), "windows: unknown key"),
         (("-s", "majority", "--as", "@x"), "cannot be a name"),
     ],
 )
@@ -103,11 +125,14 @@ def test_faulty_commands(nbest: Callable, run: Path, tmp_path: Path, words: tupl
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (("-s", "genselect"), "scorer 'genselect' asks a model: name it with --model, or in a file with --config"),
-        (("-s", "guess", "--config", "x.toml"), "--config belongs to the scorer 'genselect'"),
-        (("-s", "genselect", "-s", "guess", "--config", "x.toml"), "belong to one scorer; 2 were named"),
-        (("-s", "genselect", "--config", "x.toml"), "x.toml: cannot be read"),
-        (("-s", "genselect", "--model", "bundled:absent"), "is not in this package"),
+        (
+            ("-s", "genselect"),
+            "scorer 'genselect' asks a model: name it with --judge",
+        ),
+        (("-s", "mean-logprob", "--judge", "x"), "--judge is not used by mean-logprob; it belongs to genselect."),
+        (("-s", "genselect", "-s", "mean-logprob", "--judge", "x"), "belong to one scorer; 2 were named"),
+        (("-s", "genselect", "--judge-config", "x.toml"), "x.toml: cannot be read"),
+        (("-s", "genselect", "--judge", "bundled:absent"), "is not in this package"),
     ],
 )
 def test_faulty_commands_of_the_scorer(nbest: Callable, run: Path, words: tuple, told: str) -> None:
@@ -118,7 +143,7 @@ def test_faulty_commands_of_the_scorer(nbest: Callable, run: Path, words: tuple,
 
 def test_settings_of_a_trained_selector_are_used(tmp_path: Path) -> None:
     from nbest.config import GenerativeConfig, PolicyConfig
-    from nbest.registry import load_judge
+    from nbest.judging.models import load_judge
 
     (tmp_path / "selection.json").write_text(json.dumps({"style": "compact", "window": 1}))
     with pytest.raises(ValueError, match=r"selection\.json: window"):

@@ -42,10 +42,10 @@ def sample(run: Path, model: Path) -> None:
     import torch
 
     from nbest import stages
-    from nbest.cli.stages import sample_into
+    from nbest.stages import flow
 
     torch.set_num_threads(1)
-    stages.FLUSH_TRAJECTORIES, stages.OPEN_PROBLEMS = 8, 3
+    flow.FLUSH_TRAJECTORIES, flow.OPEN_PROBLEMS = 8, 3
     sampling = {"temperature": 1.0, "top_p": 1.0, "top_k": 0, "max_tokens": 60, "capture": [-1], "top_logprobs": 5}
     values = {
         "n": N,
@@ -53,7 +53,7 @@ def sample(run: Path, model: Path) -> None:
         "policy": {"model": str(model), "batch_rows": 16},
         "sampling": sampling,
     }
-    sample_into(run, parse_config(SampleConfig, values, "test"), "0/1", None)
+    stages.sample(run, parse_config(SampleConfig, values, "test"))
 
 
 def start(run: Path, policy: Path) -> multiprocessing.process.BaseProcess:
@@ -110,7 +110,8 @@ def test_a_run_killed_ten_times_equals_one_never_stopped(tmp_path: Path, policy:
         assert found.completion.text == expected.completion.text
         assert found.completion.tokens.tolist() == expected.completion.tokens.tolist()
         np.testing.assert_allclose(found.completion.logprobs, expected.completion.logprobs, atol=1e-4)
-    states = {path: {s.trajectory_id: s for s in Run.open(path).states(sorted(first))} for path in (whole, killed)}
+    ids = sorted(first)
+    states = {path: dict(zip(ids, Run.open(path).states(ids), strict=True)) for path in (whole, killed)}
     for key in first:
         assert states[whole][key].steps == states[killed][key].steps
         np.testing.assert_allclose(states[killed][key].values, states[whole][key].values, atol=2e-2, rtol=2e-2)

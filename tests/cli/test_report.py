@@ -7,12 +7,13 @@ from typer.testing import CliRunner
 
 from nbest.cli.report import report
 from nbest.errors import ConfigError
+from tests.cli.words import named
 
 
 @pytest.fixture
 def run(nbest: Callable, pools_file: Path, tmp_path: Path) -> Path:
     path = tmp_path / "run"
-    assert nbest("import", "pools", pools_file, "--run", path).code == 0
+    assert nbest("import", "pools", path, pools_file).code == 0
     assert nbest("verify", path).code == 0
     return path
 
@@ -24,7 +25,7 @@ def call(*words: object):
 
 
 def test_a_report_of_a_run_stands_in_its_folder(run: Path) -> None:
-    shown = call(run, "--selectors", "majority,score:guess,oracle", "--n", "1,4")
+    shown = call(run, *named("majority", "score:guess", "oracle"), "--n", "1,4")
     assert shown.exit_code == 0, shown.output
     page = (run / "report" / "report.html").read_text(encoding="utf-8")
     assert "N=4" in page

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.words import named
+
 
 @pytest.fixture
 def run(nbest: Callable, pools_file: Path, tmp_path: Path) -> Path:
     path = tmp_path / "run"
-    imported = nbest("import", "pools", pools_file, "--run", path, "--json", "-")
+    imported = nbest("import", "pools", path, pools_file, "--json", "-")
     assert imported.code == 0
     assert {name: imported.json[name] for name in ("problems", "trajectories", "verdicts", "scores")} == {
         "problems": 2,
@@ -31,7 +33,7 @@ def run(nbest: Callable, pools_file: Path, tmp_path: Path) -> Path:
 
 def test_compare_prints_the_contract(nbest: Callable, run: Path) -> None:
     shown = nbest(
-        "compare", run, "--selectors", "first,random,majority,score:guess,oracle", "--n", "1,4", "--json", "-"
+        "compare", run, *named("first", "random", "majority", "score:guess", "oracle"), "--n", "1,4", "--json", "-"
     )
     assert shown.code == 0
     found = shown.json
@@ -60,7 +62,7 @@ def test_compare_for_people_and_a_chart(nbest: Callable, run: Path, tmp_path: Pa
 
 
 def test_compare_pairs_with_majority(nbest: Callable, run: Path) -> None:
-    shown = nbest("compare", run, "--selectors", "majority,vote:guess,borda:guess", "--n", "4", "--json", "-")
+    shown = nbest("compare", run, *named("majority", "vote:guess", "borda:guess"), "--n", "4", "--json", "-")
     rows = {row["selector"]: row for row in shown.json["rows"]}
     paired = {row["selector"]: row for row in shown.json["paired"]}
     # vote: on a 5 weighs 0.9 against 0.1 + 0.2 for 4: wrong; on b 3/4 weighs 0.8 against 0.2 + 0.1: right.
@@ -92,9 +94,9 @@ def test_compare_pairs_with_majority(nbest: Callable, run: Path) -> None:
         (("--n", "0"), 2, "n: '0' is not a list"),
         (("--n", "x"), 2, "n: 'x' is not a list"),
         (("--resample", "runs"), 2, "resample 'runs' is none of problems, samples, both"),
-        (("--combined", "none.json"), 2, "none.json: cannot be read"),
-        (("--selectors", "best"), 2, "selector 'best' is none of"),
-        (("--selectors", "score:other"), 5, "holds no scores of 'other'"),
+        (("-s", "none.json"), 2, "none.json: cannot be read"),
+        (("-s", "best"), 2, "selector 'best' is none of"),
+        (("-s", "score:other"), 5, "holds no scores of 'other'"),
     ],
 )
 def test_compare_names_what_it_cannot_do(
@@ -106,7 +108,7 @@ def test_compare_names_what_it_cannot_do(
 
 
 def test_compare_by_a_field(nbest: Callable, run: Path) -> None:
-    shown = nbest("compare", run, "--by", "kind", "--selectors", "random,majority", "--json", "-")
+    shown = nbest("compare", run, "--by", "kind", *named("random", "majority"), "--json", "-")
     assert shown.json["by"] == "kind"
     assert list(shown.json["groups"]) == ["math"]
     whole = [row["accuracy"] for row in shown.json["rows"]]
@@ -119,9 +121,9 @@ def test_compare_by_a_field(nbest: Callable, run: Path) -> None:
 
 def test_compare_several_runs(nbest: Callable, run: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
-    nbest("import", "pools", tmp_path / "pools.jsonl", "--run", other)
+    nbest("import", "pools", other, tmp_path / "pools.jsonl")
     nbest("verify", other)
-    words = ("--selectors", "random,majority", "--n", "1,4", "--resample", "both", "--json", "-")
+    words = (*named("random", "majority"), "--n", "1,4", "--resample", "both", "--json", "-")
     shown = nbest("compare", run, other, *words)
     assert shown.code == 0
     assert set(shown.json) == {"runs", "macro", "pooled"}
@@ -147,7 +149,7 @@ def test_show_is_a_page_of_the_pool(nbest: Callable, run: Path) -> None:
         (None, 1, False),
     ]
     assert {pick["selector"]: pick["index"] for pick in page["picks"]} == {"majority": 0, "score:guess": 2}
-    for part in ("2 + 2?", "target 4", "2 right, 2 wrong", "majority", "(none)", "trajectory 0"):
+    for part in ("2 + 2?", "target 4", "2 right, 2 wrong, 0 ungraded", "majority", "(none)", "trajectory 0"):
         assert part in shown.err
     assert "no idea" in nbest("show", run, "0", "--index", 3).out
 
@@ -167,15 +169,15 @@ def test_export_and_import_again(nbest: Callable, run: Path, tmp_path: Path) -> 
     with gzip.open(out, "rt", encoding="utf-8") as file:
         assert [json.loads(line)["problem_id"] for line in file] == ["a", "b"]
     back = tmp_path / "back"
-    assert nbest("import", "pools", out, "--run", back).code == 0
-    words = ("--selectors", "majority,score:guess", "--n", "4", "--json", "-")
+    assert nbest("import", "pools", back, out).code == 0
+    words = (*named("majority", "score:guess"), "--n", "4", "--json", "-")
     first, second = (nbest("compare", path, *words).json["rows"] for path in (run, back))
     assert [row["accuracy"] for row in first] == [row["accuracy"] for row in second]
 
 
 def test_a_bad_line_is_named_and_the_good_ones_are_kept(nbest: Callable, pools_file: Path, tmp_path: Path) -> None:
     pools_file.write_text(pools_file.read_text() + '{"problem_id": "c", "samples": []}\nnot json\n')
-    shown = nbest("import", "pools", pools_file, "--run", tmp_path / "run")
+    shown = nbest("import", "pools", tmp_path / "run", pools_file)
     assert shown.code == 3
     assert f"{pools_file}:3: question" in shown.err
     assert f"{pools_file}:4" in shown.err

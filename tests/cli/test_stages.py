@@ -51,9 +51,13 @@ def test_a_capture_is_refused_before_anything_is_drawn(nbest: Callable, script: 
 @pytest.mark.parametrize(
     ("words", "code", "told"),
     [
-        (("sample", "RUN", "--config", "absent"), 2, "neither a TOML file nor one of the presets (arithmetic, "),
+        (
+            ("sample", "RUN", "--config", "absent"),
+            2,
+            "nor one of the configs of the package (arithmetic, ",
+        ),
         (("sample", "RUN", "--shard", "4/4"), 2, "shard: '4/4' is not INDEX/COUNT"),
-        (("sample", "RUN", "--model", "bundled:absent"), 2, "is not in this package"),
+        (("sample", "RUN", "--policy", "bundled:absent"), 2, "is not in this package"),
         (("sample", "RUN", "--problems", "absent"), 2, "absent"),
         (("sample", "RUN", "--split", "dev"), 2, "problems.split"),
         (("verify", "RUN"), 2, "is not a run folder"),
@@ -63,7 +67,7 @@ def test_a_capture_is_refused_before_anything_is_drawn(nbest: Callable, script: 
         (("compact", "RUN"), 2, "is not a run folder"),
         (("encode", "RUN"), 2, "is not a run folder"),
         (("select", "RUN", "-s", "majority"), 2, "is not a run folder"),
-        (("import", "pools", "absent.jsonl", "--run", "RUN"), 2, "there is no such file"),
+        (("import", "pools", "RUN", "absent.jsonl"), 2, "there is no such file"),
         (("train", "policy", "absent.toml"), 2, "absent.toml: cannot be read"),
         (("nonsense",), 2, "No such command"),
     ],
@@ -79,7 +83,7 @@ def test_faults_are_told_without_a_traceback(
 
 def test_stages_without_input_say_what_comes_first(nbest: Callable, tmp_path: Path) -> None:
     Run.create(tmp_path / "run", {"identity": {}, "info": {}})
-    for words in (("verify",), ("select", "-s", "first"), ("encode", "--model", "x")):
+    for words in (("verify",), ("select", "-s", "first"), ("encode", "--policy", "x")):
         shown = nbest(words[0], tmp_path / "run", *words[1:])
         assert shown.code == 5
         assert "nbest sample" in shown.err

@@ -1,28 +1,30 @@
-"""What every Selector owes its callers: valid index, abstention, determinism, blindness to the order of the pool."""
+"""What every Selector owes its callers: valid index, abstention, determinism, blindness to the order of the pool, a
+report, an end.
+
+Every registered selector is tested, built by the registry as commands build it. One that needs more than scores, a
+judge or a fitted file gets it in `make_context`.
+"""
 
 import random
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from nbest.judging.candidates import GenerativeSetting
-from nbest.judging.conversation import Judge, JudgingPolicy
-from nbest.judging.pairwise import KnockoutSelector
-from nbest.judging.pointwise import PointwiseSelector
-from nbest.judging.selectors import ConsistencySelector, GenSelectSelector, TournamentSelector, VoteSelector
+from nbest.judging.candidates import JudgeSettings
+from nbest.judging.conversation import Judge, RetrySettings
 from nbest.judging.windows import Window
 from nbest.protocols import Selector
-from nbest.records import Completion, Pool, Score, Trajectory
+from nbest.records import Completion, Pool, Score, Trajectory, WorkReport
+from nbest.registry import BuildContext, load_selector, specs
 from nbest.sampling.scripted import ScriptedSampler
 from nbest.selecting.combined.features import NormalScores, column_names
 from nbest.selecting.combined.model import CombinedModel, choice_names
-from nbest.selecting.combined.selector import CombinedSelector
 from nbest.selecting.limited import LimitedSelector
-from nbest.selecting.scored import FirstSelector, LengthSelector, RandomSelector, ScoreSelector
-from nbest.selecting.voting import MajoritySelector
-from nbest.selecting.weighted import WeightedVoteSelector
+from nbest.specs import Spec
 from nbest.statistics.calibration import PlattMap
-from nbest.statistics.votes import RULES
 
 POOLS = 12
 
@@ -73,40 +75,39 @@ def judge_by_lot(_prompt, seed):
     )
 
 
-def setting(window):
-    judge = Judge(ScriptedSampler(judge_by_lot), JudgingPolicy(seed=5), clock=lambda: 0.0)
-    return GenerativeSetting(judge, Strings(), window=Window(window), repeats=3)
+def make_context(window: int) -> BuildContext:
+    def make_settings(equivalence):
+        judge = Judge(ScriptedSampler(judge_by_lot), RetrySettings(seed=5), clock=lambda: 0.0)
+        return JudgeSettings(judge, equivalence, window=Window(window), repeats=3)
+
+    return BuildContext(
+        Strings(), seed=3, scores=lambda _: all_scores(), judge=lambda: SimpleNamespace(settings=make_settings)
+    )
 
 
-SELECTORS = (
-    {
-        "first": FirstSelector,
-        "random": lambda: RandomSelector(seed=3),
-        "longest": lambda: LengthSelector(is_longest=True),
-        "shortest": lambda: LengthSelector(is_longest=False),
-        "score:NAME": lambda: ScoreSelector("NAME", all_scores()),
-        "majority": lambda: MajoritySelector(Strings()),
-        "combined": lambda: CombinedSelector(combined_model(), {"NAME": all_scores()}, Strings()),
-    }
-    | {
-        "genselect": lambda: GenSelectSelector(setting(9)),
-        "genselect-tournament": lambda: TournamentSelector(setting(2)),
-        "genselect-vote": lambda: VoteSelector(setting(3)),
-        "usc": lambda: ConsistencySelector(setting(9)),
-        "knockout": lambda: KnockoutSelector(setting(2)),
-        "genrm": lambda: PointwiseSelector(setting(2)),
-        "majority@1": lambda: LimitedSelector(MajoritySelector(Strings()), "majority", 1),
-    }
-    | {
-        f"{name}:NAME": lambda rule=rule: WeightedVoteSelector("NAME", all_scores(), Strings(), rule)
-        for name, rule in RULES.items()
-    }
-)
+WINDOWS = {"genselect-tournament": 2, "genselect-vote": 3, "knockout": 2, "genrm": 2}
+"""How many candidates a model reads at once; the others read all of a pool."""
+LIMITED = "majority@1"
 
 
-@pytest.fixture(params=SELECTORS)
-def make(request):
-    return SELECTORS[request.param]
+def str_of(param: Spec | str) -> str:
+    return param if isinstance(param, str) else param.name
+
+
+def name_selector(spec: Spec, folder: Path) -> str:
+    if spec.suffix:
+        file = folder / f"fitted{spec.suffix}"
+        combined_model().save(file)
+        return str(file)
+    return f"{spec.name}:NAME" if spec.reads_scores else spec.name
+
+
+@pytest.fixture(params=[*(spec for spec in specs("selector") if spec.role != "bound"), LIMITED], ids=str_of)
+def make(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Selector]:
+    if request.param == LIMITED:
+        return lambda: LimitedSelector(load_selector("majority", make_context(9)), "majority", 1)
+    name, context = name_selector(request.param, tmp_path), make_context(WINDOWS.get(request.param.name, 9))
+    return lambda: load_selector(name, context)
 
 
 @pytest.fixture(params=range(POOLS))
@@ -120,11 +121,20 @@ def test_fits_the_protocol(make):
     assert selector.name
 
 
+async def test_reports_and_closes(make):
+    async with make() as selector:
+        assert selector.report() == WorkReport(judgements=selector.report().judgements)
+        await selector.select(make_pool(1))
+        report = selector.report()
+    await selector.aclose()
+    assert selector.report() == report
+
+
 async def test_picks_one_of_the_pool_that_did_not_fail(make, pool):
     selection = await make().select(pool)
     assert selection.problem_id == pool.problem_id
-    able = [place for place, each in enumerate(pool.trajectories) if each.completion.finish != "error"]
-    assert selection.index in able or (not able and selection.index is None)
+    usable = [index for index, trajectory in enumerate(pool.trajectories) if not trajectory.has_failed]
+    assert selection.index in usable or (not usable and selection.index is None)
 
 
 async def test_says_the_answer_of_what_it_picked(make, pool):

@@ -15,9 +15,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from nbest.errors import ConfigError, StorageError
+from nbest.formats import exports
 from nbest.formats.exports import export_run
 from nbest.formats.pools import import_pools
-from nbest.formats import exports
 from nbest.records import Completion, Problem, Score, Trajectory, Verdict, trajectory_id
 from nbest.storage.run import Run
 

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from nbest.errors import ConfigError, DataError
+from nbest.formats import intake
 from nbest.formats.intake import ImportProgress
 from nbest.formats.pools import import_pools, read_pools
-from nbest.formats import intake
 from nbest.records import Trajectory
 from nbest.storage.run import Run
 
@@ -158,7 +158,7 @@ def test_all_faults_of_a_line_are_reported_at_once(run: Run, tmp_path: Path):
 
 
 def test_many_faults_are_counted_and_some_kept(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(intake, "KEPT_FAULTS", 3)
+    monkeypatch.setattr(intake, "REPORTED_FAULTS", 3)
     report = import_pools(run, [write(tmp_path / "a.jsonl", *["{"] * 10, problem())])
     assert (report.fault_count, len(report.faults), report.problems) == (10, 3, 1)
 
@@ -176,7 +176,7 @@ def test_an_id_that_stands_in_two_files(run: Run, tmp_path: Path):
     assert report.problems == 2
     (fault,) = report.faults
     assert (fault.file, fault.line) == (str(files[1]), 1)
-    assert f"{files[0]}:1" in fault.came
+    assert f"{files[0]}:1" in fault.actual
 
 
 def test_a_file_that_is_not_there(run: Run, tmp_path: Path):
@@ -215,7 +215,7 @@ def test_conflicts_with_the_run_are_reported(run: Run, tmp_path: Path):
     before = contents(run)
     report = import_pools(run, [other])
     assert [(fault.line, fault.field) for fault in report.faults] == [(1, "problem_id"), (2, "problem_id"), (3, "text")]
-    assert "not among the 2 problems" in report.faults[0].came
+    assert "not among the 2 problems" in report.faults[0].actual
     assert contents(run) == before
 
 

@@ -1,12 +1,13 @@
 import asyncio
+from contextlib import aclosing
 
 import pytest
 
 from nbest.errors import ConfigError, EngineError, UnavailableError
-from nbest.judging.conversation import Judge, JudgementCounts, JudgingPolicy
+from nbest.judging.conversation import Judge, JudgementCounts, RetrySettings
 from nbest.judging.prompts import parse_genselect
 from nbest.loop_thread import gather_all
-from nbest.records import Completion, Usage
+from nbest.records import Usage
 from nbest.sampling.scripted import ScriptedSampler
 from tests.scoring.judges import SlowSampler, spend
 
@@ -16,31 +17,34 @@ def read(completion):
     return found.index, found.fault
 
 
-def ask(sampler, policy=None, times=1, **more):
-    """What `times` questions of one selection gave, the sitting, and the counts."""
-    judge = Judge(sampler, policy or JudgingPolicy(), **more)
-    sitting = judge.open("p")
+def ask(sampler, retry=None, times=1, **more):
+    """What `times` questions of one selection gave, the conversation, and the counts."""
+    judge = Judge(sampler, retry or RetrySettings(), **more)
+    conversation = judge.open("p")
 
     async def all_of_them():
-        return [await sitting.ask("prompt", f"question {number}", read) for number in range(times)]
+        return [await conversation.ask("prompt", f"question {number}", read) for number in range(times)]
 
-    return asyncio.run(all_of_them()), sitting, judge.counts
+    return asyncio.run(all_of_them()), conversation, judge.counts
 
 
-class Failing:
+class Failing(ScriptedSampler):
     def __init__(self, *errors):
+        super().__init__(["Judgment: 1"])
         self.errors = list(errors)
 
-    async def sample(self, _prompt, _seeds, _params):
+    async def sample(self, messages, seeds, params):
         if self.errors:
             raise self.errors.pop(0)
-        return [Completion("Judgment: 1", finish="stop")]
+        async with aclosing(super().sample(messages, seeds, params)) as finished:
+            async for seed, completion in finished:
+                yield seed, completion
 
 
 def test_a_readable_judgement_is_asked_once():
-    found, sitting, counts = ask(ScriptedSampler(lambda *_: spend("Judgment: 1", 7)))
+    found, conversation, counts = ask(ScriptedSampler(lambda *_: spend("Judgment: 1", 7)))
     assert found == [1]
-    assert sitting.usage == Usage(7, 2, seconds=sitting.usage.seconds)
+    assert conversation.usage == Usage(7, 2, seconds=conversation.usage.seconds)
     assert (counts.calls, counts.judged, counts.prompt_tokens, counts.sampled_tokens) == (1, 1, 7, 2)
     assert not counts.retried
     assert not counts.failed
@@ -57,25 +61,29 @@ FAULTY = [
 @pytest.mark.parametrize(("fault", "completion"), FAULTY)
 def test_every_fault_is_retried_with_a_new_seed_then_counted_under_its_name(fault, completion):
     sampler = ScriptedSampler(lambda *_: completion)
-    found, sitting, counts = ask(sampler, JudgingPolicy(retries=2))
+    found, conversation, counts = ask(sampler, RetrySettings(retries=2))
     assert found == [None]
     assert len({seed for _, seed in sampler.calls}) == 3
-    assert (dict(counts.retried), dict(counts.failed), dict(sitting.failed)) == ({fault: 2}, {fault: 1}, {fault: 1})
+    assert (dict(counts.retried), dict(counts.failed), dict(conversation.failed)) == (
+        {fault: 2},
+        {fault: 1},
+        {fault: 1},
+    )
     assert (counts.calls, counts.judged, counts.sampled_tokens) == (3, 0, 6)
 
 
 def test_a_retry_that_can_be_read_counts():
     replies = [spend("nothing", 3), spend("Judgment: 5", 3), spend("Judgment: 0", 3)]
-    found, sitting, counts = ask(ScriptedSampler(lambda *_: replies.pop(0)))
+    found, conversation, counts = ask(ScriptedSampler(lambda *_: replies.pop(0)))
     assert found == [0]
     assert (dict(counts.retried), dict(counts.failed)) == ({"unparsed": 1, "out-of-range": 1}, {})
     # Failed tries cost as much as others: 3 calls of 3 prompt and 2 sampled tokens.
-    assert (sitting.usage.prompt_tokens, sitting.usage.sampled_tokens) == (9, 6)
+    assert (conversation.usage.prompt_tokens, conversation.usage.sampled_tokens) == (9, 6)
 
 
 def test_an_engine_that_fails_is_a_fault():
     found, _, counts = ask(Failing(EngineError("out of memory")))
-    assert (found, dict(counts.retried), counts.told) == ([1], {"engine": 1}, {"engine": "out of memory"})
+    assert (found, dict(counts.retried), counts.first_messages) == ([1], {"engine": 1}, {"engine": "out of memory"})
 
 
 def test_what_cannot_be_asked_at_all_goes_on():
@@ -84,7 +92,7 @@ def test_what_cannot_be_asked_at_all_goes_on():
 
 
 def test_a_call_ends_at_its_deadline():
-    found, _, counts = ask(SlowSampler(60), JudgingPolicy(retries=1, deadline_seconds=0.01))
+    found, _, counts = ask(SlowSampler(60), RetrySettings(retries=1, deadline_seconds=0.01))
     assert (found, dict(counts.retried), dict(counts.failed), counts.calls) == (
         [None],
         {"deadline": 1},
@@ -95,27 +103,29 @@ def test_a_call_ends_at_its_deadline():
 
 def test_behind_the_deadline_of_a_selection_nothing_is_asked():
     ticks = iter(range(0, 1000, 4))
-    policy = JudgingPolicy(selection_seconds=10, retries=3)
+    retry = RetrySettings(selection_seconds=10, retries=3)
     # The clock moves by 4 s at every look. The first question begins at 0 and is replied to in time.
-    found, sitting, counts = ask(ScriptedSampler(["Judgment: 1"]), policy, times=3, clock=lambda: float(next(ticks)))
+    found, conversation, counts = ask(
+        ScriptedSampler(["Judgment: 1"]), retry, times=3, clock=lambda: float(next(ticks))
+    )
     assert found == [1, None, None]
-    assert (counts.calls, dict(sitting.failed), dict(counts.retried)) == (1, {"deadline": 2}, {})
+    assert (counts.calls, dict(conversation.failed), dict(counts.retried)) == (1, {"deadline": 2}, {})
 
 
 async def test_calls_of_all_selections_share_the_slots():
     sampler = SlowSampler(0.001)
-    judge = Judge(sampler, JudgingPolicy(concurrency=3))
+    judge = Judge(sampler, RetrySettings(concurrency=3))
     asked = [judge.open(f"p{at}").ask("prompt", "q", read) for at in range(12)]
     assert await gather_all(asked) == [0] * 12
     assert sampler.most == 3
 
 
 def test_a_judge_is_asked_in_one_loop_after_another():
-    judge = Judge(SlowSampler(0.001), JudgingPolicy(concurrency=1))
+    judge = Judge(SlowSampler(0.001), RetrySettings(concurrency=1))
 
     async def two_at_once():
-        sitting = judge.open("p")
-        return await gather_all([sitting.ask("prompt", str(number), read) for number in range(2)])
+        conversation = judge.open("p")
+        return await gather_all([conversation.ask("prompt", str(number), read) for number in range(2)])
 
     # The second call waits for the slot of the first, so that the slot belongs to the loop that runs.
     assert asyncio.run(two_at_once()) == asyncio.run(two_at_once())
@@ -126,14 +136,14 @@ def test_seeds_depend_on_problem_question_and_try_alone():
     first, second, other = (ScriptedSampler(["Judgment: 1"]) for _ in range(3))
     ask(first, times=3)
     ask(second, times=3)
-    ask(other, JudgingPolicy(seed=1), times=3)
+    ask(other, RetrySettings(seed=1), times=3)
     assert first.calls == second.calls
     assert len({seed for sampler in (first, other) for _, seed in sampler.calls}) == 6
 
 
 async def test_the_first_error_of_many_cancels_the_rest():
     slow = SlowSampler(60)
-    judge = Judge(slow, JudgingPolicy())
+    judge = Judge(slow, RetrySettings())
 
     async def fail():
         await asyncio.sleep(0.01)
@@ -161,7 +171,7 @@ def test_position_bias():
     assert counts.describe()["position_bias"] == counts.position_bias()
 
 
-def test_faulty_policies_are_told_all_at_once():
-    with pytest.raises(ConfigError) as told:
-        JudgingPolicy(retries=-1, concurrency=0, deadline_seconds=-1.0)
-    assert len(told.value.faults) == 3
+def test_faulty_retry_settings_are_named_all_at_once():
+    with pytest.raises(ConfigError) as error:
+        RetrySettings(retries=-1, concurrency=0, deadline_seconds=-1.0)
+    assert len(error.value.faults) == 3

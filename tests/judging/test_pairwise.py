@@ -1,12 +1,12 @@
 import pytest
 
-from nbest.judging.conversation import JudgingPolicy
+from nbest.judging.conversation import RetrySettings
 from nbest.judging.pairwise import KnockoutSelector
-from tests.scoring.judges import make_pool, make_setting, prefer, shown_in, spend
+from tests.scoring.judges import make_pool, make_settings, prefer, shown_in, spend
 
 
 def knockout(reply, **settings):
-    return KnockoutSelector(make_setting(reply, JudgingPolicy(retries=0), **settings))
+    return KnockoutSelector(make_settings(reply, RetrySettings(retries=0), **settings))
 
 
 async def test_the_better_of_each_pair_goes_on():

@@ -3,10 +3,10 @@ import math
 import numpy as np
 import pytest
 
-from nbest.judging.conversation import JudgingPolicy
+from nbest.judging.conversation import RetrySettings
 from nbest.judging.pointwise import PointwiseSelector, read_probability
 from nbest.records import Completion
-from tests.scoring.judges import make_pool, make_setting
+from tests.scoring.judges import make_pool, make_settings
 
 PIECES = ["Judgment", ":", " Y", "es", " no", "<end>", " Yes"]
 
@@ -44,9 +44,9 @@ async def test_the_highest_mean_of_p_yes_wins():
     def reply(prompt, _seed):
         return completion(0, 1, 6, logprobs=[1, 1, 0.9 if "good" in prompt else 0.6])
 
-    setting = make_setting(reply, repeats=2, token_text=PIECES.__getitem__)
-    selection = await PointwiseSelector(setting).select(make_pool("1: fair", "2: good", "1: poor"))
-    assert (selection.index, selection.confidence, setting.judge.counts.calls) == (1, None, 6)
+    settings = make_settings(reply, repeats=2, token_text=PIECES.__getitem__)
+    selection = await PointwiseSelector(settings).select(make_pool("1: fair", "2: good", "1: poor"))
+    assert (selection.index, selection.confidence, settings.judge.counts.calls) == (1, None, 6)
 
 
 async def test_without_log_probabilities_it_is_the_share_of_yes():
@@ -59,7 +59,7 @@ async def test_without_log_probabilities_it_is_the_share_of_yes():
         return f"Judgment: {'yes' if asked[text] <= yes[text] else 'no'}"
 
     # 1/4, 3/4, 3/4: of equal ones the lowest index.
-    selection = await PointwiseSelector(make_setting(reply, repeats=4)).select(make_pool(*yes))
+    selection = await PointwiseSelector(make_settings(reply, repeats=4)).select(make_pool(*yes))
     assert selection.index == 1
 
 
@@ -67,10 +67,10 @@ async def test_what_failed_is_left_out_and_told():
     def reply(prompt, _seed):
         return "?" if "b" in prompt else "Judgment: no"
 
-    setting = make_setting(reply, JudgingPolicy(retries=0), repeats=2)
-    selection = await PointwiseSelector(setting).select(make_pool("1: a", "2: b"))
+    settings = make_settings(reply, RetrySettings(retries=0), repeats=2)
+    selection = await PointwiseSelector(settings).select(make_pool("1: a", "2: b"))
     assert selection.index == 0
     assert selection.note == "2 of 4 judgements failed and were left out; 1 of 2 candidates have no judgement"
-    nobody = PointwiseSelector(make_setting(lambda *_: "?", repeats=1))
+    nobody = PointwiseSelector(make_settings(lambda *_: "?", repeats=1))
     assert (await nobody.select(make_pool("1: a", "2: b"))).note.startswith("no judgement: none of 2 judgements")
     assert math.isclose(nobody.counts.failed["unparsed"], 2)

@@ -2,10 +2,10 @@ import math
 
 import pytest
 
-from nbest.judging.conversation import JudgingPolicy
+from nbest.judging.conversation import RetrySettings
 from nbest.judging.scorer import GenSelectScorer
 from nbest.judging.windows import Window
-from tests.scoring.judges import make_pool, make_setting, prefer, shown_in
+from tests.scoring.judges import make_pool, make_settings, prefer, shown_in
 
 
 async def values(scorer, pool):
@@ -13,7 +13,7 @@ async def values(scorer, pool):
 
 
 async def test_wins_over_appearances_smoothed():
-    scorer = GenSelectScorer(make_setting(prefer("a"), repeats=4))
+    scorer = GenSelectScorer(make_settings(prefer("a"), repeats=4))
     # One window a round, 4 rounds: "1" wins them all, (4 + 1) / (4 + 2), "2" none, (0 + 1) / (4 + 2).
     # The second attempt at "1" shares the wins of its answer, the same text twice is one candidate.
     pool = make_pool("1: a", "2: b", "1: c", None, "no answer", "2: b")
@@ -22,21 +22,22 @@ async def test_wins_over_appearances_smoothed():
     assert math.isnan(found[3])
     assert math.isnan(found[4])
     assert found[5] == pytest.approx(1 / 6)
-    assert scorer.unscored == {"failed": 1, "no answer": 1}
-    assert (scorer.counts.calls, scorer.counts.judged) == (4, 4)
+    assert scorer.report().unscored == {"failed": 1, "no answer": 1}
+    report = scorer.report()
+    assert (report.calls, report.judgements["judged"]) == (4, 4)
 
 
 async def test_for_code_a_candidate_wins_alone():
     pool = make_pool("```\na\n```", "```\nb\n```", "no code", kind="code")
-    found = await values(GenSelectScorer(make_setting(prefer("a"), repeats=1)), pool)
+    found = await values(GenSelectScorer(make_settings(prefer("a"), repeats=1)), pool)
     assert found[:2] == pytest.approx([2 / 3, 1 / 3])
     assert math.isnan(found[2])
 
 
 async def test_where_all_answers_agree_nothing_is_asked():
-    scorer = GenSelectScorer(make_setting(lambda *_: 1 / 0, repeats=8))
+    scorer = GenSelectScorer(make_settings(lambda *_: 1 / 0, repeats=8))
     assert await values(scorer, make_pool("1: a", "1: b")) == pytest.approx([9 / 10, 9 / 10])
-    assert scorer.counts.calls == 0
+    assert scorer.report().calls == 0
 
 
 async def test_a_window_of_one_answer_is_won_without_a_call():
@@ -47,21 +48,22 @@ async def test_a_window_of_one_answer_is_won_without_a_call():
         return prefer("2:")(prompt, seed)
 
     # Two windows of 2, one of them holds "1" twice: its members win, the one beside "2" loses.
-    scorer = GenSelectScorer(make_setting(reply, window=Window(2), repeats=1))
+    scorer = GenSelectScorer(make_settings(reply, window=Window(2), repeats=1))
     found = await values(scorer, make_pool("1: a", "1: b", "1: c", "2: d"))
     assert len(seen) == 1
     assert sorted(found) == pytest.approx([1 / 3, 2 / 3, 2 / 3, 2 / 3])
 
 
 async def test_judgements_that_fail_are_no_appearances():
-    scorer = GenSelectScorer(make_setting(lambda *_: "?", JudgingPolicy(retries=0), repeats=2))
+    scorer = GenSelectScorer(make_settings(lambda *_: "?", RetrySettings(retries=0), repeats=2))
     assert all(math.isnan(value) for value in await values(scorer, make_pool("1: a", "2: b")))
-    assert scorer.unscored == {"no judgement": 2}
-    assert scorer.counts.failed == {"unparsed": 2}
+    assert scorer.report().unscored == {"no judgement": 2}
+    assert scorer.report().failed == {"unparsed": 2}
 
 
-def test_closing_ends_what_it_was_given():
-    closed = []
-    GenSelectScorer(make_setting(prefer("a")), lambda: closed.append(True)).close()
-    GenSelectScorer(make_setting(prefer("a"))).close()
-    assert closed == [True]
+async def test_closing_leaves_the_judge_open_because_other_methods_share_it():
+    settings = make_settings(prefer("a"), repeats=1)
+    async with GenSelectScorer(settings) as first:
+        await first.score(make_pool("1: a", "2: b"))
+    assert len(await GenSelectScorer(settings).score(make_pool("1: a", "2: b"))) == 2
+    assert settings.judge.report().calls == 2

@@ -5,9 +5,10 @@ import pytest
 from nbest.config import GenerativeConfig, PolicyConfig
 from nbest.errors import ConfigError
 from nbest.judging.prompts import PromptFormat
-from nbest.judging.settings import fill_from_model, make_setting
-from nbest.records import SamplingParams
+from nbest.judging.settings import fill_from_model, make_settings
+from nbest.records import SamplingParams, user_message
 from nbest.sampling.scripted import ScriptedSampler
+from nbest.sampling.transformers import TransformersSampler
 from tests.scoring.judges import Strings
 
 TRAINED = {"style": "compact", "thinking": "keep", "window": 6, "kind": "math", "max_tokens": 96, "temperature": 0.7}
@@ -48,25 +49,24 @@ def test_a_faulty_file_is_named(tmp_path, text):
 
 def test_a_setting_without_a_tokenizer():
     config = GenerativeConfig(retries=1, concurrency=3, seed=4, on_failure="majority", style="compact")
-    made = make_setting(config, ScriptedSampler(["x"]), Strings())
-    assert made.judge.policy.params == SamplingParams()
-    assert (made.judge.policy.retries, made.judge.policy.concurrency, made.judge.policy.seed) == (1, 3, 4)
+    made = make_settings(config, ScriptedSampler(["x"]), Strings())
+    assert made.judge.retry.params == SamplingParams()
+    assert (made.judge.retry.retries, made.judge.retry.concurrency, made.judge.retry.seed) == (1, 3, 4)
     assert (made.format, made.on_failure) == (PromptFormat("compact", "remove"), "majority")
     assert (made.window.budget_tokens, made.token_text) == (None, None)
     with pytest.raises(ConfigError, match="nobody counts the tokens"):
-        make_setting(GenerativeConfig(budget_tokens=100), ScriptedSampler(["x"]), Strings())
+        make_settings(GenerativeConfig(budget_tokens=100), ScriptedSampler(["x"]), Strings())
 
 
 def test_the_budget_is_what_the_context_leaves(create_checkpoint):
-    sampler = ScriptedSampler(["x"])
-    sampler.checkpoint = create_checkpoint(context=512)
-    made = make_setting(GenerativeConfig(sampling=SamplingParams(max_tokens=100)), sampler, Strings())
-    bare = len(sampler.checkpoint.tokenize_prompt(""))
+    sampler = TransformersSampler.from_checkpoint(create_checkpoint(context=512))
+    made = make_settings(GenerativeConfig(sampling=SamplingParams(max_tokens=100)), sampler, Strings())
+    bare = len(sampler.checkpoint.tokenize_prompt(user_message("")))
     assert made.window.budget_tokens == 512 - 100 - bare
     assert made.window.count("a+b") == 3
     assert made.token_text is not None
     assert made.token_text(sampler.checkpoint.tokenize_text("a")[0]) == "a"
     given = GenerativeConfig(sampling=SamplingParams(max_tokens=100), budget_tokens=50)
-    assert make_setting(given, sampler, Strings()).window.budget_tokens == 50
+    assert make_settings(given, sampler, Strings()).window.budget_tokens == 50
     with pytest.raises(ConfigError, match=r"max_tokens: 10000 leaves no room .* 512 tokens"):
-        make_setting(GenerativeConfig(), sampler, Strings())
+        make_settings(GenerativeConfig(), sampler, Strings())

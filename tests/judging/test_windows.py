@@ -18,7 +18,7 @@ def dealt(held, size, room=None, seed=0):
 @pytest.mark.parametrize(("count", "size"), [(1, 8), (8, 8), (9, 8), (64, 8), (65, 8), (7, 2)])
 def test_every_candidate_stands_in_exactly_one_window(count, size, seed):
     windows = dealt(candidates(*(place % 3 for place in range(count))), size, seed=seed)
-    assert sorted(each.place for window in windows for each in window) == list(range(count))
+    assert sorted(each.position for window in windows for each in window) == list(range(count))
     lengths = [len(window) for window in windows]
     assert max(lengths) <= size
     assert max(lengths) - min(lengths) <= 1
@@ -34,7 +34,7 @@ def test_windows_hold_one_of_each_distinct_answer_where_they_can(seed):
 
 def test_positions_are_drawn_at_random():
     held = candidates(0, 1, 2, 3)
-    firsts = [dealt(held, 4, seed=seed)[0][0].place for seed in range(400)]
+    firsts = [dealt(held, 4, seed=seed)[0][0].position for seed in range(400)]
     # 100 expected each, standard deviation sqrt(400 * 1/4 * 3/4) = 8.7
     assert all(60 < firsts.count(place) < 140 for place in range(4))
 

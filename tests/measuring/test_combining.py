@@ -2,13 +2,19 @@ import numpy as np
 import pytest
 
 from nbest.errors import ConfigError, UnavailableError
-from nbest.measuring.combining import combined_at_k, combined_estimator, fit_combined, read_pools
+from nbest.measuring.combining import fit_combined, read_pools
 from nbest.records import Completion, Pool, Score, Trajectory
 from nbest.selecting.combined.features import NormalScores, column_names
 from nbest.selecting.combined.fit import fit_pools
 from nbest.selecting.combined.model import CombinedModel, choice_names
-from nbest.selecting.combined.pools import JudgedPool, draw_orders, draw_subsets
 from nbest.selecting.combined.selector import CombinedSelector
+from nbest.selecting.combined.subsets import (
+    GradedPool,
+    combined_at_k,
+    combined_estimator,
+    draw_orders,
+    draw_subsets,
+)
 from nbest.selecting.outcomes import Outcomes
 from nbest.statistics.calibration import PlattMap
 from nbest.statistics.estimators import best_of_k, majority_at_k
@@ -38,7 +44,7 @@ def draw_pools(count, seed, strengths=(1.2, 0.3), size=16):
         labels = np.where(right, 0, wrong)
         scores = np.array([strength * right + rng.normal(size=size) for strength in strengths])
         scores[1] = -np.exp(-scores[1])
-        pools.append(JudgedPool(f"p{number}", right, labels, scores))
+        pools.append(GradedPool(f"p{number}", right, labels, scores))
     return pools
 
 
@@ -48,7 +54,7 @@ def fitted():
 
 
 def test_subsets_are_nested_and_numbered_by_first_appearance():
-    pool = JudgedPool("p", np.zeros(4, dtype=bool), np.array([3, 1, -1, 1]), np.arange(4.0)[None])
+    pool = GradedPool("p", np.zeros(4, dtype=bool), np.array([3, 1, -1, 1]), np.arange(4.0)[None])
     orders = np.array([[1, 2, 3, 0], [0, 1, 2, 3]])
     drawn = draw_subsets(pool, orders, 3)
     assert drawn.labels.tolist() == [[0, -1, 0], [0, 1, -1]]
@@ -160,7 +166,7 @@ def test_a_threshold_counts_abstentions_as_wrong():
 
 
 def test_subsets_without_an_answer_abstain_and_large_k_is_undefined():
-    pool = JudgedPool("p", np.zeros(2, dtype=bool), np.array([-1, -1]), np.zeros((2, 2)))
+    pool = GradedPool("p", np.zeros(2, dtype=bool), np.array([-1, -1]), np.zeros((2, 2)))
     found = at_k(pool, model_of({}), ks=(1, 3))
     assert found.abstained[0] == 1
     assert np.isnan(found.accuracy[1])

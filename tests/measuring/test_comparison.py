@@ -1,10 +1,10 @@
 from dataclasses import replace
 
-from nbest.measuring.comparison import Comparison, Paired, Row
+from nbest.measuring.comparison import AccuracyRow, Comparison, Paired
 
 
 def row(selector, n, accuracy, low=None, high=None, tokens=None, abstained=0.0):
-    return Row(selector, n, accuracy, low, high, True, 0.1, tokens, None, abstained, 5)
+    return AccuracyRow(selector, n, accuracy, low, high, True, 0.1, tokens, None, abstained, 5)
 
 
 def test_cells_of_the_table():
@@ -15,7 +15,7 @@ def test_cells_of_the_table():
         row("majority", 4, None),
     )
     comparison = Comparison(5, 4, rows)
-    assert comparison.table_columns() == ["selector", "N=1", "N=4", "95% interval at N=4", "tokens a problem"]
+    assert comparison.table_columns() == ["selector", "N=1", "N=4", "95% interval at N=4", "tokens per problem"]
     assert comparison.table_rows() == [
         ["first", "50.0", "62.5", "50.0 to 75.1", "4,321"],
         ["majority", "50.0", "-", "-", "-"],
@@ -51,15 +51,15 @@ def test_costs_have_a_column_where_they_are_known():
     costs = {"flops": 1.25e12, "sampling_seconds": 12.34}
     rows = (replace(row("first", 4, 0.5, tokens=4321.4), **costs), row("majority", 4, 0.5))
     comparison = Comparison(5, 4, rows)
-    assert comparison.table_columns()[3:] == ["tokens a problem", "FLOPs a problem", "seconds a problem"]
+    assert comparison.table_columns()[3:] == ["tokens per problem", "FLOPs per problem", "seconds per problem"]
     assert [cells[3:] for cells in comparison.table_rows()] == [["4,321", "1.25e+12", "12.3"], ["-", "-", "-"]]
 
 
-def test_what_the_unjudged_could_change():
+def test_what_the_ungraded_could_change():
     rows = (replace(row("first", 1, 0.5), accuracy_if_wrong=0.4, accuracy_if_right=0.55), row("first", 4, None))
     assert Comparison(5, 4, rows).bounds_table() == []
-    assert Comparison(5, 4, rows, unjudged=2).bounds_columns() == ["selector", "N=1", "N=4"]
-    assert Comparison(5, 4, rows, unjudged=2).bounds_table() == [["first", "40.0 to 55.0", "-"]]
+    assert Comparison(5, 4, rows, ungraded=2).bounds_columns() == ["selector", "N=1", "N=4"]
+    assert Comparison(5, 4, rows, ungraded=2).bounds_table() == [["first", "40.0 to 55.0", "-"]]
 
 
 def test_groups_stand_side_by_side():
@@ -68,3 +68,12 @@ def test_groups_stand_side_by_side():
     assert comparison.group_columns() == ["selector", "1 (2)", "2 (3)"]
     assert comparison.group_rows(4) == [["first", "25.0", "100.0"]]
     assert list(comparison.to_json()["groups"]) == ["1", "2"]
+
+
+def test_json_keeps_its_keys():
+    made = Comparison(
+        5, 4, (row("oracle", 4, 0.5), row("mine", 4, 0.4)), ungraded=3, roles={"oracle": "bound"}
+    ).to_json()
+    assert made["unjudged"] == 3
+    assert made["roles"] == {"oracle": "bound", "mine": "competitor"}
+    assert (made["baseline"], made["paired"]) == (None, [])

@@ -19,10 +19,16 @@ def run(make_run):
 
 def test_survey_counts_what_a_run_holds(run):
     with run.connect() as connection:
-        held = survey(connection)
-    assert (held.problems, held.trajectories, held.n_min, held.n_max) == (2, 4, 1, 2)
-    assert (held.unverified, held.unjudged, held.answered, held.failed, held.tokenless) == (0, 1, 1, 1, 0)
-    assert held.unscored == {"a": 0}  # the second problem holds nothing that could win
+        contents = survey(connection)
+    assert (contents.problems, contents.trajectories, contents.n_min, contents.n_max) == (2, 4, 1, 2)
+    assert (contents.unverified, contents.ungraded, contents.answered, contents.failed, contents.tokenless) == (
+        0,
+        1,
+        1,
+        1,
+        0,
+    )
+    assert contents.unscored == {"a": 0}  # the second problem holds nothing that could win
 
 
 def test_the_survey_counts_scores_that_can_be_no_weights(make_run):
@@ -30,20 +36,24 @@ def test_the_survey_counts_scores_that_can_be_no_weights(make_run):
     run = make_run(
         [kept | {"scores": {"a": -1.0, "b": 0.0}}, kept | {"scores": {"a": 0.5, "b": float("inf")}}],
         [
-            {"correct": False, "scores": {"a": -1.0}},  # no answer, not judged, failed: these do not vote
+            {"correct": False, "scores": {"a": -1.0}},  # no answer, ungraded, failed: these do not vote
             {"correct": None, "answer": "1", "scores": {"a": -1.0}},
             {"correct": True, "answer": "1", "finish": "error", "scores": {"a": -1.0}},
         ],
     )
     with run.connect() as connection:
-        held = survey(connection)
-    assert (held.negative, held.infinite, held.voting) == ({"a": 1, "b": 0}, {"a": 0, "b": 1}, {"a": 2, "b": 2})
+        contents = survey(connection)
+    assert (contents.negative, contents.infinite, contents.voting) == (
+        {"a": 1, "b": 0},
+        {"a": 0, "b": 1},
+        {"a": 2, "b": 2},
+    )
 
 
-def test_outcomes_come_by_problem_and_index_without_the_unjudged(run):
+def test_outcomes_come_by_problem_and_index_without_the_ungraded(run):
     with run.connect() as connection:
         first, second = read_outcomes(connection, ["a"], with_characters=True)
-    assert (first.problem_id, first.unjudged) == ("p0", 1)
+    assert (first.problem_id, first.ungraded) == ("p0", 1)
     assert first.indices.tolist() == [0, 2]
     assert first.correct.tolist() == [True, False]
     assert first.answers == ("1", None)
@@ -53,7 +63,7 @@ def test_outcomes_come_by_problem_and_index_without_the_unjudged(run):
     assert second.problem_id == "p1"
 
 
-def test_a_failed_attempt_is_wrong_and_has_no_answer_or_score(run):
+def test_a_failed_trajectory_is_wrong_and_has_no_answer_or_score(run):
     with run.connect() as connection:
         outcomes = list(read_outcomes(connection, ["a"]))[1]
     assert (outcomes.failed.tolist(), outcomes.correct.tolist(), outcomes.answers) == ([True], [False], (None,))
@@ -79,26 +89,26 @@ def test_names_of_scorers_are_values_never_sql(make_run):
 def test_unverified_trajectories_are_an_error_with_counts(make_run):
     run = make_run([{"correct": True}, {"correct": "absent"}, {"correct": "absent", "finish": "error"}])
     with run.connect() as connection:
-        held = survey(connection)
+        contents = survey(connection)
     with pytest.raises(UnavailableError, match=r"1 of 3 trajectories of run R have no verdict\. Run `nbest verify R`"):
-        require_verdicts(held, "R")
+        require_verdicts(contents, "R")
 
 
 def test_an_empty_run_is_an_error(make_run):
     with make_run([]).connect() as connection:
-        held = survey(connection)
+        contents = survey(connection)
     with pytest.raises(UnavailableError, match="no trajectories"):
-        require_verdicts(held, "R")
+        require_verdicts(contents, "R")
 
 
-def test_a_run_of_which_nothing_could_be_judged_is_an_error(make_run):
+def test_a_run_of_which_nothing_could_be_graded_is_an_error(make_run):
     with make_run([{"correct": None}, {"correct": None}]).connect() as connection:
-        held = survey(connection)
-    with pytest.raises(UnavailableError, match="none of the 2 trajectories of run R could be judged"):
-        require_verdicts(held, "R")
+        contents = survey(connection)
+    with pytest.raises(UnavailableError, match="none of the 2 trajectories of run R could be graded"):
+        require_verdicts(contents, "R")
 
 
-def test_the_unjudged_stand_beside_their_pool_as_all_wrong_and_all_right(make_run):
+def test_the_ungraded_stand_beside_their_pool_as_all_wrong_and_all_right(make_run):
     run = make_run([{"correct": True}, {"correct": None, "answer": "7"}, {"correct": False}, {"correct": True}])
     with run.connect() as connection:
         (found,) = read_outcomes(connection, with_prompt_tokens=True)
@@ -111,13 +121,13 @@ def test_the_unjudged_stand_beside_their_pool_as_all_wrong_and_all_right(make_ru
     assert found.prompt_tokens.tolist() == [0, 0, 0]
 
 
-def test_a_pool_where_all_were_judged_has_no_extremes(run):
+def test_a_pool_where_all_are_graded_has_no_extremes(run):
     with run.connect() as connection:
         second = list(read_outcomes(connection))[1]
     assert (second.extremes, second.positions, second.prompt_tokens) == (None, None, None)
 
 
-def test_places_may_repeat(run):
+def test_positions_may_repeat(run):
     with run.connect() as connection:
         first = next(read_outcomes(connection, ["a"]))
     taken = first.take(np.array([1, 1, 0]))

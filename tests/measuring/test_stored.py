@@ -19,7 +19,7 @@ def test_a_stored_selection_counts_at_the_size_of_its_pool(run, strings):
     found = compare(run, ["stored:asked", "random"], [1, 2], equivalence=strings, baseline="random")
     first, second = (row for row in found.rows if row.selector == "stored:asked")
     assert first.accuracy is None
-    # Right on p0, wrong on p1, abstained on p2; the pick on p3 could not be judged and is left out.
+    # Right on p0, wrong on p1, abstained on p2; the pick on p3 is ungraded and is left out.
     assert (second.accuracy, second.abstained, second.problems) == pytest.approx((1 / 3, 1 / 3, 3))
     assert (second.exact, second.accuracy_if_wrong, second.accuracy_if_right) == (True, 0.25, 0.5)
     assert [row.selector for row in found.paired] == ["stored:asked"] * 2
@@ -34,8 +34,8 @@ def test_stored_selections_without_an_estimator_are_in_the_defaults(run, strings
 @pytest.mark.parametrize("index", [2, -1])
 def test_a_selection_outside_the_pool_is_named(run, strings, index):
     run.append_selections("off", [Selection("p1", index)])
-    told = f"selection 'off' of run .*'p1' has index {index}, allowed are 0 to 1"
-    with pytest.raises(DataError, match=told):
+    message = f"selection 'off' of run .*'p1' has index {index}, allowed are 0 to 1"
+    with pytest.raises(DataError, match=message):
         compare(run, ["stored:off"], [2], equivalence=strings)
 
 
@@ -52,7 +52,7 @@ def test_a_selection_among_the_first_n_counts_at_n_alone(make_run, strings):
     found = compare(run, ["stored:asked@2"], [1, 2, 3], equivalence=strings, baseline="stored:asked@2")
     one, two, three = (row for row in found.rows if row.selector == "stored:asked@2")
     assert (one.accuracy, three.accuracy) == (None, None)
-    # Right on p0, wrong on p1; p2 has no two attempts.
+    # Right on p0, wrong on p1; p2 has only one trajectory.
     assert (two.accuracy, two.problems) == (0.5, 2)
 
 
@@ -60,3 +60,12 @@ def test_a_selection_beyond_the_first_n_is_named(run, strings):
     run.append_selections("off@1", [Selection("p1", 1)])
     with pytest.raises(DataError, match=r"'off@1' of run .*'p1' has index 1, allowed are 0 to 0"):
         compare(run, ["stored:off@1"], [1], equivalence=strings)
+
+
+def test_a_selector_without_an_estimator_is_compared_by_its_stored_selections(make_run, strings):
+    run = make_run([RIGHT, WRONG], [WRONG, RIGHT])
+    with pytest.raises(ConfigError, match="has no curve: select with it first"):
+        compare(run, ["genselect-vote"], equivalence=strings)
+    run.append_selections("genselect-vote", [Selection("p0", 0), Selection("p1", 0)])
+    comparison = compare(run, ["genselect-vote"], [2], equivalence=strings)
+    assert [(row.selector, row.accuracy) for row in comparison.rows] == [("stored:genselect-vote", 0.5)]

@@ -23,7 +23,7 @@ from nbest.problems.benchmarks import (
     templates,
 )
 from nbest.records import Problem
-from nbest.registry import load_sample_config
+from nbest.run_settings import load_sample_config
 
 DATA = Path(__file__).parents[3] / "shared" / "data" / "benchmarks"
 INSTRUCTION = (
@@ -191,7 +191,7 @@ def test_an_unknown_name():
 
 def test_a_part_of_a_benchmark_is_refused(tmp_path: Path):
     file = write_rows(tmp_path / "a.jsonl", [{"question": "q", "answer": "1"}])
-    with pytest.raises(DataError, match="1 problems came; aime_2024 has 30"):
+    with pytest.raises(DataError, match="got 1 problems; aime_2024 has 30"):
         load_benchmark("aime_2024", file)
 
 

@@ -102,7 +102,9 @@ def test_a_changed_local_copy_is_refused(tmp_path: Path):
     load_benchmark("aime_2024", path)
     load_benchmark("aime_2024", write_rows(tmp_path / "b.jsonl", [{**row, "answer": "3"} for row in aime()]))
     write_rows(path, [{**row, "answer": "3"} for row in aime()])
-    with pytest.raises(DataError, match=r"came \(30 problems\); [0-9a-f]{32} was recorded \(30 problems\)"):
+    with pytest.raises(
+        DataError, match=r"Got hash [0-9a-f]{32} \(30 problems\); [0-9a-f]{32} was recorded \(30 problems\)"
+    ):
         load_benchmark("aime_2024", path)
 
 

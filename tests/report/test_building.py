@@ -4,15 +4,18 @@ import re
 import pytest
 
 from nbest.errors import ConfigError, UnavailableError
-from nbest.measuring.measurement import Question
+from nbest.measuring.comparison import AccuracyRow, Comparison
+from nbest.measuring.question import Question
 from nbest.records import Selection
-from nbest.report.building import build_report, write_report
+from nbest.report.building import build_report, choose_drawn
+from nbest.report.writing import write_report
+from tests.graded_runs import ROLES
 
 RIGHT, WRONG = {"correct": True, "answer": "1"}, {"correct": False, "answer": "2"}
 
 
-def scored(attempt, value):
-    return attempt | {"scores": {"a": value}}
+def scored(trajectory, value):
+    return trajectory | {"scores": {"a": value}}
 
 
 # Majority is right, the score wrong; the other way round; both right.
@@ -36,7 +39,7 @@ def one(make_run, strings):
 
 
 def accuracies(report, n):
-    return {point.selector: point.accuracy for point in report.points if point.n == n}
+    return {row.selector: row.accuracy for row in report.overall.rows if row.n == n}
 
 
 def test_the_macro_average_weighs_runs_alike(two):
@@ -113,11 +116,14 @@ def test_links_of_problems_lead_somewhere(one, tmp_path):
 
 def test_costs_and_front(one):
     # 10 tokens a candidate. At 1 all are alike; at 3 score and majority share 2/3.
-    marked = {(p.selector, p.n): p.sampled_tokens for p in one.points if "sampled_tokens" in p.front}
-    assert marked[("majority", 3)] == 30.0
-    assert marked[("majority", 1)] == 10.0
-    assert ("oracle", 3) not in marked
-    assert all(point.flops is None for point in one.points)
+    points = {(point["selector"], point["n"]): point for point in one.to_json()["points"]}
+    costs = {key: point["sampled_tokens"] for key, point in points.items() if "sampled_tokens" in point["front"]}
+    assert costs[("majority", 3)] == 30.0
+    assert costs[("majority", 1)] == 10.0
+    assert ("oracle", 3) not in costs
+    assert all(point["flops"] is None for point in points.values())
+    # Of three problems each is solved by two: the oracle solves all.
+    assert points["majority", 3]["gap"] == pytest.approx(1 / 3)
 
 
 def test_sizes_are_those_of_the_smallest_run(make_run, strings):
@@ -131,7 +137,7 @@ def test_runs_are_told_apart_and_not_doubled(make_run, strings, tmp_path):
     (tmp_path / "b").mkdir()
     runs = [make_run(*FIRST, name="a/run"), make_run(*FIRST, name="b/run")]
     assert [run.name for run in build_report(runs, ASKED, strings).runs] == ["a/run", "b/run"]
-    with pytest.raises(ConfigError, match="a run is named twice"):
+    with pytest.raises(ConfigError, match="was named twice"):
         build_report([runs[0], runs[0]], ASKED, strings)
     with pytest.raises(ConfigError, match="no run was named"):
         build_report([], ASKED, strings)
@@ -158,19 +164,19 @@ def test_a_bare_run_has_a_short_report(make_run, strings, tmp_path):
     assert "one problem: its interval is undefined" in page
 
 
-def test_unjudged_ones_have_bounds_and_groups_a_table(make_run, strings, tmp_path):
+def test_ungraded_ones_have_bounds_and_groups_a_table(make_run, strings, tmp_path):
     run = make_run([RIGHT, WRONG, {"correct": None, "answer": "3"}], [RIGHT, RIGHT, WRONG])
     question = Question(["random", "majority"], [2], resamples=200, by="kind")
     markdown = write_report(build_report([run], question, strings), tmp_path)["md"].read_text(encoding="utf-8")
-    assert "If the 1 not judged were all wrong, to all right" in markdown
+    assert "If the 1 ungraded were all wrong, to all right" in markdown
     assert "## Accuracy by kind" in markdown
     assert "| selector | math (2) |" in markdown
 
 
 def test_selections_of_a_model_stand_in_a_report(make_run, strings, tmp_path):
-    attempts = [RIGHT, RIGHT, WRONG], [RIGHT, WRONG, WRONG], [WRONG, WRONG, {"correct": None, "answer": "3"}]
-    run = make_run(*attempts)
-    # Wrong on p0, where majority is right; right on p1, where majority is wrong; not judged on p2.
+    pools = [RIGHT, RIGHT, WRONG], [RIGHT, WRONG, WRONG], [WRONG, WRONG, {"correct": None, "answer": "3"}]
+    run = make_run(*pools)
+    # Wrong on p0, where majority is right; right on p1, where majority is wrong; ungraded on p2.
     run.append_selections("asked", [Selection("p0", 2), Selection("p1", 0), Selection("p2", 2)])
     run.append_selections("asked@2", [Selection("p0", 1), Selection("p1", 1), Selection("p2", None)])
     question = Question(["majority", "stored:asked", "stored:asked@2"], [2, 3], resamples=200)
@@ -179,11 +185,46 @@ def test_selections_of_a_model_stand_in_a_report(make_run, strings, tmp_path):
     assert accuracies(report, 2)["stored:asked@2"] == pytest.approx(1 / 3)
     # What is said of whole pools leaves out the one that saw two of three.
     assert set(report.disagreement.selectors) == {"majority", "stored:asked"}
-    at = {name: place for place, name in enumerate(report.disagreement.selectors)}
-    assert report.disagreement.wins[at["stored:asked"], at["majority"]] == 1
-    assert report.disagreement.wins[at["majority"], at["stored:asked"]] == 1
+    positions = {name: position for position, name in enumerate(report.disagreement.selectors)}
+    assert report.disagreement.wins[positions["stored:asked"], positions["majority"]] == 1
+    assert report.disagreement.wins[positions["majority"], positions["stored:asked"]] == 1
     assert sorted(problem.problem_id for problem in report.contested) == ["p0", "p1"]
     paths = write_report(report, tmp_path)
     assert "stored:asked@2" in paths["md"].read_text(encoding="utf-8")
     everything = build_report([run], Question(None, None, resamples=200), strings)
-    assert {"stored:asked", "stored:asked@2"} <= set(everything.ranked())
+    assert {"stored:asked", "stored:asked@2"} <= set(everything.overall.selectors)
+
+
+def test_the_page_says_what_a_manifest_says_and_loads_nothing(make_run, strings, tmp_path):
+    info = {"nbest": "1.2", "policy": {"parameters": 1234}}
+    run = make_run([RIGHT, WRONG, {"correct": None}], [WRONG, RIGHT, RIGHT], info=info)
+    manifest = run.manifest["identity"] | {"policy": {"model": "bundled:arithmetic"}, "seed": "0 & 1"}
+    run.manifest["identity"].update(manifest)
+    question = Question(["majority", "score:a", "random"], [1, 3], resamples=200)
+    with pytest.raises(UnavailableError, match="holds no scores of 'a'"):
+        build_report([run], question, strings)
+    report = build_report([run], Question(["majority", "random"], [1, 2, 3], resamples=200), strings, "A <title>")
+    page = write_report(report, tmp_path)["html"].read_text(encoding="utf-8")
+    assert "<svg" in page
+    assert "<dt>policy</dt><dd>bundled:arithmetic, 1,234 parameters</dd>" in page
+    assert "A &lt;title&gt;" in page
+    assert "0 &amp; 1" in page
+    assert "n=3: 1 of 2 problems have fewer graded trajectories and are left out" in page
+    assert "seed 0, 200 resamples of problems, 95% intervals" in page
+    assert re.findall(r"<script|<link|\bsrc=|url\((?!#)|@import", page) == []
+
+
+def test_what_the_default_leaves_out_is_said(make_run, strings, tmp_path):
+    run = make_run([{"correct": True, "scores": {"a": 1.0}}], [{"correct": False}])
+    page = write_report(build_report([run], Question(resamples=200), strings), tmp_path)["html"].read_text()
+    assert "left out: score:a: 1 of 2 problems of run" in page
+
+
+def test_charts_draw_the_best_and_one_of_those_that_are_alike():
+    def row(selector, accuracy, error=None):
+        return AccuracyRow(selector, 4, accuracy, None, None, True, 0.1, None, error, 0.0, 9)
+
+    rows = [row(f"s{number}", 0.9 - number / 20) for number in range(9)]
+    rows += [row("twin", 0.9), row("majority", 0.1), row("first", 0.2, 0.1), row("random", 0.2, 0.05)]
+    comparison = Comparison(9, 4, tuple(rows), roles=ROLES, baseline="majority")
+    assert choose_drawn(comparison) == ["random", "s0", "s1", "s2", "s3", "s4", "s5", "majority"]

@@ -3,17 +3,18 @@ import re
 import pytest
 
 from nbest.errors import StorageError
-from nbest.measuring.comparison import Comparison, Row
+from nbest.measuring.comparison import AccuracyRow, Comparison
 from nbest.report.charts import accuracy_chart, chart_svg, write_chart
+from tests.graded_runs import ROLES
 
 
 def comparison_of(*ns, selectors=("random", "majority", "oracle"), low=0.3):
     rows = tuple(
-        Row(name, n, 0.4 + place / 10, low, low and 0.8, True, 0.1, None, 0.1, 0.0, 9)
-        for place, name in enumerate(selectors)
+        AccuracyRow(name, n, 0.4 + position / 10, low, low and 0.8, True, 0.1, None, 0.1, 0.0, 9)
+        for position, name in enumerate(selectors)
         for n in ns
     )
-    return Comparison(9, max(ns), rows)
+    return Comparison(9, max(ns), rows, roles=ROLES)
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +38,10 @@ def test_html_loads_nothing_from_the_network(written):
 
 
 def test_undefined_rows_are_not_drawn_and_a_missing_interval_has_no_band():
-    rows = (*comparison_of(1, 2, low=None).rows, Row("late", 4, None, None, None, True, 0.1, None, None, None, 0))
+    rows = (
+        *comparison_of(1, 2, low=None).rows,
+        AccuracyRow("late", 4, None, None, None, True, 0.1, None, None, None, 0),
+    )
     spec = accuracy_chart(Comparison(9, 2, rows)).to_dict()
     values = spec["layer"][0]["data"]["values"] if "data" in spec["layer"][0] else spec["data"]["values"]
     assert {value["selector"] for value in values} == {"random", "majority", "oracle"}

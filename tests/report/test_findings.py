@@ -2,29 +2,29 @@ import pytest
 
 from nbest.records import Selection
 from nbest.report.findings import examine, spread_of
-from nbest.selecting.estimators import RememberedClusters, estimator, scorer_of
+from nbest.selecting.estimators import RememberedClusters, contestant
 
 
-def attempt(answer, correct, score=None, **others):
+def sampled(answer, correct, score=None, **others):
     return {"answer": answer, "correct": correct, "scores": {} if score is None else {"a": score}} | others
 
 
 POOLS = (
     # Votes tie 2 to 2 between right and wrong; the score picks the wrong one.
-    [attempt("1", True, 0.2), attempt("1", True, 0.3), attempt("2", False, 0.9), attempt("2", False, 0.1)],
+    [sampled("1", True, 0.2), sampled("1", True, 0.3), sampled("2", False, 0.9), sampled("2", False, 0.1)],
     # The majority is wrong, the score is right; one gave no answer, one was cut off.
     [
-        attempt("1", True, 0.8, tokens=30),
-        attempt("3", False, 0.5, tokens=20),
-        attempt("3", False, 0.4, finish="length", tokens=40),
-        attempt(None, False, 0.1),
+        sampled("1", True, 0.8, tokens=30),
+        sampled("3", False, 0.5, tokens=20),
+        sampled("3", False, 0.4, finish="length", tokens=40),
+        sampled(None, False, 0.1),
     ],
-    # Both right, the best score shared by two of one answer; one failed, one could not be judged.
+    # Both right, the best score shared by two of one answer; one failed, one is ungraded.
     [
-        attempt("1", True, 0.7),
-        attempt("1", True, 0.7),
-        attempt("9", False, finish="error"),
-        attempt("1", None, 0.1),
+        sampled("1", True, 0.7),
+        sampled("1", True, 0.7),
+        sampled("9", False, finish="error"),
+        sampled("1", None, 0.1),
     ],
 )
 NAMES = ("random", "majority", "score:a", "vote:a", "shortest", "oracle")
@@ -34,8 +34,8 @@ NAMES = ("random", "majority", "score:a", "vote:a", "shortest", "oracle")
 def look(strings):
     def look_at(run, names=NAMES, scorers=("a",), has_tokens=True):
         clusterer = RememberedClusters(strings)
-        made = {name: (estimator(name, clusterer), [s] if (s := scorer_of(name)) else []) for name in names}
-        return examine(run, made, scorers, clusterer, has_tokens)
+        contestants = [contestant(name, clusterer) for name in names]
+        return examine(run, contestants, scorers, clusterer, has_tokens)
 
     return look_at
 
@@ -60,7 +60,7 @@ def test_answers_are_kept_where_selectors_disagree(make_run, look):
 
 def test_trajectories_are_counted_by_what_became_of_them(make_run, look):
     found = look(make_run(*POOLS))
-    assert found.trajectories == {
+    assert found.trajectories.to_json() == {
         "judged": 10,
         "right": 5,
         "wrong": 5,
@@ -68,6 +68,7 @@ def test_trajectories_are_counted_by_what_became_of_them(make_run, look):
         "failed": 1,
         "unjudged": 1,
     }
+    assert found.trajectories.total == 12
     assert found.finishes == {"stop": 10, "length": 1, "error": 1}
 
 
@@ -82,24 +83,24 @@ def test_ties_of_votes_scores_and_lengths(make_run, look):
 
 
 def test_abstaining_is_counted(make_run, look):
-    counts = look(make_run([attempt(None, False), attempt(None, False)]), ["majority"], []).counts
+    counts = look(make_run([sampled(None, False), sampled(None, False)]), ["majority"], []).counts
     assert (counts["majority"].abstained, counts["majority"].ties) == (1, 0)
 
 
 def test_lengths_of_right_and_wrong(make_run, look):
     found = look(make_run(POOLS[1]))
     assert (found.right_lengths.tolist(), found.wrong_lengths.tolist()) == ([30], [20, 40, 10])
-    texts = make_run([attempt("1", True, text="abc", tokens=0)], name="texts")
+    texts = make_run([sampled("1", True, text="abc", tokens=0)], name="texts")
     counted = look(texts, ["majority"], [], has_tokens=False)
     assert (counted.right_lengths.tolist(), counted.length_unit) == ([3], "characters")
 
 
 def test_confidences_are_vote_shares_and_scores(make_run, look):
     sources = {source.name: source for source in look(make_run(*POOLS)).confidences}
-    # Of all judged candidates: 2 of 4, 2 of 4, 2 of 3.
+    # Of all graded candidates: 2 of 4, 2 of 4, 2 of 3.
     assert sources["majority"].confidence.tolist() == pytest.approx([0.5, 0.5, 2 / 3])
     assert sources["majority"].right.tolist() == [0.5, 0.0, 1.0]
-    assert len(sources["a"].confidence) == 10  # neither the failed nor the unjudged one
+    assert len(sources["a"].confidence) == 10  # neither the failed nor the ungraded one
     # p0: 0.2 and 0.3 against 0.9 and 0.1 win 2 of 4 pairs; p1: all; p2 has no wrong one with a score.
     assert list(sources["a"].pool_aucs) == [0.5, 1.0]
 
@@ -126,6 +127,11 @@ def test_stored_selections_are_counted_by_position(make_run, look):
     )
 
 
-def test_the_spread_is_among_those_that_compete():
-    assert spread_of({"oracle": 1.0, "random": 0.1, "longest": 0.0, "majority": 0.5, "score:a": 0.75}) == 0.25
-    assert spread_of({"oracle": 1.0}) == 0.0
+def test_the_spread_is_that_of_the_farthest_two():
+    assert spread_of([0.5, 0.75, 0.6]) == 0.25
+    assert spread_of([]) == 0.0
+
+
+def test_selectors_that_look_at_nothing_are_not_compared(make_run, look):
+    names = ("oracle", "random", "first", "longest", "shortest", "majority", "score:a")
+    assert look(make_run(*POOLS), names).informed == ("majority", "score:a")

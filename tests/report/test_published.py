@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from nbest.errors import ConfigError
-from nbest.measuring.comparison import Comparison, Paired, Row
+from nbest.measuring.comparison import AccuracyRow, Comparison, Paired
 from nbest.problems.benchmarks import find_benchmark
 from nbest.report.charts import chart_svg
 from nbest.report.published import (
@@ -26,12 +26,12 @@ from nbest.report.published import (
 def own(*ns: int) -> Comparison:
     names = ("majority", "score:mine", "oracle")
     rows = tuple(
-        Row(name, n, 0.4 + place / 10, 0.3, 0.8, True, 0.1, 7.0, 0.1, 0.0, 9)
+        AccuracyRow(name, n, 0.4 + place / 10, 0.3, 0.8, True, 0.1, 7.0, 0.1, 0.0, 9)
         for place, name in enumerate(names)
         for n in ns
     )
     paired = (Paired("score:mine", "majority", ns[-1], 0.1, 0.0, 0.2, 0.1, 0.1, 9, 3),)
-    return Comparison(9, max(ns), rows, paired=paired)
+    return Comparison(9, max(ns), rows, paired=paired, roles={"oracle": "bound", "majority": "baseline"})
 
 
 def test_names():

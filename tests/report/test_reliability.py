@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from nbest.report.reliability import Bin, Confidences, count_bins, join, measure, reliability_bins
+from nbest.report.reliability import Bin, Confidences, count_bins, join, measure_reliability, reliability_bins
 
 
 def cases(confidence, right, name="a", aucs=()):
@@ -20,7 +20,7 @@ def test_a_bin_needs_cases(number, bins):
 
 
 def test_a_probability_is_measured():
-    found = measure(cases([0.1, 0.9, 0.2, 0.8], [0, 1, 1, 1], aucs=[0.5, 1.0]))
+    found = measure_reliability(cases([0.1, 0.9, 0.2, 0.8], [0, 1, 1, 1], aucs=[0.5, 1.0]))
     # One bin of four: mean confidence 0.5, accuracy 0.75. Brier: (0.01 + 0.01 + 0.64 + 0.04) / 4.
     assert (found.ece, found.brier) == (pytest.approx(0.25), pytest.approx(0.175))
     assert (found.auc, found.within_pool_auc, found.cases) == (1.0, 0.75, 4)
@@ -29,13 +29,13 @@ def test_a_probability_is_measured():
 
 @pytest.mark.parametrize("confidence", [[-1.0, 0.5], [0.5, 1.5], [0.5, np.inf]])
 def test_of_other_numbers_only_the_ranking_is(confidence):
-    found = measure(cases(confidence, [0, 1]))
+    found = measure_reliability(cases(confidence, [0, 1]))
     assert (found.ece, found.brier, found.bins) == (None, None, ())
     assert found.within_pool_auc is None
 
 
 def test_shared_credit_counts_in_part_and_has_no_rank():
-    found = measure(cases([0.4, 0.6, 0.8], [0.5, 0, 1]))
+    found = measure_reliability(cases([0.4, 0.6, 0.8], [0.5, 0, 1]))
     assert found.ece == pytest.approx(0.1)  # mean confidence 0.6, mean credit 0.5
     assert found.auc == 1.0
 

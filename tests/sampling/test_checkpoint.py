@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from nbest.errors import ConfigError
-from nbest.records import SamplingParams
+from nbest.records import SamplingParams, user_message
 from nbest.sampling.checkpoint import Checkpoint, load_checkpoint, locate_checkpoint
+from nbest.sampling.collecting import collect
 from nbest.sampling.transformers import TransformersSampler
 
 Create = Callable[..., Checkpoint]
@@ -25,10 +26,10 @@ def folder(create_checkpoint: Create, tmp_path_factory: pytest.TempPathFactory) 
 async def test_a_folder_samples_what_the_model_in_memory_samples(create_checkpoint: Create, folder: Path):
     params = SamplingParams(temperature=1, top_p=1, top_k=0, max_tokens=12)
     async with TransformersSampler(str(folder), batch_rows=4) as loaded:
-        found = await loaded.sample("abc", [1, 2], params)
-        info = loaded.policy_info()
+        found = await collect(loaded, user_message("abc"), [1, 2], params)
+        info = loaded.describe().info
     async with TransformersSampler.from_checkpoint(create_checkpoint(template="chat")) as sampler:
-        expected = await sampler.sample("abc", [1, 2], params)
+        expected = await collect(sampler, user_message("abc"), [1, 2], params)
     assert [one.tokens.tolist() for one in found] == [one.tokens.tolist() for one in expected]
     assert info["model"] == str(folder)
     assert info["layers"] == 3

@@ -103,7 +103,7 @@ def test_a_batch_that_is_never_empty_does_not_grow(create_checkpoint: Callable[.
     checkpoint = create_checkpoint()
     batch = Batch(checkpoint, BlankLineSplitter(checkpoint.pieces, checkpoint.end_tokens).rule, 4)
     job = Job([5, 6, 7], SamplingParams(temperature=1.0, max_tokens=10), 10)
-    job.add_attempts(range(200))
+    job.add_requests(range(200))
     widest = steps = 0
     while job.waiting or batch.table.alive.any():
         if job.waiting and batch.free_rows:

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from nbest.errors import ConfigError, EngineError, MissingExtraError, UnavailableError
-from nbest.records import Completion, SamplingParams, Trajectory, Usage
+from nbest.records import Completion, SamplingParams, Trajectory, Usage, user_message
+from nbest.sampling.collecting import collect
 from nbest.sampling.openai_compatible import Endpoint, OpenAISampler, RequestCounts, _read_retry_after
 from nbest.sampling.openai_payloads import Form
 from nbest.sampling.scripted import ScriptedSampler
@@ -87,7 +88,7 @@ async def test_over_a_server_of_this_package() -> None:
     with serve(create_app(ScriptedSampler(lambda *_: reply), "m")) as url:
         for template in ("chat", "none"):
             async with OpenAISampler(Endpoint(url), Form("m", template=template)) as sampler:
-                [found] = await sampler.sample("hi", [2**63 - 1], PARAMS)
+                [found] = await collect(sampler, user_message("hi"), [2**63 - 1], PARAMS)
             assert (found.finish, found.usage, found.note) == ("length", Usage(1, 2), "")
             assert (found.prompt_tokens.tolist(), found.tokens.tolist()) == ([1], [4, 5])
             assert found.logprobs is not None
@@ -99,10 +100,10 @@ async def test_a_model_behind_a_server_draws_what_it_draws_without_one(create_ch
 
     params = SamplingParams(temperature=1, top_p=0.95, top_k=20, min_p=0.01, max_tokens=12)
     async with TransformersSampler.from_checkpoint(create_checkpoint(), 4) as model:
-        expected = await model.sample("abc", [2**63 - 1, 5], params)
+        expected = await collect(model, user_message("abc"), [2**63 - 1, 5], params)
         with serve(create_app(model, "m")) as url:
             async with OpenAISampler(Endpoint(url), Form("m")) as sampler:
-                found = await sampler.sample("abc", [2**63 - 1, 5], params)
+                found = await collect(sampler, user_message("abc"), [2**63 - 1, 5], params)
     for here, there in zip(expected, found, strict=True):
         assert (here.text, here.finish) == (there.text, there.finish)
         assert here.prompt_tokens.tolist() == there.prompt_tokens.tolist()
@@ -117,7 +118,7 @@ async def test_what_is_sent() -> None:
     params = SamplingParams(temperature=0.6, top_p=0.95, top_k=20, min_p=0.1, max_tokens=9, stop=("x",), top_logprobs=2)
     server = ToldServer(whole())
     with told(server) as sampler:
-        await sampler.sample("hi", [3], params)
+        await collect(sampler, user_message("hi"), [3], params)
     shared = {"model": "m", "n": 1, "seed": 3, "temperature": 0.6, "top_p": 0.95, "stop": ["x"]}
     chat = {"messages": [{"role": "user", "content": "hi"}], "logprobs": True, "top_logprobs": 2, "max_tokens": 9}
     vllm = {"top_k": 20, "min_p": 0.1, "return_token_ids": True, "skip_special_tokens": False}
@@ -128,9 +129,9 @@ async def test_what_is_sent() -> None:
 async def test_the_dialect_of_openai_sends_what_openai_documents() -> None:
     server = ToldServer(whole())
     with told(server, Form("m", "openai", has_logprobs=False)) as sampler:
-        await sampler.sample("hi", [3], PARAMS)
+        await collect(sampler, user_message("hi"), [3], PARAMS)
         with pytest.raises(UnavailableError, match="top_k: 20 is no field of OpenAI's protocol"):
-            await sampler.sample("hi", [3], SamplingParams())
+            await collect(sampler, user_message("hi"), [3], SamplingParams())
     assert set(server.asked[0]) == {"model", "n", "seed", "temperature", "top_p", "messages", "max_completion_tokens"}
     assert len(server.asked) == 1
 
@@ -144,13 +145,13 @@ async def test_what_a_server_cannot_give_is_refused_before_any_request() -> None
             ({"top_logprobs": 21}, "top_logprobs"),
         ):
             with pytest.raises(UnavailableError, match=named):
-                await sampler.sample("hi", [1], SamplingParams(**fields))
+                await collect(sampler, user_message("hi"), [1], SamplingParams(**fields))
     assert (server.asked, sampler.counts) == ([], RequestCounts())
 
 
 async def test_usage_without_ids_is_counted_and_stored() -> None:
     with told(ToldServer(whole())) as sampler:
-        [found] = await sampler.sample("hi", [1], PARAMS)
+        [found] = await collect(sampler, user_message("hi"), [1], PARAMS)
     assert (len(found.tokens), found.logprobs, found.count_usage()) == (0, None, Usage(5, 7))
     from nbest.storage.tables import TRAJECTORIES
 
@@ -164,7 +165,7 @@ async def test_the_likeliest_tokens_become_confidences() -> None:
         {"token": "b", "logprob": -0.1, "top_logprobs": [{"logprob": -3.9}, {"logprob": -0.1}]},
     ]
     with told(ToldServer(whole(logprobs={"content": rows}))) as sampler:
-        [found] = await sampler.sample("hi", [1], SamplingParams(top_logprobs=2))
+        [found] = await collect(sampler, user_message("hi"), [1], SamplingParams(top_logprobs=2))
     assert found.confidences is not None
     # (-0.5 - 1.0) / 2 and (-3.9 - 0.1) / 2
     assert found.confidences.tolist() == pytest.approx([-0.75, -2.0])
@@ -183,7 +184,7 @@ async def test_the_likeliest_tokens_become_confidences() -> None:
 )
 async def test_how_an_answer_is_read(choice: dict[str, Any], text: str, finish: str) -> None:
     with told(ToldServer(whole(**choice))) as sampler:
-        [found] = await sampler.sample("hi", [1], PARAMS)
+        [found] = await collect(sampler, user_message("hi"), [1], PARAMS)
     assert (found.text, found.finish) == (text, finish)
     assert bool(found.note) == (finish == "error")
 
@@ -204,7 +205,7 @@ async def test_how_an_answer_is_read(choice: dict[str, Any], text: str, finish: 
 async def test_a_fault_is_tried_again_with_the_same_seed(fault: Reply, kind: str) -> None:
     server = ToldServer(fault, fault, whole())
     with told(server) as sampler:
-        [found] = await sampler.sample("hi", [5], PARAMS)
+        [found] = await collect(sampler, user_message("hi"), [5], PARAMS)
     assert (found.text, found.finish) == ("fine", "stop")
     assert [asked["seed"] for asked in server.asked] == [5, 5, 5]
     assert sampler.counts == counts(attempts=3, completions=1, retried={kind: 2})
@@ -212,7 +213,7 @@ async def test_a_fault_is_tried_again_with_the_same_seed(fault: Reply, kind: str
 
 async def test_a_hung_connection_is_given_up_and_tried_again() -> None:
     with told(ToldServer(whole(), HANG, whole()), timeout_seconds=0.5) as sampler:
-        [[_], [found]] = [await sampler.sample("hi", [seed], PARAMS) for seed in (4, 5)]
+        [[_], [found]] = [await collect(sampler, user_message("hi"), [seed], PARAMS) for seed in (4, 5)]
     assert found.text == "fine"
     # A busy machine may let another request wait as long.
     assert set(sampler.counts.retried) == {"timeout"}
@@ -227,7 +228,7 @@ async def test_a_connection_that_is_dropped_without_an_answer() -> None:
     async with await asyncio.start_server(drop, "127.0.0.1", 0) as server:
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
         async with OpenAISampler(Endpoint(url, retries=1, backoff_seconds=0.001), Form("m")) as sampler:
-            [found] = await sampler.sample("hi", [5], PARAMS)
+            [found] = await collect(sampler, user_message("hi"), [5], PARAMS)
     assert found.finish == "error"
     assert sampler.counts == counts(attempts=2, retried={"connection": 1}, failed={"connection": 1})
 
@@ -236,7 +237,7 @@ async def test_a_server_that_is_not_there() -> None:
     with serve(ToldServer(whole())) as url:
         pass
     async with OpenAISampler(Endpoint(url, retries=1, backoff_seconds=0.001), Form("m")) as sampler:
-        [found] = await sampler.sample("hi", [5], PARAMS)
+        [found] = await collect(sampler, user_message("hi"), [5], PARAMS)
     assert (found.text, found.finish) == ("", "error")
     assert found.note.startswith("connection after 2 attempts: Connect")
     assert sampler.counts == counts(attempts=2, retried={"connection": 1}, failed={"connection": 1})
@@ -244,7 +245,7 @@ async def test_a_server_that_is_not_there() -> None:
 
 async def test_the_last_fault_is_data() -> None:
     with told(ToldServer((500, "oops", {})), retries=2) as sampler:
-        first, second = await sampler.sample("hi", [1, 2], PARAMS)
+        first, second = await collect(sampler, user_message("hi"), [1, 2], PARAMS)
     assert first.finish == second.finish == "error"
     assert first.note.startswith("server-error after 3 attempts: HTTP 500 from http://127.0.0.1:")
     assert first.note.endswith("/v1/chat/completions: 'oops'")
@@ -255,8 +256,8 @@ async def test_no_second_attempt_where_it_is_of_no_use() -> None:
     too_long = json.dumps({"error": {"message": "This model's maximum context length is 40 tokens."}})
     server = ToldServer((500, "never", {"x-should-retry": "false"}), (400, too_long, {}))
     with told(server) as sampler:
-        [refused] = await sampler.sample("hi", [1], PARAMS)
-        [long] = await sampler.sample("hi", [1], PARAMS)
+        [refused] = await collect(sampler, user_message("hi"), [1], PARAMS)
+        [long] = await collect(sampler, user_message("hi"), [1], PARAMS)
     assert refused.note.startswith("refused after 1 attempt: HTTP 500")
     assert long.note.startswith("bad-prompt after 1 attempt: HTTP 400")
     assert sampler.counts == counts(attempts=2, failed={"refused": 1, "bad-prompt": 1})
@@ -274,44 +275,44 @@ async def test_no_second_attempt_where_it_is_of_no_use() -> None:
 async def test_a_fault_of_the_settings_stops_at_once(status: int, error: type[Exception], advice: str) -> None:
     server = ToldServer((status, "no\n", {}))
     with told(server) as sampler, pytest.raises(error, match=advice):
-        await sampler.sample("hi", [1], PARAMS)
+        await collect(sampler, user_message("hi"), [1], PARAMS)
     assert sampler.counts == counts(attempts=1, stopped=1)
 
 
 async def test_no_more_requests_at_once_than_allowed() -> None:
     server = ToldServer(whole())
     with told(server, concurrency=3) as sampler:
-        await asyncio.gather(*(sampler.sample("hi", list(range(6)), PARAMS) for _ in range(3)))
+        await asyncio.gather(*(collect(sampler, user_message("hi"), list(range(6)), PARAMS) for _ in range(3)))
     assert (len(server.asked), server.most_open) == (18, 3)
 
 
 async def test_a_caller_that_is_cancelled_leaves_nothing_running() -> None:
     server = ToldServer(HANG, whole())
     with told(server, concurrency=1) as sampler:
-        waiting = asyncio.create_task(sampler.sample("hi", [1], PARAMS))
+        waiting = asyncio.create_task(collect(sampler, user_message("hi"), [1], PARAMS))
         assert await asyncio.to_thread(server.arrived.wait, 60)
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
-        [found] = await sampler.sample("hi", [2], PARAMS)
+        [found] = await collect(sampler, user_message("hi"), [2], PARAMS)
     assert found.text == "fine"
 
 
 def test_it_serves_several_event_loops_and_closes_outside_of_them() -> None:
     with told(ToldServer(whole())) as sampler:
         for seed in (1, 2):
-            [found] = asyncio.run(sampler.sample("hi", [seed], PARAMS))
+            [found] = asyncio.run(collect(sampler, user_message("hi"), [seed], PARAMS))
             assert found.text == "fine"
         sampler.close()
         sampler.close()
         with pytest.raises(EngineError, match="closed"):
-            asyncio.run(sampler.sample("hi", [3], PARAMS))
+            asyncio.run(collect(sampler, user_message("hi"), [3], PARAMS))
 
 
 async def test_closing_cancels_who_waits() -> None:
     server = ToldServer(HANG)
     with told(server) as sampler:
-        waiting = asyncio.create_task(sampler.sample("hi", [1], PARAMS))
+        waiting = asyncio.create_task(collect(sampler, user_message("hi"), [1], PARAMS))
         assert await asyncio.to_thread(server.arrived.wait, 60)
         await sampler.aclose()
         with pytest.raises(asyncio.CancelledError):
@@ -336,7 +337,7 @@ async def test_the_key_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
             await super().__call__(scope, receive, send)
 
     with told(Gate(whole()), api_key_env="SOME_KEY") as sampler:
-        await sampler.sample("hi", [1], PARAMS)
+        await collect(sampler, user_message("hi"), [1], PARAMS)
     assert seen == ["Bearer s3cret"]
 
 

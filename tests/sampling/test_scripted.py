@@ -4,7 +4,8 @@ import sys
 import pytest
 
 from nbest.errors import ConfigError, UnavailableError
-from nbest.records import Completion, SamplingParams
+from nbest.records import Completion, SamplingParams, user_message
+from nbest.sampling.collecting import collect
 from nbest.sampling.scripted import ScriptedSampler
 
 PARAMS = SamplingParams()
@@ -12,27 +13,27 @@ PARAMS = SamplingParams()
 
 async def test_replies_from_a_function():
     sampler = ScriptedSampler(lambda prompt, seed: f"{prompt} {seed}")
-    completions = await sampler.sample("2+2", [7, 1], PARAMS)
+    completions = await collect(sampler, user_message("2+2"), [7, 1], PARAMS)
     assert [completion.text for completion in completions] == ["2+2 7", "2+2 1"]
     assert [completion.finish for completion in completions] == ["stop", "stop"]
     assert sampler.calls == [("2+2", 7), ("2+2", 1)]
 
 
 async def test_replies_from_a_list_by_seed():
-    completions = await ScriptedSampler(["a", "b", "c"]).sample("", [4, 0, 2], PARAMS)
+    completions = await collect(ScriptedSampler(["a", "b", "c"]), user_message(""), [4, 0, 2], PARAMS)
     assert [completion.text for completion in completions] == ["b", "a", "c"]
 
 
 async def test_a_completion_is_handed_on_as_it_is():
     given = Completion(text="x", finish="length", note="cut")
-    assert (await ScriptedSampler(lambda _prompt, _seed: given).sample("", [0], PARAMS))[0] is given
+    assert (await collect(ScriptedSampler(lambda _prompt, _seed: given), user_message(""), [0], PARAMS))[0] is given
 
 
 async def test_a_reply_that_raises_is_a_failed_attempt():
     def reply(_prompt: str, seed: int) -> str:
         return str(1 // seed)
 
-    failed, good = await ScriptedSampler(reply).sample("", [0, 1], PARAMS)
+    failed, good = await collect(ScriptedSampler(reply), user_message(""), [0, 1], PARAMS)
     assert (failed.finish, failed.text) == ("error", "")
     assert "ZeroDivisionError" in failed.note
     assert good.text == "1"
@@ -40,7 +41,7 @@ async def test_a_reply_that_raises_is_a_failed_attempt():
 
 async def test_capture_is_refused():
     with pytest.raises(UnavailableError, match="capture"):
-        await ScriptedSampler(["a"]).sample("", [0], SamplingParams(capture=(-1,)))
+        await collect(ScriptedSampler(["a"]), user_message(""), [0], SamplingParams(capture=(-1,)))
 
 
 @pytest.mark.parametrize("reply", [[], "one text"])

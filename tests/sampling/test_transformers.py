@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from nbest.errors import ConfigError, EngineError
-from nbest.records import CapturedStates, Completion, Floats, SamplingParams
+from nbest.records import Completion, Floats, HiddenStates, SamplingParams, user_message
 from nbest.sampling.checkpoint import Checkpoint
+from nbest.sampling.collecting import collect
 from nbest.sampling.drawing import draw_tokens, draw_uniforms, mix_seeds
 from nbest.sampling.transformers import TransformersSampler
 
@@ -24,7 +25,7 @@ PROMPTS = ["abc+1", "1", "abcdefghij-9", "b+2"]
 @torch.inference_mode()
 def sample_naively(checkpoint: Checkpoint, prompt: str, seed: int, params: SamplingParams) -> list[int]:
     """One token a full pass: no cache, no batch, no mask."""
-    ids = checkpoint.tokenize_prompt(prompt)
+    ids = checkpoint.tokenize_prompt(user_message(prompt))
     stream, tokens = mix_seeds(np.array([seed], dtype=np.uint64)), []
     while len(tokens) < params.max_tokens:
         logits = checkpoint.model(input_ids=torch.tensor([ids + tokens])).logits[:, -1].float()
@@ -39,10 +40,10 @@ async def sample(
     checkpoint: Checkpoint, prompts: list[str], seeds: list[int], params: SamplingParams, rows: int = 64
 ) -> list[list[Completion]]:
     async with TransformersSampler.from_checkpoint(checkpoint, rows) as sampler:
-        return await asyncio.gather(*(sampler.sample(prompt, seeds, params) for prompt in prompts))
+        return await asyncio.gather(*(collect(sampler, user_message(prompt), seeds, params) for prompt in prompts))
 
 
-def read_numbers(completion: Completion) -> tuple[Floats, Floats, CapturedStates, Floats]:
+def read_numbers(completion: Completion) -> tuple[Floats, Floats, HiddenStates, Floats]:
     assert completion.logprobs is not None
     assert completion.confidences is not None
     assert completion.states is not None
@@ -85,7 +86,7 @@ async def test_different_seeds_and_params_differ_within_one_batch(create_checkpo
     checkpoint = create_checkpoint()
     async with TransformersSampler.from_checkpoint(checkpoint) as sampler:
         greedy = SamplingParams(temperature=0, max_tokens=12)
-        calls = [sampler.sample("abc", [1, 2], params) for params in (PLAIN, greedy, FULL)]
+        calls = [collect(sampler, user_message("abc"), [1, 2], params) for params in (PLAIN, greedy, FULL)]
         drawn, best, full = await asyncio.gather(*calls)
     assert drawn[0].tokens.tolist() != drawn[1].tokens.tolist()
     assert best[0].tokens.tolist() == best[1].tokens.tolist() == sample_naively(checkpoint, "abc", 9, greedy)
@@ -209,8 +210,8 @@ async def test_a_cancelled_caller_leaves_the_others_alone(create_checkpoint: Cre
     checkpoint = create_checkpoint()
     expected = list_tokens(await sample(checkpoint, ["abc"], [1, 2], PLAIN))
     async with TransformersSampler.from_checkpoint(checkpoint, 4) as sampler:
-        leaving = asyncio.create_task(sampler.sample("b+2", list(range(64)), PLAIN))
-        staying = asyncio.create_task(sampler.sample("abc", [1, 2], PLAIN))
+        leaving = asyncio.create_task(collect(sampler, user_message("b+2"), list(range(64)), PLAIN))
+        staying = asyncio.create_task(collect(sampler, user_message("abc"), [1, 2], PLAIN))
         await asyncio.sleep(0.02)
         leaving.cancel()
         assert list_tokens([await staying]) == expected
@@ -220,14 +221,14 @@ async def test_a_cancelled_caller_leaves_the_others_alone(create_checkpoint: Cre
 
 async def test_closing_tells_waiting_callers(create_checkpoint: Create):
     sampler = TransformersSampler.from_checkpoint(create_checkpoint(), 2)
-    waiting = asyncio.create_task(sampler.sample("abc", list(range(200)), PLAIN))
+    waiting = asyncio.create_task(collect(sampler, user_message("abc"), list(range(200)), PLAIN))
     await asyncio.sleep(0.01)
     await sampler.aclose()
     sampler.close()
     with pytest.raises(EngineError, match="closed"):
         await waiting
     with pytest.raises(EngineError, match="closed"):
-        await sampler.sample("abc", [1], PLAIN)
+        await collect(sampler, user_message("abc"), [1], PLAIN)
 
 
 def break_forward(
@@ -252,12 +253,12 @@ async def test_an_error_reaches_every_caller_and_the_sampler_lives_on(
     expected = list_tokens(await sample(checkpoint, ["abc"], [1], PLAIN))
     break_forward(monkeypatch, checkpoint, ValueError("device lost"), most_rows=3, times=1)
     async with TransformersSampler.from_checkpoint(checkpoint) as sampler:
-        calls = [sampler.sample(prompt, [1, 2, 3], PLAIN) for prompt in PROMPTS]
+        calls = [collect(sampler, user_message(prompt), [1, 2, 3], PLAIN) for prompt in PROMPTS]
         results = await asyncio.gather(*calls, return_exceptions=True)
         failed = [result for result in results if isinstance(result, EngineError)]
         assert failed
         assert "ValueError: device lost" in str(failed[0])
-        assert list_tokens([await sampler.sample("abc", [1], PLAIN)]) == expected
+        assert list_tokens([await collect(sampler, user_message("abc"), [1], PLAIN)]) == expected
 
 
 async def test_out_of_memory_halves_the_batch(create_checkpoint: Create, monkeypatch: pytest.MonkeyPatch):
@@ -265,9 +266,11 @@ async def test_out_of_memory_halves_the_batch(create_checkpoint: Create, monkeyp
     expected = list_tokens(await sample(checkpoint, PROMPTS, list(range(6)), FULL))
     break_forward(monkeypatch, checkpoint, torch.OutOfMemoryError("no room"), most_rows=6)
     async with TransformersSampler.from_checkpoint(checkpoint, 16) as sampler:
-        pools = await asyncio.gather(*(sampler.sample(prompt, list(range(6)), FULL) for prompt in PROMPTS))
+        pools = await asyncio.gather(
+            *(collect(sampler, user_message(prompt), list(range(6)), FULL) for prompt in PROMPTS)
+        )
         assert list_tokens(pools) == expected
-        assert sampler.policy_info()["batch_rows"] == 4
+        assert sampler.describe().info["batch_rows"] == 4
     break_forward(monkeypatch, checkpoint, torch.OutOfMemoryError("no room"), most_rows=0)
     with pytest.raises(EngineError, match="single row"):
         await sample(checkpoint, ["abc"], [1, 2], PLAIN, rows=2)

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from nbest.errors import ConfigError, EngineError, MissingExtraError, UnavailableError
-from nbest.records import SamplingParams
+from nbest.records import SamplingParams, user_message
+from nbest.sampling.collecting import collect
 from nbest.sampling.vllm import VllmSampler
 
 PARAMS = SamplingParams(temperature=1, top_p=0.9, top_k=5, max_tokens=12, stop=("x",))
@@ -72,7 +73,7 @@ async def sampler(_stand_in: None) -> AsyncIterator[VllmSampler]:
 
 
 async def test_one_request_a_seed(sampler: VllmSampler) -> None:
-    completions = await sampler.sample("12", [3, 4], PARAMS)
+    completions = await collect(sampler, user_message("12"), [3, 4], PARAMS)
     assert [(each.text, each.finish, each.tokens.tolist()) for each in completions] == [
         ("t3", "stop", [3]),
         ("t4", "stop", [4]),
@@ -98,25 +99,25 @@ async def test_one_request_a_seed(sampler: VllmSampler) -> None:
     assert len(engine.ids) == 2
     assert engine.arguments.tensor_parallel_size == 2
     assert engine.arguments.max_logprobs == 20
-    assert await sampler.sample("12", [], PARAMS) == []
+    assert await collect(sampler, user_message("12"), [], PARAMS) == []
 
 
 async def test_the_likeliest_tokens_become_confidences(sampler: VllmSampler) -> None:
-    [found] = await sampler.sample("12", [3], SamplingParams(top_logprobs=2, max_tokens=5))
+    [found] = await collect(sampler, user_message("12"), [3], SamplingParams(top_logprobs=2, max_tokens=5))
     assert found.confidences is not None
     # (-0.25 - 0.5) / 2
     assert found.confidences.tolist() == pytest.approx([-0.375])
 
 
 async def test_how_a_request_ends(sampler: VllmSampler) -> None:
-    aborted, cut = await sampler.sample("12", [7, 8], SamplingParams(max_tokens=50))
+    aborted, cut = await collect(sampler, user_message("12"), [7, 8], SamplingParams(max_tokens=50))
     assert (aborted.finish, aborted.note) == ("error", "vLLM ended it with finish_reason='abort'")
     assert (cut.finish, cut.note) == ("length", "cut at the model's context of 20 tokens, before max_tokens=50")
     assert sampler._engine.asked[0][1].max_tokens == 20 - len(cut.prompt_tokens)
 
 
 async def test_a_prompt_beyond_the_context_is_data(sampler: VllmSampler) -> None:
-    [found] = await sampler.sample("1 + 2 " * 30, [1], PARAMS)
+    [found] = await collect(sampler, user_message("1 + 2 " * 30), [1], PARAMS)
     assert found.finish == "error"
     assert "fewer than the context of 20" in found.note
     assert sampler._engine.asked == []
@@ -124,39 +125,41 @@ async def test_a_prompt_beyond_the_context_is_data(sampler: VllmSampler) -> None
 
 async def test_a_request_that_fails_is_data_and_a_dead_engine_is_not(sampler: VllmSampler) -> None:
     sampler._engine.problem = ValueError("bad request")
-    [found] = await sampler.sample("12", [1], PARAMS)
+    [found] = await collect(sampler, user_message("12"), [1], PARAMS)
     assert (found.finish, found.note) == ("error", "ValueError: bad request")
     sampler._engine.errored = True
     with pytest.raises(EngineError, match="vLLM stopped: ValueError: bad request"):
-        await sampler.sample("12", [1], PARAMS)
+        await collect(sampler, user_message("12"), [1], PARAMS)
 
 
 async def test_what_it_cannot_give(sampler: VllmSampler) -> None:
     with pytest.raises(UnavailableError, match=r"capture.*\nself_certainty.*\ntop_logprobs"):
-        await sampler.sample("12", [1], SamplingParams(capture=(-1,), self_certainty=True, top_logprobs=21))
+        await collect(
+            sampler, user_message("12"), [1], SamplingParams(capture=(-1,), self_certainty=True, top_logprobs=21)
+        )
 
 
 @pytest.mark.usefixtures("_stand_in")
 def test_it_closes_and_describes_itself() -> None:
     sampler = VllmSampler("bundled:arithmetic", dtype="bfloat16")
-    identity, info = sampler.describe()
-    assert identity == {
+    description = sampler.describe()
+    assert description.identity == {
         "type": "vllm",
         "model": "bundled:arithmetic",
         "revision": None,
         "dtype": "bfloat16",
         "template": "chat",
     }
-    assert info["vllm"] == "0.0"
+    assert description.info["vllm"] == "0.0"
     # The chat template of the bundled policy stands around the prompt.
-    [found] = asyncio.run(sampler.sample("1", [1], PARAMS))
+    [found] = asyncio.run(collect(sampler, user_message("1"), [1], PARAMS))
     assert len(found.prompt_tokens) > 1
     engine = sampler._engine
     sampler.close()
     sampler.close()
     assert engine.is_shut
     with pytest.raises(EngineError, match="closed"):
-        asyncio.run(sampler.sample("1", [1], PARAMS))
+        asyncio.run(collect(sampler, user_message("1"), [1], PARAMS))
 
 
 @pytest.mark.usefixtures("_stand_in")

@@ -2,12 +2,14 @@
 
 import asyncio
 import re
+from contextlib import aclosing
 
 import numpy as np
 
-from nbest.judging.candidates import GenerativeSetting
-from nbest.judging.conversation import Judge, JudgingPolicy
+from nbest.judging.candidates import JudgeSettings
+from nbest.judging.conversation import Judge, RetrySettings
 from nbest.judging.prompts import PromptFormat
+from nbest.protocols import Sampler
 from nbest.records import Completion, Pool, Trajectory
 from nbest.sampling.scripted import ScriptedSampler
 
@@ -57,24 +59,27 @@ def spend(text, prompt_tokens, finish="stop"):
     return Completion(text, np.zeros(prompt_tokens, np.int32), np.zeros(2, np.int32), finish=finish)
 
 
-def make_setting(reply, policy=None, clock=lambda: 0.0, **settings):
-    sampler = reply if hasattr(reply, "sample") else ScriptedSampler(reply)
-    judge = Judge(sampler, policy or JudgingPolicy(), clock)
-    return GenerativeSetting(judge, Strings(), PromptFormat("compact", "keep"), **settings)
+def make_settings(reply, retry=None, clock=lambda: 0.0, **settings):
+    sampler = reply if isinstance(reply, Sampler) else ScriptedSampler(reply)
+    judge = Judge(sampler, retry or RetrySettings(), clock)
+    return JudgeSettings(judge, Strings(), PromptFormat("compact", "keep"), **settings)
 
 
-class SlowSampler:
+class SlowSampler(ScriptedSampler):
     """Never replies before `seconds`; counts how many calls are open at once."""
 
     def __init__(self, seconds, reply="Judgment: 0"):
-        self.seconds, self.reply = seconds, reply
+        super().__init__([reply])
+        self.seconds = seconds
         self.open = self.most = 0
 
-    async def sample(self, _prompt, seeds, _params):
+    async def sample(self, messages, seeds, params):
         self.open += 1
         self.most = max(self.most, self.open)
         try:
             await asyncio.sleep(self.seconds)
         finally:
             self.open -= 1
-        return [Completion(self.reply, finish="stop") for _ in seeds]
+        async with aclosing(super().sample(messages, seeds, params)) as finished:
+            async for seed, completion in finished:
+                yield seed, completion

@@ -133,7 +133,7 @@ async def test_what_cannot_be_scored_gets_nan(name):
 async def test_a_pool_without_the_numbers_says_what_to_do(name):
     fix = {"logprobs": "policy.type", "confidences": "top_logprobs = 20", "certainties": "self_certainty = true"}
     pool = make_pool(complete(), complete(), complete("error"))
-    with pytest.raises(UnavailableError, match=f"{name}: problem 'p' .* 2 attempts .*{fix[SOURCES[name]]}"):
+    with pytest.raises(UnavailableError, match=f"{name}: problem 'p' .* 2 trajectories .*{fix[SOURCES[name]]}"):
         await CONFIDENCE[name]().score(pool)
 
 

@@ -9,9 +9,10 @@ import torch
 
 from nbest.errors import ConfigError, DataError, UnavailableError
 from nbest.records import Completion, HiddenStates, Step, Trajectory
-from nbest.scoring.hidden import HiddenScorer, check_source, load_step_scorer
+from nbest.scoring.hidden import HiddenScorer, check_origin, load_step_scorer
 from nbest.scoring.step_heads import StepMlpConfig, StepMlpModel, SwiftConfig, SwiftModel
 from nbest.stages import score_run
+from nbest.states.sources import NO_STATES
 from nbest.storage.run import Run
 from tests.training.scorer_runs import ABOUT, HIDDEN, make_run
 
@@ -31,7 +32,9 @@ async def test_scores_are_those_of_the_model_alone_on_each_trajectory(run: Run) 
     model = make_model()
     for pool in run.pools():
         for score, held in zip(
-            await HiddenScorer(model, run).score(pool), run.states([t.id for t in pool.trajectories]), strict=True
+            await HiddenScorer(model).score(pool, run.states_folder),
+            run.states([t.id for t in pool.trajectories]),
+            strict=True,
         ):
             states = torch.from_numpy(held.values[None, :, [1]])
             steps = model(states, torch.ones(1, len(held.steps), dtype=torch.bool)).scores[0].detach()
@@ -41,24 +44,24 @@ async def test_scores_are_those_of_the_model_alone_on_each_trajectory(run: Run) 
 
 async def test_batches_of_any_size_give_the_same(run: Run) -> None:
     pool = next(iter(run.pools()))
-    large = await HiddenScorer(make_model(), run).score(pool)
-    small = await HiddenScorer(make_model(), run, batch_steps=1).score(pool)
+    large = await HiddenScorer(make_model()).score(pool, run.states_folder)
+    small = await HiddenScorer(make_model(), batch_steps=1).score(pool, run.states_folder)
     assert [s.value for s in small] == pytest.approx([s.value for s in large], abs=1e-6)
     assert [s.trajectory_id for s in small] == [t.id for t in pool.trajectories]
 
 
 async def test_the_aggregation_is_the_models_unless_another_is_asked_for(run: Run) -> None:
     pool = next(iter(run.pools()))
-    least = await HiddenScorer(make_model(aggregation="min"), run).score(pool)
+    least = await HiddenScorer(make_model(aggregation="min")).score(pool, run.states_folder)
     assert all(score.value == pytest.approx(min(score.steps)) for score in least)
-    last = await HiddenScorer(make_model(), run, aggregation="last").score(pool)
+    last = await HiddenScorer(make_model(), aggregation="last").score(pool, run.states_folder)
     assert all(score.value == pytest.approx(score.steps[-1]) for score in last)
 
 
 async def test_gated_scores(run: Run) -> None:
     model = SwiftModel(SwiftConfig(policy_hidden_size=HIDDEN, layers=[3], states_source=dict(ABOUT))).eval()
     pool = next(iter(run.pools()))
-    score = (await HiddenScorer(model, run).score(pool))[0]
+    score = (await HiddenScorer(model).score(pool, run.states_folder))[0]
     held = next(run.states([score.trajectory_id]))
     output = model(torch.from_numpy(held.values[None, :, [1]]), torch.ones(1, len(held.steps), dtype=torch.bool))
     expected = ((output.logits[0, :, 0] * output.gates[0]).sum() / output.gates[0].sum()).detach()
@@ -68,65 +71,70 @@ async def test_gated_scores(run: Run) -> None:
 async def test_log_probabilities_are_joined_where_the_model_reads_them(run: Run) -> None:
     model = make_model(features=4)
     pool = next(iter(run.pools()))
-    with_numbers = await HiddenScorer(model, run).score(pool)
+    with_numbers = await HiddenScorer(model).score(pool, run.states_folder)
     silent = [
         Trajectory(t.id, t.problem_id, t.index, t.seed, Completion(t.completion.text, tokens=t.completion.tokens))
         for t in pool.trajectories[:2]
     ]
-    scorer = HiddenScorer(model, run)
-    mixed = await scorer.score(type(pool)(pool.problem_id, pool.prompt, (*silent, *pool.trajectories[2:])))
+    scorer = HiddenScorer(model)
+    mixed = await scorer.score(
+        type(pool)(pool.problem_id, pool.prompt, (*silent, *pool.trajectories[2:])), run.states_folder
+    )
     assert [math.isnan(score.value) for score in mixed] == [True, True, False, False, False, False]
     assert [s.value for s in mixed[2:]] == pytest.approx([s.value for s in with_numbers[2:]], abs=1e-6)
-    assert scorer.unscored == {"no log-probabilities": 2}
+    assert scorer.report().unscored == {"no log-probabilities": 2}
 
 
 async def test_what_cannot_be_scored_is_counted_by_reason(run: Run) -> None:
     """A trajectory without states, one without steps, one with NaN in its states, a failed attempt."""
     nan = np.full((1, 2, HIDDEN), np.nan, np.float32)
     run.append_states(
-        [HiddenStates("x#1", (1, 3), (), nan[:0]), HiddenStates("x#2", (1, 3), (Step(0, 1),), nan)], ABOUT
+        {"x#1": HiddenStates((1, 3), (), nan[:0]), "x#2": HiddenStates((1, 3), (Step(0, 1),), nan)}, ABOUT
     )
     completion = Completion("text", tokens=np.arange(3, dtype=np.int32), finish="length")
     failed = Completion("", finish="error", note="failed")
     pool = next(iter(run.pools()))
     odd = tuple(Trajectory(f"x#{i}", "x", i, i, completion) for i in range(3))
-    scorer = HiddenScorer(make_model(), run)
+    scorer = HiddenScorer(make_model())
     scores = await scorer.score(
-        type(pool)("x", "?", (*odd, Trajectory("x#3", "x", 3, 3, failed), pool.trajectories[0]))
+        type(pool)("x", "?", (*odd, Trajectory("x#3", "x", 3, 3, failed), pool.trajectories[0])), run.states_folder
     )
     assert [math.isnan(score.value) for score in scores] == [True, True, True, True, False]
     assert all(score.steps == () for score in scores[:4])
-    assert scorer.unscored == {"no states": 1, "no steps": 1, "states not finite": 1, "failed attempt": 1}
+    reasons = {"no states": 1, "no steps": 1, "states not finite": 1, "failed": 1}
+    assert scorer.report().unscored == reasons
 
 
 async def test_an_empty_pool_has_no_scores(run: Run) -> None:
     pool = next(iter(run.pools()))
-    assert await HiddenScorer(make_model(), run).score(type(pool)("x", "?", ())) == []
+    assert await HiddenScorer(make_model()).score(type(pool)("x", "?", ()), run.states_folder) == []
 
 
-def test_a_run_without_states_says_what_to_do(tmp_path: Path) -> None:
+async def test_a_run_without_states_says_what_to_do(run: Run, tmp_path: Path) -> None:
     empty = Run.create(tmp_path / "empty", {"identity": {}, "info": {}})
-    with pytest.raises(UnavailableError, match=r"no hidden states\. Fill them in: nbest encode"):
-        HiddenScorer(make_model(), empty)
+    pool = next(iter(run.pools()))
+    for source in (empty.states_folder, NO_STATES):
+        with pytest.raises(UnavailableError, match=r"no hidden states to score: .*`nbest encode RUN`"):
+            await HiddenScorer(make_model()).score(pool, source)
 
 
 @pytest.mark.parametrize(
     ("field", "value"), [("content_hash", "zzz"), ("step_rule", "every-token"), ("last_layer_after_norm", "false")]
 )
-def test_states_of_another_policy_norm_or_rule_are_refused(tmp_path: Path, field: str, value: str) -> None:
+async def test_states_of_another_policy_norm_or_rule_are_refused(tmp_path: Path, field: str, value: str) -> None:
     run = make_run(tmp_path / "run", problems=1, about={**ABOUT, field: value})
     with pytest.raises(DataError, match=f"{field} is '{value}', the scorer was trained with '{ABOUT[field]}'"):
-        HiddenScorer(make_model(), run)
+        await HiddenScorer(make_model()).score(next(iter(run.pools())), run.states_folder)
 
 
 def test_what_one_side_does_not_state_is_not_compared() -> None:
-    check_source({"content_hash": "a"}, {"model": "b"}, "here")
-    check_source({}, dict(ABOUT), "here")
+    check_origin({"content_hash": "a"}, {"model": "b"}, "here")
+    check_origin({}, dict(ABOUT), "here")
 
 
-def test_states_without_the_layer_are_refused(run: Run) -> None:
+async def test_states_without_the_layer_are_refused(run: Run) -> None:
     with pytest.raises(DataError, match=r"states of layers \[1, 3\]; the scorer was trained on \[2\]"):
-        HiddenScorer(make_model(layers=[2]), run)
+        await HiddenScorer(make_model(layers=[2])).score(next(iter(run.pools())), run.states_folder)
 
 
 def test_a_checkpoint_that_is_none_or_is_cut_short_is_named(tmp_path: Path) -> None:
@@ -142,7 +150,7 @@ def test_a_checkpoint_that_is_none_or_is_cut_short_is_named(tmp_path: Path) -> N
 
 async def test_a_stage_scores_what_is_missing_and_goes_on(run: Run) -> None:
     done: list[int] = []
-    scorer = HiddenScorer(make_model(), run)
+    scorer = HiddenScorer(make_model())
     await score_run(run, scorer, "tiny", lambda count, _: done.append(count))
     assert sum(done) == 18
     await score_run(run, scorer, "tiny", lambda count, _: done.append(count))
@@ -151,10 +159,10 @@ async def test_a_stage_scores_what_is_missing_and_goes_on(run: Run) -> None:
 
 
 def test_concurrent_pools_are_safe(run: Run) -> None:
-    scorer = HiddenScorer(make_model(), run)
+    scorer = HiddenScorer(make_model())
 
     async def score_all() -> list[list[float]]:
-        found = await asyncio.gather(*(scorer.score(pool) for pool in run.pools()))
+        found = await asyncio.gather(*(scorer.score(pool, run.states_folder) for pool in run.pools()))
         return [[score.value for score in scores] for scores in found]
 
     assert len(asyncio.run(score_all())) == 3
@@ -163,10 +171,10 @@ def test_concurrent_pools_are_safe(run: Run) -> None:
 async def test_a_truncated_trajectory_is_scored_on_the_steps_it_has(run: Run) -> None:
     """Cut by the token limit, or without `</think>`: what the step rule kept is what is read."""
     pool = next(iter(run.pools()))
-    whole = await HiddenScorer(make_model(), run).score(pool)
+    whole = await HiddenScorer(make_model()).score(pool, run.states_folder)
     cut = tuple(
         replace(t, completion=replace(t.completion, text=t.completion.text.split("</think>")[0], finish="length"))
         for t in pool.trajectories
     )
-    scores = await HiddenScorer(make_model(), run).score(type(pool)(pool.problem_id, pool.prompt, cut))
+    scores = await HiddenScorer(make_model()).score(type(pool)(pool.problem_id, pool.prompt, cut), run.states_folder)
     assert [score.value for score in scores] == [score.value for score in whole]

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from nbest.errors import ConfigError
+from nbest.measuring.question import Question
 from nbest.records import Completion, Pool, Score, Trajectory
-from nbest.selecting.estimators import NAMES, RememberedClusters, check_names, clusters_of, estimator, scorer_of
+from nbest.registry import needed_scorers, specs
+from nbest.selecting.estimators import RememberedClusters, cluster_answers, contestant
 from nbest.selecting.outcomes import Outcomes
 from nbest.selecting.scored import FirstSelector, LengthSelector, RandomSelector, ScoreSelector
 from nbest.selecting.voting import MajoritySelector
@@ -73,7 +75,7 @@ async def test_at_n_the_estimator_is_the_expectation_of_the_selector_over_the_or
     selected, estimated = [], []
     for attempts in permutations(ATTEMPTS[:5] if name in VOTES else ATTEMPTS):
         selected.append(await accuracy_of(selector_of(name, attempts, strings), attempts))
-        estimated.append(float(estimator(name, strings)(outcomes_of(attempts), [len(attempts)]).accuracy[0]))
+        estimated.append(float(contestant(name, strings).estimate(outcomes_of(attempts), [len(attempts)]).accuracy[0]))
     assert fmean(selected) == pytest.approx(fmean(estimated), abs=1e-12)
     if name != "first":  # which is about the order itself
         assert estimated == pytest.approx([estimated[0]] * len(estimated))
@@ -88,12 +90,12 @@ async def test_without_ties_the_estimator_at_n_is_the_selector(name, strings):
         (False, "3", 1, 0.2, False),
     ]
     expected = await accuracy_of(selector_of(name, attempts, strings), attempts)
-    assert estimator(name, strings)(outcomes_of(attempts), [4]).accuracy[0] == pytest.approx(expected)
+    assert contestant(name, strings).estimate(outcomes_of(attempts), [4]).accuracy[0] == pytest.approx(expected)
 
 
 async def test_random_is_the_expectation_over_seeds(strings):
     picks = [await accuracy_of(RandomSelector(seed), ATTEMPTS) for seed in range(500)]
-    expected = estimator("random", strings)(outcomes_of(ATTEMPTS), [6]).accuracy[0]
+    expected = contestant("random", strings).estimate(outcomes_of(ATTEMPTS), [6]).accuracy[0]
     assert expected == pytest.approx(2 / 5)  # five did not fail, two of them are right
     assert fmean(picks) == pytest.approx(expected, abs=0.07)  # three standard deviations: 3 sqrt(.24 / 500) = 0.066
 
@@ -101,11 +103,13 @@ async def test_random_is_the_expectation_over_seeds(strings):
 def test_oracle_is_pass_at_k_and_bounds_every_selector(strings):
     ks = [1, 2, 3, 4, 5, 6]
     outcomes = outcomes_of(ATTEMPTS)
-    oracle = estimator("oracle", strings)(outcomes, ks).accuracy
+    oracle = contestant("oracle", strings).estimate(outcomes, ks).accuracy
     # 2 of 6 can win and are right (the failed one counts as wrong): k=2: 1 - C(4,2)/C(6,2) = 1 - 6/15.
     assert oracle[:2] == pytest.approx([1 / 3, 0.6])
-    for name in (*NAMES, "score:NAME", *VOTES):
-        assert (estimator(name, strings)(outcomes, ks).accuracy <= oracle + 1e-12).all()
+    plain = [spec.name for spec in specs("selector") if spec.estimator is not None and not spec.needs & {"scores"}]
+    assert {"first", "random", "majority", "longest", "shortest", "oracle"} <= set(plain)
+    for name in (*plain, "score:NAME", *VOTES):
+        assert (contestant(name, strings).estimate(outcomes, ks).accuracy <= oracle + 1e-12).all()
 
 
 def test_the_oracle_is_no_selector():
@@ -113,14 +117,17 @@ def test_the_oracle_is_no_selector():
     import nbest.selecting.voting as voting
     import nbest.selecting.weighted as weighted
 
-    names = [name.lower() for module in (scored, voting, weighted) for name in vars(module)]
-    assert not any("oracle" in name for name in names)
+    classes = [
+        name for module in (scored, voting, weighted) for name, value in vars(module).items() if isinstance(value, type)
+    ]
+    assert "FirstSelector" in classes
+    assert not any("oracle" in name.lower() for name in classes)
 
 
 def test_lengths_are_characters_where_tokens_are_missing(strings):
     outcomes = outcomes_of([(True, "1", 0, 0.0, False), (False, "1", 900, 0.0, False)])
     outcomes.characters[:] = [12, 5]
-    assert estimator("longest", strings)(outcomes, [2]).accuracy[0] == 1.0
+    assert contestant("longest", strings).estimate(outcomes, [2]).accuracy[0] == 1.0
 
 
 def test_each_distinct_answer_is_asked_about_once():
@@ -133,7 +140,7 @@ def test_each_distinct_answer_is_asked_about_once():
             return a == b
 
     equivalence = Recording()
-    clusters = clusters_of(outcomes_of(ATTEMPTS[:4]), equivalence)
+    clusters = cluster_answers(outcomes_of(ATTEMPTS[:4]), equivalence)
     assert equivalence.answers == ["1", "2"]
     assert clusters.tolist() == [0, -1, -1, 0]  # an answer that the relation calls none does not vote
 
@@ -141,10 +148,13 @@ def test_each_distinct_answer_is_asked_about_once():
 def test_every_vote_of_a_problem_draws_the_same_subsets_and_every_problem_its_own(strings):
     many = [(i % 3 == 0, str(i % 3), 5, i % 7 / 7, False) for i in range(30)]
     first, other = outcomes_of(many), replace(outcomes_of(many), problem_id="q")
-    found = [estimator("vote:NAME", strings, seed)(each, [9]) for seed, each in ((1, first), (1, other), (2, first))]
+    found = [
+        contestant("vote:NAME", strings, seed).estimate(each, [9])
+        for seed, each in ((1, first), (1, other), (2, first))
+    ]
     assert all(isinstance(curve, SampledCurve) and not curve.exact.any() for curve in found)
     assert len({float(curve.accuracy[0]) for curve in found}) == 3
-    again = estimator("vote:NAME", strings, 1)(first, [9])
+    again = contestant("vote:NAME", strings, 1).estimate(first, [9])
     assert again.accuracy.tolist() == found[0].accuracy.tolist()
 
 
@@ -157,16 +167,16 @@ def test_remembered_clusters_ask_once(strings):
 
 
 @pytest.mark.parametrize(
-    ("name", "scorer"), [("score:a", "a"), ("vote-max:a:b", "a:b"), ("vote:", ""), ("majority", ""), ("mean:a", "")]
+    ("name", "scorers"), [("score:a", ["a"]), ("vote-max:a:b", ["a:b"]), ("majority", []), ("borda(power=2):a", ["a"])]
 )
-def test_the_scorer_of_a_name(name, scorer):
-    assert scorer_of(name) == scorer
+def test_the_scorers_that_a_selector_reads(name, scorers):
+    assert needed_scorers(name) == scorers
 
 
 def test_unknown_names_are_all_named():
     with pytest.raises(ConfigError) as caught:
-        check_names(["first", "best", "score:", "vote:", "mean:a", "vote:a"])
-    assert [fault.split("'")[1] for fault in caught.value.faults] == ["best", "score:", "vote:", "mean:a"]
+        Question(["first", "best", "score:", "score", "mean:a", "vote:a"]).check()
+    assert [fault.split("'")[1] for fault in caught.value.faults] == ["best", "score:", "score", "mean:a"]
     assert "vote:NAME, vote-max:NAME, borda:NAME" in caught.value.faults[0]
     with pytest.raises(ConfigError, match="no selector was named"):
-        check_names([])
+        Question([]).check()

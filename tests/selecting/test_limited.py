@@ -1,7 +1,7 @@
 import pytest
 
 from nbest.errors import ConfigError, UnavailableError
-from nbest.records import Pool
+from nbest.records import Pool, WorkReport
 from nbest.selecting.limited import LimitedSelector
 from nbest.selecting.scored import LengthSelector
 from nbest.selecting.voting import MajoritySelector
@@ -32,5 +32,9 @@ async def test_a_smaller_pool_says_nothing_of_n():
         LimitedSelector(MajoritySelector(Strings()), "majority", 0)
 
 
-def test_counts_are_those_of_the_selector():
-    assert LimitedSelector(MajoritySelector(Strings()), "majority", 3).counts is None
+def test_it_reports_what_the_selector_does():
+    class Counting(MajoritySelector):
+        def report(self):
+            return WorkReport(calls=3)
+
+    assert LimitedSelector(Counting(Strings()), "majority", 3).report().calls == 3

@@ -80,11 +80,11 @@ async def test_unscored_ones_cannot_win_and_are_counted(absent):
     pool = pool_of(attempt(0), attempt(1), attempt(2))
     selection = await ScoreSelector("prm", scores_of(absent, -9.0, absent)).select(pool)
     assert selection.index == 1
-    assert selection.note == "2 of 3 attempts have no score of 'prm'"
+    assert selection.note == "2 of 3 trajectories have no score of 'prm'"
 
 
 async def test_a_pool_that_was_not_scored_is_an_error_that_names_what_is_missing():
-    selector = ScoreSelector("prm", {}, run="runs/a")
+    selector = ScoreSelector("prm", {}, run="run runs/a")
     with pytest.raises(UnavailableError, match=r"runs/a has no score of 'prm' for any of the 2 .* 'p'"):
         await selector.select(pool_of(attempt(0), attempt(1), attempt(2, finish="error")))
 
@@ -96,4 +96,4 @@ async def test_a_failed_attempt_never_wins_by_its_score():
 
 async def test_a_pool_of_failed_attempts_abstains():
     selection = await ScoreSelector("prm", {}).select(pool_of(attempt(0, finish="error"), attempt(1, finish="error")))
-    assert (selection.index, selection.note) == (None, "all 2 attempts failed")
+    assert (selection.index, selection.note) == (None, "all 2 trajectories failed")

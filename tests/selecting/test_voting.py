@@ -56,7 +56,7 @@ async def test_those_without_an_answer_do_not_vote():
 
 async def test_nobody_has_an_answer():
     selection = await MajoritySelector(Halves()).select(pool_of(None, None))
-    assert (selection.index, selection.note) == (None, "none of 2 attempts has an answer")
+    assert (selection.index, selection.note) == (None, "none of 2 trajectories has an answer")
 
 
 async def test_a_failed_attempt_does_not_vote():

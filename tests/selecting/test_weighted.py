@@ -82,7 +82,7 @@ async def test_picks_of_equal_score_go_by_index_not_by_position():
 async def test_those_without_a_score_do_not_vote_and_are_counted(absent):
     selection = await selector(absent, absent, 0.1, absent).select(pool_of("7", "7", "8", None))
     assert (selection.index, selection.confidence) == (2, 1.0)
-    assert selection.note == "2 of 4 attempts have an answer and no score of 'prm'"
+    assert selection.note == "2 of 4 trajectories have an answer and no score of 'prm'"
 
 
 async def test_failed_attempts_and_those_without_an_answer_do_not_vote():
@@ -92,21 +92,21 @@ async def test_failed_attempts_and_those_without_an_answer_do_not_vote():
 
 async def test_who_abstains_and_why():
     made = selector(0.5, NAN)
-    assert (await made.select(pool_of(None, None))).note == "none of 2 attempts has an answer"
+    assert (await made.select(pool_of(None, None))).note == "none of 2 trajectories has an answer"
     selection = await made.select(pool_of(None, "7"))
-    assert (selection.index, selection.note) == (None, "1 of 2 attempts have an answer and no score of 'prm'")
+    assert (selection.index, selection.note) == (None, "1 of 2 trajectories have an answer and no score of 'prm'")
 
 
 async def test_a_pool_that_was_not_scored_is_an_error():
     with pytest.raises(UnavailableError, match=r"run runs/a has no score of 'prm' for any of the 1 .* 'p'"):
-        await selector(None, 0.5, run="runs/a").select(pool_of("7", "8", failed=(1,)))
+        await selector(None, 0.5, run="run runs/a").select(pool_of("7", "8", failed=(1,)))
 
 
 @pytest.mark.parametrize("rule", [SumVote(), FilteredVote()])
 async def test_negative_scores_are_no_weights(rule):
     told = rf"{rule.name}:prm: problem 'p' of run runs/a: 2 of 3 scores are negative.*borda.*-3 of trajectory 'p#1'"
     with pytest.raises(UnavailableError, match=told):
-        await selector(-1.0, -3.0, 0.0, rule=rule, run="runs/a").select(pool_of("7", "7", "8"))
+        await selector(-1.0, -3.0, 0.0, rule=rule, run="run runs/a").select(pool_of("7", "7", "8"))
 
 
 @pytest.mark.parametrize("rule", [BordaVote(), SoftmaxVote(), MaximumVote()])

@@ -1,7 +1,7 @@
 """A scripted sampler behind a real server on loopback, asked by httpx as any client would."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from typing import Any
 
 import httpx
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from nbest.errors import ConfigError
-from nbest.records import Completion, SamplingParams, derive_seed
+from nbest.records import Completion, Message, SamplingParams, derive_seed
 from nbest.sampling.scripted import ScriptedSampler
 from nbest.serving.background import serve
 from nbest.serving.endpoint import create_app
@@ -24,11 +24,14 @@ class Echo(ScriptedSampler):
         super().__init__(self.answer)
         self.params: list[SamplingParams] = []
 
-    async def sample(self, prompt: str, seeds: Any, params: SamplingParams) -> list[Completion]:
+    async def sample(
+        self, messages: Sequence[Message], seeds: Sequence[int], params: SamplingParams
+    ) -> AsyncGenerator[tuple[int, Completion], None]:
         self.params.append(params)
         if params.max_tokens == 13:
             raise ConfigError("max_tokens: 13 is unlucky")
-        return await super().sample(prompt, seeds, params)
+        async for item in super().sample(messages, seeds, params):
+            yield item
 
     @staticmethod
     def answer(prompt: str, seed: int) -> Completion:
@@ -113,7 +116,8 @@ def test_models(client: httpx.Client) -> None:
         ({"tools": []}, 400, "tools", "Extra inputs"),
         ({"temperature": -1}, 400, "temperature", "greater than or equal to 0"),
         ({"messages": []}, 400, "messages", "at least 1"),
-        ({"messages": [{"role": "system", "content": "s"}]}, 400, "messages", "got system"),
+        ({"messages": [{"role": "system", "content": "s"}]}, 400, "messages", "got a last message of role 'system'"),
+        ({"messages": [{"role": "tool", "content": "s"}]}, 400, "messages", "got roles tool"),
         ({"max_tokens": 13}, 400, None, "13 is unlucky"),
         ({"top_logprobs": 2}, 400, "top_logprobs", "Extra inputs"),
     ],

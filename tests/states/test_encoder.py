@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from nbest.errors import ConfigError, DataError
-from nbest.records import Completion, HiddenStates, SamplingParams, Step, Trajectory
+from nbest.records import Completion, HiddenStates, SamplingParams, Step, Trajectory, user_message
 from nbest.sampling.checkpoint import Checkpoint
+from nbest.sampling.collecting import collect
 from nbest.sampling.transformers import TransformersSampler
 from nbest.states.encoder import TransformersEncoder
 
@@ -22,7 +23,9 @@ def create_trajectory(completion: Completion, index: int = 0) -> Trajectory:
 async def compare(checkpoint: Checkpoint, batch_tokens: int) -> tuple[list[HiddenStates], list[Completion]]:
     params = SamplingParams(temperature=1, top_p=1, top_k=0, max_tokens=40, capture=(-1, 0, 2))
     async with TransformersSampler.from_checkpoint(checkpoint) as sampler:
-        completions = await sampler.sample("abc", [1, 2, 3, 4], params) + await sampler.sample("b+2-1", [1, 2], params)
+        completions = await collect(sampler, user_message("abc"), [1, 2, 3, 4], params) + await collect(
+            sampler, user_message("b+2-1"), [1, 2], params
+        )
     trajectories = [create_trajectory(completion, index) for index, completion in enumerate(completions)]
     encoder = TransformersEncoder.from_checkpoint(checkpoint, (-1, 0, 2), batch_tokens)
     steps = [encoder.splitter(completion) for completion in completions]
@@ -33,9 +36,8 @@ async def compare(checkpoint: Checkpoint, batch_tokens: int) -> tuple[list[Hidde
 @pytest.mark.parametrize("batch_tokens", [1, 64, 16_384])
 async def test_encoded_equals_captured(create_checkpoint: Create, batch_tokens: int):
     encoded, completions = await compare(create_checkpoint(), batch_tokens)
-    for index, (states, completion) in enumerate(zip(encoded, completions, strict=True)):
+    for states, completion in zip(encoded, completions, strict=True):
         assert completion.states is not None
-        assert states.trajectory_id == f"p#{index}"
         assert states.layers == completion.states.layers == (3, 0, 2)
         assert states.steps == completion.states.steps
         assert states.values.dtype == np.float32
@@ -95,5 +97,5 @@ async def test_faulty_calls(create_checkpoint: Create):
         TransformersEncoder.from_checkpoint(create_checkpoint(), batch_tokens=0)
     with pytest.raises(ConfigError, match="layers"):
         TransformersEncoder.from_checkpoint(create_checkpoint(), (9,))
-    with pytest.raises(DataError, match="one each"):
+    with pytest.raises(DataError, match="each trajectory needs one list"):
         await TransformersEncoder.from_checkpoint(create_checkpoint()).encode([], [[]])

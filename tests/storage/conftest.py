@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nbest.records import CapturedStates, Completion, Problem, Step, Trajectory, trajectory_id
+from nbest.records import Completion, HiddenStates, Problem, Step, Trajectory, trajectory_id
 from nbest.storage.run import Run
 
 MANIFEST = {"identity": {"seed": 1}, "info": {"host": "here"}}
@@ -18,7 +18,7 @@ def make_trajectory(problem: str, index: int, note: str = "", captured: float | 
     states = None
     if captured is not None:
         steps = (Step(0, 2), Step(2, len(tokens)))
-        states = CapturedStates((1, 2), steps, np.full((2, 2, 4), captured, dtype=np.float32))
+        states = HiddenStates((1, 2), steps, np.full((2, 2, 4), captured, dtype=np.float32))
     done = Completion(
         text=f"{problem}, attempt {index}",
         prompt_tokens=np.array([7, 8], dtype=np.int32),

@@ -23,7 +23,8 @@ def content(run: Run) -> dict[str, list]:
         views = ("trajectories", "verdicts", "scores", "selections")
         found = {name: sorted(database.sql(f"FROM {name}").fetchall(), key=repr) for name in views}
     done = sorted(run.done_states())
-    found["states"] = [(s.trajectory_id, s.layers, s.steps, s.values.tolist()) for s in run.states(done)]
+    states = zip(done, run.states(done), strict=True)
+    found["states"] = [(key, s.layers, s.steps, s.values.tolist()) for key, s in states]
     found["pools"] = [(p.problem_id, [(t.id, t.completion.note) for t in p.trajectories]) for p in run.pools()]
     return found
 
@@ -156,17 +157,17 @@ def test_a_merged_part_stands_before_what_comes_after_it(run: Run):
     assert {v.trajectory_id: v.correct for v in before}["b#0"] is True
 
 
-def test_states_merge_by_what_is_told_about_them(run: Run):
-    def states(name: str, layers: tuple[int, ...] = (1,)) -> HiddenStates:
-        return HiddenStates(name, layers, (Step(0, 1),), np.ones((1, len(layers), 2), dtype=np.float32))
+def test_states_merge_by_origin_and_layers(run: Run):
+    def states(name: str, layers: tuple[int, ...] = (1,)) -> dict[str, HiddenStates]:
+        return {name: HiddenStates(layers, (Step(0, 1),), np.ones((1, len(layers), 2), dtype=np.float32))}
 
     for name in ("a", "b"):
-        run.append_states([states(name)], {"policy": "x"})
-    run.append_states([states("c")], {"policy": "y"})
+        run.append_states(states(name), {"policy": "x"})
+    run.append_states(states("c"), {"policy": "y"})
     for name in ("d", "e"):
-        run.append_states([states(name, layers=(1, 2))], {"policy": "y"})
+        run.append_states(states(name, layers=(1, 2)), {"policy": "y"})
     compact(run)
-    found = [(sorted(part.entries), part.layers, part.about) for part in run.states_folder.parts()]
+    found = [(sorted(part.entries), part.layers, part.origin) for part in run.states_folder.parts()]
     assert found == [
         (["a", "b"], (1,), {"policy": "x"}),
         (["c"], (1,), {"policy": "y"}),

@@ -10,6 +10,7 @@ import pytest
 from nbest.errors import DamagedRunError, DataError
 from nbest.records import Completion, Pool, Problem, Trajectory
 from nbest.storage import parquet, pools
+from nbest.storage.problem_parts import ProblemParts
 from nbest.storage.run import Run
 
 MANIFEST = {"identity": {}, "info": {}}
@@ -96,8 +97,8 @@ def interleaved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 
 def test_interleaved_parts_give_whole_pools_whatever_the_window(interleaved: Run, monkeypatch: pytest.MonkeyPatch):
-    for window_bytes in (1, 5000, 1 << 30):
-        monkeypatch.setattr(pools, "WINDOW_BYTES", window_bytes)
+    for section_bytes in (1, 5000, 1 << 30):
+        monkeypatch.setattr(pools, "SECTION_BYTES", section_bytes)
         found = list(interleaved.pools())
         assert shape(found) == [(f"p{n}", [0, 1, 2, 3, 4, 5]) for n in range(14)]
         assert [t.completion.text for t in found[7].trajectories] == [f"7 {index}" for index in range(6)]
@@ -125,10 +126,11 @@ def test_one_row_group_and_one_window_are_alive_at_a_time(interleaved: Run, monk
 
     watched = replace(pools.TRAJECTORIES, decode=watch_trajectories)
     monkeypatch.setattr(pools, "TRAJECTORIES", watched)
-    monkeypatch.setattr(pools, "WINDOW_BYTES", 5000)
+    monkeypatch.setattr(pools, "SECTION_BYTES", 5000)
     count = 0
-    reader = pools.PoolReader(interleaved.path / "problems.parquet", interleaved.path / "trajectories")
-    index = reader._indexed(pools.read_positions(interleaved.path / "problems.parquet"))
+    problems = ProblemParts(interleaved.path)
+    reader = pools.PoolReader(problems, interleaved.path / "trajectories")
+    index = reader._indexed(problems.read_positions())
     a_pool = index.weigh(0)
     monkeypatch.setattr(pools, "read_group", watch_groups)
     for pool in reader.read():
@@ -145,7 +147,7 @@ def test_one_row_group_and_one_window_are_alive_at_a_time(interleaved: Run, monk
 def test_streaming_goes_on_when_a_compaction_replaces_parts(interleaved: Run, monkeypatch: pytest.MonkeyPatch):
     from nbest.storage.compaction import compact
 
-    monkeypatch.setattr(pools, "WINDOW_BYTES", 1000)
+    monkeypatch.setattr(pools, "SECTION_BYTES", 1000)
     found = interleaved.pools()
     first = next(found)
     compact(interleaved)

@@ -36,8 +36,8 @@ def assert_complete(run: Run, problems: int, n: int) -> None:
         assert [t.completion.text for t in pool.trajectories] == [f"{pool.problem_id} {index}" for index in range(n)]
         assert [len(t.completion.tokens) for t in pool.trajectories] == [3 + index for index in range(n)]
     assert run.done_trajectories() == run.done_states() == run.done_verdicts() == run.done_scores("length") == ids
-    for states in run.states(sorted(ids)):
-        assert states.values[0, 0, 0] == int(states.trajectory_id.split("#")[1])
+    for key, states in zip(sorted(ids), run.states(sorted(ids)), strict=True):
+        assert states.values[0, 0, 0] == int(key.split("#")[1])
     assert sorted(verdict.trajectory_id for verdict in run.verdicts()) == sorted(ids)
     with run.connect() as database:
         for view, expected in (("problems", problems), ("trajectories", len(ids)), ("verdicts", len(ids))):

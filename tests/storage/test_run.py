@@ -64,7 +64,7 @@ def test_an_untouched_run_holds_nothing(tmp_path: Path):
 def test_empty_lists_write_nothing(run: Run):
     before = sorted(run.path.rglob("*"))
     run.append_trajectories([])
-    run.append_states([])
+    run.append_states({})
     run.append_verdicts([])
     run.append_scores("s", [])
     run.append_selections("m", [])
@@ -97,7 +97,7 @@ def test_one_problem_by_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 
 def test_names_cannot_leave_their_folder(run: Run):
-    for name in ("", ".", "..", "../x", "a/b", ".hidden", "a\x00", "a b", "x" * 129):
+    for name in ("", ".", "..", "../x", "a/b", ".hidden", "a\x00", " a", "a\tb", "x" * 129):
         with pytest.raises(ConfigError, match="cannot be a name"):
             run.append_scores(name, [Score("a#0", 1.0)])
         with pytest.raises(ConfigError, match="cannot be a name"):
@@ -141,8 +141,8 @@ def test_temporaries_are_never_read(run: Run, trajectory: Callable):
 
 
 def test_deep_check_finds_what_footers_do_not_show(run: Run):
-    states = HiddenStates("a#0", (1,), (Step(0, 1),), np.ones((1, 1, 4), dtype=np.float32))
-    run.append_states([states])
+    states = HiddenStates((1,), (Step(0, 1),), np.ones((1, 1, 4), dtype=np.float32))
+    run.append_states({"a#0": states})
     (path,) = run.path.rglob("part-*.safetensors")
     data = bytearray(path.read_bytes())
     data[-1] ^= 1
@@ -158,6 +158,7 @@ def test_ids_tokens_and_prompts_may_be_any_text(tmp_path: Path, trajectory: Call
     run.write_problems([Problem(name, "")])
     run.append_trajectories([trajectory(name, 0, captured=2.0)])
     assert [pool.trajectories[0].id for pool in run.pools()] == [f"{name}#0"]
-    assert [states.trajectory_id for states in run.states([f"{name}#0"])] == [f"{name}#0"]
+    assert run.done_states() == {f"{name}#0"}
+    assert [states.values[0, 0, 0] for states in run.states([f"{name}#0"])] == [2.0]
     with run.connect() as database:
         assert database.sql("SELECT problem_id FROM trajectories").fetchall() == [(name,)]

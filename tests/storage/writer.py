@@ -9,13 +9,13 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from nbest.records import CapturedStates, Completion, Problem, Score, Step, Trajectory, Verdict, trajectory_id
+from nbest.records import Completion, HiddenStates, Problem, Score, Step, Trajectory, Verdict, trajectory_id
 from nbest.storage.run import Run
 
 
 def draw(problem: str, index: int) -> Trajectory:
     tokens = np.arange(3 + index, dtype=np.int32)
-    states = CapturedStates((1,), (Step(0, 3),), np.full((1, 1, 8), index, dtype=np.float32))
+    states = HiddenStates((1,), (Step(0, 3),), np.full((1, 1, 8), index, dtype=np.float32))
     done = Completion(f"{problem} {index}", tokens=tokens, logprobs=-np.ones(3 + index, np.float32), states=states)
     return Trajectory(trajectory_id(problem, index), problem, index, index, done)
 

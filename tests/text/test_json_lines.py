@@ -34,7 +34,7 @@ def test_end_bytes_reach_the_size_of_the_file(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("data", "came"),
+    ("data", "actual"),
     [
         (b"{bad\n", "not JSON"),
         (b"[1, 2]\n", "list of 2"),
@@ -44,11 +44,11 @@ def test_end_bytes_reach_the_size_of_the_file(tmp_path: Path):
         (b'{"a": ' + b"9" * 5000 + b"}\n", "not JSON"),
     ],
 )
-def test_a_bad_line_is_named_and_the_next_one_read(tmp_path: Path, data: bytes, came: str):
+def test_a_bad_line_is_named_and_the_next_one_read(tmp_path: Path, data: bytes, actual: str):
     fault, good = read_lines(write(tmp_path / "a.jsonl", data + b'{"a": 1}\n'))
     assert isinstance(fault, Fault)
     assert (fault.line, fault.field) == (1, "line")
-    assert came in fault.came
+    assert actual in fault.actual
     assert isinstance(good, Line)
 
 
@@ -121,7 +121,7 @@ def test_a_wrong_type_is_a_fault_with_its_place(take: str, value: object):
     (fault,) = fields.faults
     assert (fault.file, fault.line) == ("f.jsonl", 3)
     assert fault.field in ("a", "a[0]")
-    assert fault.came == describe(value if fault.field == "a" else value[0])  # type: ignore[index]
+    assert fault.actual == describe(value if fault.field == "a" else value[0])  # type: ignore[index]
 
 
 def test_required_fields_and_inner_places():
@@ -132,9 +132,9 @@ def test_required_fields_and_inner_places():
     assert scores is not None
     scores.take_number("r")
     second.take_text("text", required=True)
-    assert [(fault.field, fault.came) for fault in fields.faults] == [
+    assert [(fault.field, fault.actual) for fault in fields.faults] == [
         ("samples[0].text", "null"),
         ("samples[0].scores.r", "float nan"),
         ("samples[1].text", "nothing (the field is missing)"),
     ]
-    assert str(fields.faults[1]) == "f.jsonl:3: samples[0].scores.r: float nan came; allowed: a finite number"
+    assert str(fields.faults[1]) == "f.jsonl:3: samples[0].scores.r: got float nan; allowed: a finite number"

@@ -22,7 +22,7 @@ def make_run(
     run = Run.create(path, {"identity": {"made": "by a test"}, "info": {}})
     rng = np.random.default_rng(first)
     run.write_problems([Problem(f"p{first + p}", f"What is {p}?", str(p)) for p in range(problems)])
-    trajectories, states, verdicts = [], [], []
+    trajectories, states, verdicts = [], {}, []
     for p in range(problems):
         key = f"p{first + p}"
         right = {int(i) for i in rng.permutation(n)[: 1 + p % (n - 1)]}
@@ -37,7 +37,7 @@ def make_run(
             trajectories.append(Trajectory(name, key, i, i, completion))
             values = rng.normal(size=(count, 2, HIDDEN)).astype(np.float32)
             values[:, 1, 0] += signal if i in right else -signal
-            states.append(HiddenStates(name, (1, 3), steps, values))
+            states[name] = HiddenStates((1, 3), steps, values)
             verdicts.append(Verdict(name, i in right))
     run.append_trajectories(trajectories)
     run.append_states(states, about)

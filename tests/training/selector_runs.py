@@ -15,7 +15,7 @@ from nbest.records import trajectory_id
 from nbest.sampling.checkpoint import locate_checkpoint
 from nbest.training.policy import make_batch
 from nbest.training.settings import SelectionTrainingConfig
-from nbest.training.task_files import BuiltTask, NbestFormat, SelectionTask, TaskFiles
+from nbest.training.task_files import NbestFormat, SelectionTask, TaskFiles, TaskRecord
 
 Row = dict[str, Any]
 
@@ -94,10 +94,10 @@ def make_tasks(count: int, candidates: int = 4, first: int = 0) -> list[Selectio
 
 
 def write_tasks(path: Path, tasks: Sequence[SelectionTask], **about: str) -> Path:
-    told = {"style": "compact", "thinking": "answer", "kind": "math", **about}
-    with TaskFiles({"train": path}, NbestFormat(), told) as files:
+    metadata = {"style": "compact", "thinking": "answer", "kind": "math", **about}
+    with TaskFiles({"train": path}, NbestFormat(), metadata) as files:
         for task in tasks:
-            files.write(BuiltTask(task, "math", "train"))
+            files.write(TaskRecord(task, "math", "train"))
     return path
 
 

@@ -5,14 +5,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from nbest.training.callbacks import FreedMemory, LogFile, append_lines, find_checkpoint, keep_until, read_lines
+from nbest.training.callbacks import LogFile, MemoryTrimmer, append_lines, find_checkpoint, read_lines, truncate_log
 
 
 @pytest.mark.parametrize(("update", "kept"), [(0, []), (1, [0, 1]), (3, [0, 1, 3]), (9, [0, 1, 3, 4])])
 def test_lines_of_updates_that_are_done_again_go(tmp_path: Path, update: int, kept: list[int]) -> None:
     log = tmp_path / "log.jsonl"
     append_lines(log, [{"update": done, "loss": 0.5} for done in (0, 1, 3, 4)])
-    keep_until(log, update)
+    truncate_log(log, update)
     assert read_lines(log) == [{"update": done, "loss": 0.5} for done in kept]
     assert list(tmp_path.iterdir()) == [log]
 
@@ -20,12 +20,12 @@ def test_lines_of_updates_that_are_done_again_go(tmp_path: Path, update: int, ke
 def test_a_line_that_was_cut_is_dropped(tmp_path: Path) -> None:
     log = tmp_path / "log.jsonl"
     log.write_text('{"update": 1, "loss": 0.5}\n{"update": 2, "lo', encoding="utf-8")
-    keep_until(log, 2)
+    truncate_log(log, 2)
     assert log.read_text(encoding="utf-8") == '{"update": 1, "loss": 0.5}\n'
 
 
 def test_a_log_that_is_not_there_stays_away(tmp_path: Path) -> None:
-    keep_until(tmp_path / "log.jsonl", 3)
+    truncate_log(tmp_path / "log.jsonl", 3)
     assert read_lines(tmp_path / "log.jsonl") == []
     assert not (tmp_path / "log.jsonl").exists()
 
@@ -58,6 +58,6 @@ def test_freed_memory_goes_back_to_the_system() -> None:
     blocks = [bytearray(4096) for _ in range(2**14)]
     kept, held = blocks[::64], resident()
     del blocks
-    FreedMemory().on_save(None, None, None)
+    MemoryTrimmer().on_save(None, None, None)
     assert held - resident() > 2**25
     assert len(kept) == 2**8

@@ -13,8 +13,8 @@ from nbest.errors import ConfigError, DataError
 from nbest.judging.prompts import parse_genselect
 from nbest.records import trajectory_id
 from nbest.training.cold_start import (
-    ATTEMPTS_EVERY,
     QUESTIONS,
+    SOLUTIONS_EVERY,
     Demonstrations,
     Drills,
     add_words,
@@ -24,7 +24,7 @@ from nbest.training.policy import IGNORED
 from nbest.training.settings import ColdStartConfig
 from nbest.training.task_files import SelectionTask
 from tests.training.selector_runs import build_model, load_tokenizer
-from tests.training.verified_runs import Attempt, make_run
+from tests.training.verified_runs import GradedText, make_run
 
 ANSWERS = (-9, 99)
 UPDATES = 20
@@ -105,18 +105,18 @@ def test_words_survive_saving(tokenizer: Any, tmp_path: Path) -> None:
 # Drills
 
 
-def is_attempts(index: int) -> bool:
-    return index % ATTEMPTS_EVERY == ATTEMPTS_EVERY - 1
+def is_solutions(index: int) -> bool:
+    return index % SOLUTIONS_EVERY == SOLUTIONS_EVERY - 1
 
 
-DRILL_INDICES = [index for index in range(UPDATES) if not is_attempts(index)]
+DRILL_INDICES = [index for index in range(UPDATES) if not is_solutions(index)]
 EARLY, LATE = DRILL_INDICES[0], DRILL_INDICES[-1]
 
 
 def test_a_batch_of_drills_is_a_function_of_seed_and_number(tokenizer: Any, drills: Drills) -> None:
     again, other = (Drills(tokenizer, ATTEMPTS, make_config(), seed) for seed in (1, 2))
     assert len(drills) == UPDATES
-    for index in (EARLY, LATE, ATTEMPTS_EVERY - 1):
+    for index in (EARLY, LATE, SOLUTIONS_EVERY - 1):
         assert same(drills[index], again[index])  # in another order than it was drawn first
         assert same(again[index], drills[index])
     assert not same(drills[EARLY], other[EARLY])
@@ -165,7 +165,7 @@ def test_early_drills_have_few_numbers(tokenizer: Any, drills: Drills) -> None:
 
 
 def test_whole_attempts_come_between_the_drills(drills: Drills) -> None:
-    batch = drills[ATTEMPTS_EVERY - 1]
+    batch = drills[SOLUTIONS_EVERY - 1]
     rows = zip(batch["input_ids"].tolist(), batch["attention_mask"].tolist(), batch["labels"].tolist(), strict=True)
     found = [
         ([i for i, m, label in zip(*row, strict=True) if m and label == IGNORED], [x for x in row[2] if x != IGNORED])
@@ -179,7 +179,7 @@ def test_whole_attempts_come_between_the_drills(drills: Drills) -> None:
 TEXT = "<think>\n1 + {} = {}.\n</think>\n\nIt is \\boxed{{{}}}"
 
 
-def attempt(value: int, correct: bool) -> Attempt:
+def solve(value: int, correct: bool) -> GradedText:
     return TEXT.format(value - 1, value, value), correct
 
 
@@ -191,9 +191,9 @@ def make_task(problem: str, correct: Sequence[bool], run: str = "") -> Selection
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
     pools = {
-        "a": [attempt(4, False), attempt(5, False), attempt(6, True)],
-        "b": [attempt(7, True), attempt(8, True), attempt(9, False)],
-        "c": [("\\boxed{1}", True), attempt(2, False)],
+        "a": [solve(4, False), solve(5, False), solve(6, True)],
+        "b": [solve(7, True), solve(8, True), solve(9, False)],
+        "c": [("\\boxed{1}", True), solve(2, False)],
     }
     make_run(tmp_path / "run", pools)
     return tmp_path / "run"
@@ -235,18 +235,18 @@ def test_attempts_are_of_the_problems_of_the_tasks_right_or_wrong(run: Path) -> 
     tasks, config = [make_task("a", (False, False, True))], make_config(runs=(run,))
     drawn = [write_demonstrations(tasks, config, "answer", seed)[1] for seed in range(24)]
     assert {problem for ((problem, _),) in drawn} == {"What is a?"}
-    assert {text for ((_, text),) in drawn} == {attempt(value, True)[0] for value in (4, 5, 6)}
+    assert {text for ((_, text),) in drawn} == {solve(value, True)[0] for value in (4, 5, 6)}
 
 
 def test_candidates_of_several_runs_are_named_with_their_run(run: Path, tmp_path: Path) -> None:
-    make_run(tmp_path / "other", {"a": [attempt(1, True), attempt(2, False)]})
+    make_run(tmp_path / "other", {"a": [solve(1, True), solve(2, False)]})
     config = make_config(runs=(run, tmp_path / "other"))
     shown, _ = write_demonstrations([make_task("a", (True, False), "other/")], config, "answer", 1)
     assert shown[0][1].endswith("\\boxed{1}\nJudgment: 0")
 
 
 def test_runs_without_the_candidates_are_named(run: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"cold_start\.runs: .*/run hold no working of the candidates"):
+    with pytest.raises(DataError, match=r"cold_start\.runs: .*/run hold no reasoning of the candidates"):
         write_demonstrations([make_task("z", (True, False))], make_config(runs=(run,)), "answer", 1)
     with pytest.raises(ConfigError, match="nowhere"):
         write_demonstrations([make_task("z", (True, False))], make_config(runs=(tmp_path / "nowhere",)), "answer", 1)

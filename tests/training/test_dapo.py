@@ -15,7 +15,7 @@ from transformers import TrainerCallback
 from nbest.errors import EngineError
 from nbest.training.dapo import STREAM_FILE, DapoTrainer, make_rows, measure_logprobs
 from nbest.training.genselect import build_trainer
-from nbest.training.selection_rewards import JudgedText, measure_accuracy
+from nbest.training.selection_rewards import JudgementText, measure_accuracy
 from nbest.training.settings import DapoConfig
 from nbest.training.task_files import SelectionTask
 from nbest.training.task_stream import TaskStream
@@ -527,6 +527,6 @@ def test_a_failed_validation_leaves_the_trainer_as_it_was(tmp_path: Path) -> Non
 def test_text_behind_a_judgement_keeps_its_end_token(tmp_path: Path) -> None:
     trainer = make_trainer(tmp_path)
     ids = [*TOKENIZER("Judgment: 1")["input_ids"], END]
-    assert trainer.read(ids, (False, True)) == JudgedText("Judgment: 1<|im_end|>", "stop", (False, True))
+    assert trainer.read(ids, (False, True)) == JudgementText("Judgment: 1<|im_end|>", "stop", (False, True))
     assert trainer.read(ids[:-1], (False, True)).finish == "length"
     assert trainer.read([], (False, True)).finish == "length"

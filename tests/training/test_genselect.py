@@ -41,6 +41,7 @@ pytestmark = [
 ]
 
 ROOT = Path(__file__).parents[2]
+CONFIGS = ROOT / "src" / "nbest" / "configs" / "genselect"
 CONTEXT = multiprocessing.get_context("forkserver")
 
 # The plan of batches
@@ -73,16 +74,16 @@ def test_the_plan_reads_how_many_processes_there_are(monkeypatch: pytest.MonkeyP
 
 
 FAULTS: list[tuple[str, int, dict[str, Any]]] = [
-    (r"rollouts\.prompts: 4 cannot be shared by 3 processes in whole groups", 3, {}),
-    (r"optimiser\.micro_rows: 4 prompts x 4 rollouts = 16 rows cannot be cut", 1, {"optimiser": {"micro_rows": 3}}),
+    (r"rollouts\.prompts: 4 must be a multiple of the number of processes \(3\)", 3, {}),
+    (r"optimiser\.micro_rows: 4 prompts x 4 rollouts = 16 rows do not split", 1, {"optimiser": {"micro_rows": 3}}),
     (
-        r"save_every and optimiser\.updates: 3 and 2 have to be multiples of updates_per_batch \(2\)",
+        r"save_every and optimiser\.updates: 3 and 2 must be multiples of updates_per_batch \(2\)",
         1,
         {"save_every": 3},
     ),
-    (r"save_every and optimiser\.updates: 2 and 5 have to be multiples", 1, {"optimiser": {"updates": 5}}),
-    (r"dapo\.clip_high: 0\.1 is below clip_low \(0\.2\)", 1, {"dapo": {"clip_high": 0.1}}),
-    (r"dapo\.overlong_tokens: 24 has to be below rollouts\.max_tokens \(24\)", 1, {"dapo": {"overlong_tokens": 24}}),
+    (r"save_every and optimiser\.updates: 2 and 5 must be multiples", 1, {"optimiser": {"updates": 5}}),
+    (r"dapo\.clip_high: 0\.1 must be at least clip_low \(0\.2\)", 1, {"dapo": {"clip_high": 0.1}}),
+    (r"dapo\.overlong_tokens: 24 must be below rollouts\.max_tokens \(24\)", 1, {"dapo": {"overlong_tokens": 24}}),
     (r"rollouts\.server_url: engine 'vllm-server' needs the address", 1, {"rollouts": {"engine": "vllm-server"}}),
 ]
 
@@ -134,7 +135,7 @@ def test_settings_reach_the_trainer(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["math", "code"])
 def test_the_published_recipes(name: str) -> None:
-    recipe = load_config(SelectionTrainingConfig, ROOT / "configs" / f"genselect_qwen3_1p7b_{name}.toml")
+    recipe = load_config(SelectionTrainingConfig, CONFIGS / f"genselect_qwen3_1p7b_{name}.toml")
     # arXiv 2602.02143: Qwen3-1.7B, AdamW 1e-6, 128 prompts, 16 rollouts for math and 8 for code, T 1.5, 16,384 tokens;
     # arXiv 2503.14476: clipping 0.2 and 0.28, token-level loss, overlong filtering.
     assert (recipe.model, recipe.optimiser.learning_rate) == ("Qwen/Qwen3-1.7B", 1e-6)
@@ -150,7 +151,7 @@ def test_the_published_recipes(name: str) -> None:
 
 def test_the_recipes_of_small_selectors_fit_one_process() -> None:
     for name in ("genselect_arithmetic", "genselect_arithmetic_weak"):
-        plan_batches(load_config(SelectionTrainingConfig, ROOT / "configs" / f"{name}.toml"), 1)
+        plan_batches(load_config(SelectionTrainingConfig, CONFIGS / f"{name}.toml"), 1)
 
 
 # What is refused before a model is trained
@@ -189,7 +190,7 @@ def values_of(made: Path, out: Path, **sections: Any) -> dict[str, Any]:
 def test_task_files_of_different_styles_are_not_mixed(made: Path, tmp_path: Path) -> None:
     other = write_tasks(tmp_path / "published.parquet", make_tasks(6), style="published")
     config = parse_selection(values_of(made, tmp_path / "out", data={"validation_tasks": [str(other)]}))
-    with pytest.raises(ConfigError, match=r"tasks\.parquet shows .*'compact'.*published\.parquet has .*'published'"):
+    with pytest.raises(ConfigError, match=r"tasks\.parquet has .*'compact'.*published\.parquet has .*'published'"):
         train_genselect(config)
     other = write_tasks(tmp_path / "thinking.parquet", make_tasks(6), thinking="keep")
     config = parse_selection(
@@ -266,7 +267,7 @@ def kill_while_writing(update: int) -> None:
 
 
 def train_here(values: dict[str, Any], kill: Kill | None) -> None:
-    cold_start.DRILL_ROWS, cold_start.REAL_ROWS, cold_start.ATTEMPT_ROWS, cold_start.QUESTIONS = 2, 2, 2, 2
+    cold_start.DRILL_ROWS, cold_start.REAL_ROWS, cold_start.SOLUTION_ROWS, cold_start.QUESTIONS = 2, 2, 2, 2
     arguments = cold_start.TrainingArguments
     cold_start.TrainingArguments = lambda **given: arguments(**{**given, "save_steps": 4})  # type: ignore[assignment]
     if kill is not None and kill.is_writing:

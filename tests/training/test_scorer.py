@@ -115,7 +115,7 @@ def test_a_checkpoint_that_was_being_written_is_passed_over(tmp_path: Path) -> N
 def test_log_probabilities_alone_and_nothing_at_all(tmp_path: Path, run: Path, body: Path) -> None:
     trained = train_scorer(configure(tmp_path, run, body, model={"states": False, "logprobs": True}, epochs=1))
     assert 0 <= trained.metrics["eval_within_pool_auc"] <= 1
-    with pytest.raises(ConfigError, match="states and logprobs are both off"):
+    with pytest.raises(ConfigError, match="states and logprobs are both false"):
         train_scorer(configure(tmp_path / "none", run, body, model={"states": False}))
 
 

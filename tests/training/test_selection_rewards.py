@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 
 from nbest.records import Finish
-from nbest.training.selection_rewards import JudgedText, measure_accuracy, reward_selection
+from nbest.training.selection_rewards import JudgementText, measure_accuracy, reward_selection
 
 CORRECT = (False, True, True)
 
@@ -26,19 +26,20 @@ CORRECT = (False, True, True)
     ],
 )
 def test_the_reward_of_a_judgement(text: str, finish: Finish, expected: tuple[float, str]) -> None:
-    assert reward_selection(JudgedText(text, finish, CORRECT)) == expected
+    assert reward_selection(JudgementText(text, finish, CORRECT)) == expected
 
 
 def test_accuracy_counts_judgements_that_name_nobody_as_wrong() -> None:
     texts = ["Judgment: 1", "Judgment: 2", "Judgment: 0", "?", "??", "Judgment: 7"]
-    judged = [JudgedText(text, "stop", CORRECT) for text in texts] + [JudgedText("Judgment: 1", "length", CORRECT)]
+    outputs = [JudgementText(text, "stop", CORRECT) for text in texts]
+    outputs.append(JudgementText("Judgment: 1", "length", CORRECT))
     # 2 of 7 name a right candidate; of the others one is wrong, two unparsed, one out of range, one truncated.
-    found = measure_accuracy(judged)
-    assert (found.count, found.accuracy) == (7, 2 / 7)
-    assert found.faults == Counter({"unparsed": 2, "out-of-range": 1, "truncated": 1})
+    accuracy = measure_accuracy(outputs)
+    assert (accuracy.count, accuracy.accuracy) == (7, 2 / 7)
+    assert accuracy.faults == Counter({"unparsed": 2, "out-of-range": 1, "truncated": 1})
 
 
 def test_the_accuracy_of_nothing_is_not_a_number() -> None:
-    found = measure_accuracy([])
-    assert found.count == 0
-    assert math.isnan(found.accuracy)
+    accuracy = measure_accuracy([])
+    assert accuracy.count == 0
+    assert math.isnan(accuracy.accuracy)

@@ -7,9 +7,9 @@ import pytest
 
 from nbest.records import Completion, Finish, Kind, Trajectory
 from nbest.training.selection_tasks import (
-    Attempt,
-    Candidate,
+    GradedTrajectory,
     SourcePool,
+    TaskCandidate,
     choose_tasks,
     draw_count,
     find_fault,
@@ -27,20 +27,20 @@ RECORDED = [
 ]
 
 
-def pool(*attempts: tuple[str, bool | None, Finish], kind: Kind = "math") -> SourcePool:
-    made = [
-        Attempt(f"t{n}", Trajectory(f"t{n}", "p", n, n, Completion(text, finish=finish)), correct)
-        for n, (text, correct, finish) in enumerate(attempts)
+def pool(*samples: tuple[str, bool | None, Finish], kind: Kind = "math") -> SourcePool:
+    trajectories = [
+        GradedTrajectory(f"t{n}", Trajectory(f"t{n}", "p", n, n, Completion(text, finish=finish)), correct)
+        for n, (text, correct, finish) in enumerate(samples)
     ]
-    return SourcePool("p", "1?", kind, tuple(made))
+    return SourcePool("p", "1?", kind, tuple(trajectories))
 
 
-def candidates(right: int, wrong: int) -> list[Candidate]:
-    return [Candidate(f"t{n}", f"text {n}", n < right) for n in range(right + wrong)]
+def candidates(right: int, wrong: int) -> list[TaskCandidate]:
+    return [TaskCandidate(f"t{n}", f"text {n}", n < right) for n in range(right + wrong)]
 
 
 def test_what_is_left_out_and_why():
-    mine = pool(
+    source = pool(
         ("<think>a</think>one", True, "stop"),
         ("<think>b</think>one", True, "stop"),  # Shown without its thinking it is the first again.
         ("two", False, "length"),
@@ -49,38 +49,40 @@ def test_what_is_left_out_and_why():
         ("<think>never ended", False, "stop"),
         ("four", False, "unknown"),
     )
-    found, left_out = gather_candidates(mine, SETTINGS)
-    assert [(c.id, c.text, c.is_correct) for c in found] == [("t0", "one", True), ("t6", "four", False)]
-    assert left_out == {
+    members, exclusions = gather_candidates(source, SETTINGS)
+    assert [(c.id, c.text, c.is_correct) for c in members] == [("t0", "one", True), ("t6", "four", False)]
+    assert exclusions == {
         "duplicate": 1,
         "truncated": 1,
         "could not be judged": 1,
         "failed": 1,
         "nothing to show": 1,
     }
-    # Judged and not failed: t0, t1 right; t2, t5, t6 wrong.
-    assert measure_pass_rate(mine) == 2 / 5
+    # Graded and not failed: t0, t1 right; t2, t5, t6 wrong.
+    assert measure_pass_rate(source) == 2 / 5
 
 
 def test_thinking_and_truncated_ones_can_be_kept():
-    mine = pool(("<think>a</think>one", True, "stop"), ("<think>b</think>one", True, "stop"), ("x", False, "length"))
-    found, left_out = gather_candidates(mine, TasksConfig(thinking="keep", truncated=True))
-    assert [c.text for c in found] == ["aone", "bone", "x"]
-    assert not left_out
+    source = pool(("<think>a</think>one", True, "stop"), ("<think>b</think>one", True, "stop"), ("x", False, "length"))
+    members, exclusions = gather_candidates(source, TasksConfig(thinking="keep", truncated=True))
+    assert [c.text for c in members] == ["aone", "bone", "x"]
+    assert not exclusions
 
 
 def test_equal_texts_with_contradicting_verdicts_are_all_left_out():
-    mine = pool(("same", True, "stop"), ("same", False, "stop"), ("same", True, "stop"), ("other", False, "stop"))
-    found, left_out = gather_candidates(mine, SETTINGS)
-    assert [c.id for c in found] == ["t3"]
-    assert left_out == {"duplicate": 2, "contradictory verdicts": 1}
+    source = pool(("same", True, "stop"), ("same", False, "stop"), ("same", True, "stop"), ("other", False, "stop"))
+    members, exclusions = gather_candidates(source, SETTINGS)
+    assert [c.id for c in members] == ["t3"]
+    assert exclusions == {"duplicate": 2, "contradictory verdicts": 1}
 
 
 def test_of_code_only_the_code_is_shown():
     fenced = "<think>hm</think>Here:\n```python\nprint(1)\n```\nDone."
-    found, left_out = gather_candidates(pool((fenced, True, "stop"), ("no code", False, "stop"), kind="code"), SETTINGS)
-    assert [c.text for c in found] == ["print(1)"]
-    assert left_out == {"nothing to show": 1}
+    members, exclusions = gather_candidates(
+        pool((fenced, True, "stop"), ("no code", False, "stop"), kind="code"), SETTINGS
+    )
+    assert [c.text for c in members] == ["print(1)"]
+    assert exclusions == {"nothing to show": 1}
 
 
 @pytest.mark.parametrize(
@@ -104,29 +106,29 @@ def test_every_task_follows_the_rules(right: int, wrong: int):
     for seed in range(40):
         tasks = list(choose_tasks(f"p{seed}", pool, SETTINGS))
         assert 1 <= len(tasks) <= 4
-        sets = [frozenset(task.places) for task in tasks]
+        sets = [frozenset(task.indices) for task in tasks]
         assert len(set(sets)) == len(sets)
         for task in tasks:
-            of_right = sum(pool[place].is_correct for place in task.places)
-            assert 2 <= len(task.places) <= min(16, right + wrong)
-            assert len(set(task.places)) == len(task.places)
-            assert 1 <= of_right <= len(task.places) / 2
+            right_count = sum(pool[index].is_correct for index in task.indices)
+            assert 2 <= len(task.indices) <= min(16, right + wrong)
+            assert len(set(task.indices)) == len(task.indices)
+            assert 1 <= right_count <= len(task.indices) / 2
 
 
 def test_a_pool_with_one_set_gives_one_task():
     # One right and one wrong: {0, 1} is the only set of two, whatever is drawn again.
     tasks = list(choose_tasks("p", candidates(1, 1), SETTINGS))
-    assert [(task.number, sorted(task.places)) for task in tasks] == [(0, [0, 1])]
+    assert [(task.number, sorted(task.indices)) for task in tasks] == [(0, [0, 1])]
 
 
 def test_draws_depend_on_seed_problem_and_number_alone():
     # Written down once: a change of Python, machine or order of work must not change tasks.
     pool = candidates(3, 9)
-    tasks = [task.places for task in choose_tasks("p", pool, TasksConfig(seed=1))]
+    tasks = [task.indices for task in choose_tasks("p", pool, TasksConfig(seed=1))]
     assert tasks == RECORDED
-    assert [task.places for task in choose_tasks("p", pool, TasksConfig(seed=1, per_problem=2))] == RECORDED[:2]
-    assert [task.places for task in choose_tasks("p", pool, TasksConfig(seed=2))] != RECORDED
-    assert [task.places for task in choose_tasks("q", pool, TasksConfig(seed=1))] != RECORDED
+    assert [task.indices for task in choose_tasks("p", pool, TasksConfig(seed=1, per_problem=2))] == RECORDED[:2]
+    assert [task.indices for task in choose_tasks("p", pool, TasksConfig(seed=2))] != RECORDED
+    assert [task.indices for task in choose_tasks("q", pool, TasksConfig(seed=1))] != RECORDED
 
 
 def test_the_count_follows_the_truncated_normal():
@@ -147,7 +149,7 @@ def test_right_ones_stand_everywhere_alike():
     at: Counter[int] = Counter()
     for number in range(2000):
         (task,) = choose_tasks(f"p{number}", pool, settings)
-        assert len(task.places) == 4
-        at.update(position for position, place in enumerate(task.places) if pool[place].is_correct)
+        assert len(task.indices) == 4
+        at.update(position for position, index in enumerate(task.indices) if pool[index].is_correct)
     # One and two right are as likely: 1.5 of 4 on average, 750 of 2,000 at each; sd sqrt(2000 * 0.375 * 0.625) = 21.7.
     assert all(abs(at[position] - 750) < 4.3 * 21.7 for position in range(4))

@@ -11,32 +11,32 @@ from nbest.training.source_pools import open_sources, read_source_pools
 from tests.training.verified_runs import make_run
 
 
-def told(*places: str) -> list[tuple[str, list[tuple[str, bool | None]]]]:
-    pools = read_source_pools(open_sources(places))
-    return [(pool.problem_id, [(a.id, a.is_correct) for a in pool.attempts]) for pool in pools]
+def read_verdicts(*runs: str) -> list[tuple[str, list[tuple[str, bool | None]]]]:
+    pools = read_source_pools(open_sources(runs))
+    return [(pool.problem_id, [(t.id, t.is_correct) for t in pool.trajectories]) for pool in pools]
 
 
 def test_one_run_keeps_its_ids(tmp_path: Path):
     make_run(tmp_path / "a", {"p": [("x", True), ("y", None)], "q": []})
-    assert told(str(tmp_path / "a")) == [("p", [("p#0", True), ("p#1", None)]), ("q", [])]
+    assert read_verdicts(str(tmp_path / "a")) == [("p", [("p#0", True), ("p#1", None)]), ("q", [])]
 
 
-def test_several_runs_are_joined_by_problem_and_told_apart(tmp_path: Path):
+def test_several_runs_are_joined_by_problem_with_distinct_ids(tmp_path: Path):
     make_run(tmp_path / "a", {"p": [("x", True)], "r": [("x", False)]})
     make_run(tmp_path / "b", {"p": [("y", False)], "q": [("y", True)], "r": [("y", True)]})
-    assert told(str(tmp_path / "a"), str(tmp_path / "b")) == [
+    assert read_verdicts(str(tmp_path / "a"), str(tmp_path / "b")) == [
         ("p", [("a/p#0", True), ("b/p#0", False)]),
         ("q", [("b/q#0", True)]),
         ("r", [("a/r#0", False), ("b/r#0", True)]),
     ]
 
 
-@pytest.mark.parametrize("window", [1, 2, 64])
-def test_orders_that_contradict_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, window: int):
-    monkeypatch.setattr(source_pools, "WINDOW_PROBLEMS", window)
+@pytest.mark.parametrize("batch", [1, 2, 64])
+def test_orders_that_contradict_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch: int):
+    monkeypatch.setattr(source_pools, "BATCH_PROBLEMS", batch)
     make_run(tmp_path / "a", {"p": [("x", True)], "q": [("x", False)]})
     make_run(tmp_path / "b", {"q": [("y", True)], "s": [("y", True)], "p": [("y", False)]})
-    assert told(str(tmp_path / "a"), str(tmp_path / "b")) == [
+    assert read_verdicts(str(tmp_path / "a"), str(tmp_path / "b")) == [
         ("p", [("a/p#0", True), ("b/p#0", False)]),
         ("q", [("a/q#0", False), ("b/q#0", True)]),
         ("s", [("b/s#0", True)]),
@@ -46,9 +46,9 @@ def test_orders_that_contradict_each_other(tmp_path: Path, monkeypatch: pytest.M
 def test_names_must_differ_and_can_be_given(tmp_path: Path):
     make_run(tmp_path / "x" / "run", {"p": [("x", True)]})
     make_run(tmp_path / "y" / "run", {"p": [("y", False)]})
-    with pytest.raises(ConfigError, match=r"several are called run.*NAME=FOLDER"):
-        told(str(tmp_path / "x" / "run"), str(tmp_path / "y" / "run"))
-    (pool,) = told(f"x={tmp_path}/x/run", f"y={tmp_path}/y/run")
+    with pytest.raises(ConfigError, match=r"several have the name run.*NAME=FOLDER"):
+        read_verdicts(str(tmp_path / "x" / "run"), str(tmp_path / "y" / "run"))
+    (pool,) = read_verdicts(f"x={tmp_path}/x/run", f"y={tmp_path}/y/run")
     assert pool == ("p", [("x/p#0", True), ("y/p#0", False)])
 
 
@@ -56,7 +56,7 @@ def test_another_question_under_one_id_is_refused(tmp_path: Path):
     make_run(tmp_path / "a", {"p": [("x", True)]})
     make_run(tmp_path / "b", {"p": [("x", True)]}, question="How much is {}?")
     with pytest.raises(DataError, match=r"problem 'p': .*a asks 'What is p\?'.*b asks 'How much is p\?'"):
-        told(str(tmp_path / "a"), str(tmp_path / "b"))
+        read_verdicts(str(tmp_path / "a"), str(tmp_path / "b"))
 
 
 def test_a_run_must_be_verified(tmp_path: Path):

@@ -89,7 +89,7 @@ def test_a_batch_is_padded_on_the_right(run: Run) -> None:
 def test_layers_are_chosen_by_number_or_from_the_end(run: Run) -> None:
     assert read_step_set([run], (1, 3), False).layers == (1, 3)
     assert resolve_layers((-2,), (3, 1), "run") == (1,)
-    with pytest.raises(UnavailableError, match=r"states of layer 2 are asked for; the run keeps \[1, 3\]"):
+    with pytest.raises(UnavailableError, match=r"states of layer 2 are needed, but the run stores \[1, 3\]"):
         read_step_set([run], (2,), False)
 
 
@@ -118,7 +118,7 @@ def test_problems_are_held_out_by_their_id_alone() -> None:
 
 def test_what_cannot_be_learned_from_is_counted(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", problems=2, n=4)
-    run.append_states([HiddenStates("p9#0", (1, 3), (), np.zeros((0, 2, HIDDEN), np.float32))], ABOUT)
+    run.append_states({"p9#0": HiddenStates((1, 3), (), np.zeros((0, 2, HIDDEN), np.float32))}, ABOUT)
     other = make_run(tmp_path / "other", problems=2, n=4)
     found = read_step_set([run, other], (-1,), False)
     assert len(found.ids) == 16
@@ -138,7 +138,7 @@ def test_a_run_without_states_or_verdicts_says_what_to_do(tmp_path: Path) -> Non
     empty = Run.create(tmp_path / "empty", {"identity": {}, "info": {}})
     with pytest.raises(UnavailableError, match="nbest encode"):
         read_step_set([empty], (-1,), False)
-    empty.append_states([HiddenStates("p#0", (1,), (Step(0, 1),), np.zeros((1, 1, 4), np.float32))], ABOUT)
+    empty.append_states({"p#0": HiddenStates((1,), (Step(0, 1),), np.zeros((1, 1, 4), np.float32))}, ABOUT)
     with pytest.raises(UnavailableError, match="nbest verify"):
         read_step_set([empty], (-1,), False)
 

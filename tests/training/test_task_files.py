@@ -16,10 +16,10 @@ from nbest.training.source_pools import Source
 from nbest.training.step_batches import is_held_out
 from nbest.training.task_building import build_tasks
 from nbest.training.task_files import (
-    BuiltTask,
     NbestFormat,
     SelectionTask,
     TaskFiles,
+    TaskRecord,
     iter_tasks,
     load_tasks,
     read_about,
@@ -52,7 +52,7 @@ def test_tasks_come_back_as_written(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     path = tmp_path / "new" / "a.parquet"
     with TaskFiles({"train": path}, NbestFormat(), {"style": "compact"}) as files:
         for number in range(5):
-            files.write(BuiltTask(task(number), "code", "train"))
+            files.write(TaskRecord(task(number), "code", "train"))
     assert load_tasks(path) == [task(number) for number in range(5)]
     assert read_about(path) == {"style": "compact", "split": "train"}
     assert pq.ParquetFile(path).metadata.num_row_groups == 3
@@ -66,7 +66,7 @@ def test_after_a_failure_the_old_file_stays(tmp_path: Path):
 
     def fail() -> None:
         with TaskFiles(paths, NbestFormat(), {}) as files:
-            files.write(BuiltTask(task(0), "math", "train"))
+            files.write(TaskRecord(task(0), "math", "train"))
             raise RuntimeError
 
     with pytest.raises(RuntimeError):
@@ -82,7 +82,7 @@ def test_a_place_that_cannot_be_written(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ({"correct": [True]}, "2 candidates but 1 values of correct"),
         ({"correct": [False, False]}, "none of its 2 candidates is right"),
@@ -91,12 +91,12 @@ def test_a_place_that_cannot_be_written(tmp_path: Path):
         ({"correct": [True, None]}, "no null"),
         ({"prompt": None}, "prompt is empty"),
         ({"prompt": "", "candidates": None}, "prompt, candidates is empty"),
-        ({"task_id": "p/task-1"}, "task_id 'p/task-1' stands in row 1 already"),
+        ({"task_id": "p/task-1"}, "task_id 'p/task-1' is already used in row 1"),
     ],
 )
-def test_a_faulty_row_is_named(tmp_path: Path, change: dict[str, Any], told: str):
+def test_a_faulty_row_is_named(tmp_path: Path, change: dict[str, Any], message: str):
     path = write(tmp_path / "a.parquet", ROW | {"task_id": "p/task-1"}, ROW | change)
-    with pytest.raises(DataError, match=told) as caught:
+    with pytest.raises(DataError, match=message) as caught:
         load_tasks(path)
     assert str(caught.value).startswith(f"{path}: row 2")
 
@@ -110,8 +110,8 @@ def test_files_that_are_no_task_files(tmp_path: Path):
     with pytest.raises(DataError, match="correct is list<element: int64>"):
         load_tasks(write(tmp_path / "b.parquet", ROW | {"correct": [1, 0]}, schema=schema))
     (tmp_path / "c.parquet").write_text("{}")
-    for name, told in (("c.parquet", "not a Parquet file"), ("d.parquet", "no such file")):
-        with pytest.raises(DataError, match=told):
+    for name, message in (("c.parquet", "not a readable Parquet file"), ("d.parquet", "no such file")):
+        with pytest.raises(DataError, match=message):
             next(iter_tasks(tmp_path / name))
     with pytest.raises(DataError, match="holds no tasks"):
         load_tasks(write(tmp_path / "e.parquet"))
@@ -144,18 +144,18 @@ def test_a_build_writes_what_was_shown(tmp_path: Path):
     assert files == {"all": out}
     assert [task.task_id for task in tasks] == [f"p/task-{n}" for n in range(4)]
     texts = {f"p#{n}": text for n, (text, *_) in enumerate(pools["p"])}
-    for made in tasks:
-        assert made.correct == tuple(int(id.split("#")[1]) < 2 for id in made.candidates)
-        assert made.prompt == render_genselect("What is p?", [texts[id] for id in made.candidates], "math", "compact")
-    told = statistics.tell()
-    assert told["problems"] == {
+    for task in tasks:
+        assert task.correct == tuple(int(id.split("#")[1]) < 2 for id in task.candidates)
+        assert task.prompt == render_genselect("What is p?", [texts[id] for id in task.candidates], "math", "compact")
+    report = statistics.describe()
+    assert report["problems"] == {
         "seen": 3,
         "used": 1,
         "unused": {"pass rate not below the limit": 1, "no right candidate": 1},
     }
     # All right ones say 1, all wrong ones 2: the majority is right only where half of the candidates are (a tie: half).
-    halves = sum(2 * sum(made.correct) == len(made.correct) for made in tasks)
-    assert told["majority_accuracy"] == halves / 2 / len(tasks)
+    halves = sum(2 * sum(task.correct) == len(task.correct) for task in tasks)
+    assert report["majority_accuracy"] == halves / 2 / len(tasks)
     about = read_about(out)
     assert (about["style"], about["thinking"], about["tokenizer"]) == ("compact", "remove", "bundled:arithmetic")
     assert about["sources"] == [{"name": "r", "run": str(tmp_path / "r"), "identity": {"made": "by a test"}}]
@@ -165,22 +165,22 @@ def test_a_build_writes_what_was_shown(tmp_path: Path):
 def test_token_limits_drop_and_count(tmp_path: Path):
     run = make_run(tmp_path / "r", {"p": mixed(2, 6), "q": mixed(2, 6)})
     build(run, tmp_path / "a.parquet")
-    lengths = sorted(made.prompt_tokens for made in load_tasks(tmp_path / "a.parquet"))
+    lengths = sorted(task.prompt_tokens for task in load_tasks(tmp_path / "a.parquet"))
     limit = lengths[3]
     _, statistics = build(run, tmp_path / "b.parquet", max_prompt_tokens=limit)
     kept = load_tasks(tmp_path / "b.parquet")
-    assert all(made.prompt_tokens <= limit for made in kept)
-    assert statistics.tell()["tasks_dropped"]["over the prompt token limit"] == len(lengths) - len(kept)
+    assert all(task.prompt_tokens <= limit for task in kept)
+    assert statistics.describe()["tasks_dropped"]["over the prompt token limit"] == len(lengths) - len(kept)
     with pytest.raises(UnavailableError, match=r"2 all tasks dropped, 8 over the prompt token limit.*Nothing was writ"):
         build(run, tmp_path / "c.parquet", max_prompt_tokens=2)
     assert not (tmp_path / "c.parquet").exists()
 
 
-def test_long_candidates_are_left_out(tmp_path: Path):
+def test_long_candidates_are_excluded(tmp_path: Path):
     run = make_run(tmp_path / "r", {"p": [*mixed(2, 6), ("1 + 1 = 2. " * 50, False)]})
     _, statistics = build(run, tmp_path / "a.parquet", max_candidate_tokens=60)
-    assert statistics.tell()["attempts_left_out"] == {"over the candidate token limit": 1}
-    assert all("p#8" not in made.candidates for made in load_tasks(tmp_path / "a.parquet"))
+    assert statistics.describe()["attempts_left_out"] == {"over the candidate token limit": 1}
+    assert all("p#8" not in task.candidates for task in load_tasks(tmp_path / "a.parquet"))
 
 
 def test_a_problem_is_in_one_split(tmp_path: Path):
@@ -189,8 +189,8 @@ def test_a_problem_is_in_one_split(tmp_path: Path):
     assert [path.name for path in files.values()] == ["a.train.parquet", "a.validation.parquet"]
     for split, path in files.items():
         tasks = load_tasks(path)
-        assert {is_held_out(made.problem_id, 0.4) for made in tasks} == {split == "validation"}
-        assert statistics.tell()["tasks"][split] == len(tasks)
+        assert {is_held_out(task.problem_id, 0.4) for task in tasks} == {split == "validation"}
+        assert statistics.describe()["tasks"][split] == len(tasks)
     with pytest.raises(UnavailableError, match="no tasks for validation: 12 problems gave tasks"):
         build(run, tmp_path / "b.parquet", validation_share=1e-6)
     assert not list(tmp_path.glob("*b.*"))

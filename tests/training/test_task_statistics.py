@@ -1,10 +1,10 @@
-"""What is told about tasks, by hand."""
+"""The statistics of tasks, computed by hand."""
 
 import math
 
 import pytest
 
-from nbest.training.task_statistics import TaskStatistics, majority_accuracy
+from nbest.training.task_statistics import TaskStatistics, measure_majority_accuracy
 
 
 @pytest.mark.parametrize(
@@ -21,8 +21,8 @@ from nbest.training.task_statistics import TaskStatistics, majority_accuracy
         ([True, False, False, False], [None] * 4, 0.25),
     ],
 )
-def test_majority_accuracy(correct: list[bool], clusters: list[int | None], expected: float):
-    assert majority_accuracy(correct, clusters) == expected
+def test_measure_majority_accuracy(correct: list[bool], clusters: list[int | None], expected: float):
+    assert measure_majority_accuracy(correct, clusters) == expected
 
 
 def test_a_report_by_hand():
@@ -30,24 +30,24 @@ def test_a_report_by_hand():
     statistics.add_task("train", [True, False], 10, [0, 1])
     statistics.add_task("train", [False, True, False, False], 30, [0, 1, 0, 2])
     statistics.add_task("validation", [False, True], 20, None)
-    told = statistics.tell()
-    assert told["tasks"] == {"total": 3, "train": 2, "validation": 1}
-    assert told["candidates_per_task"] == {"2": 2, "4": 1}
-    assert told["right_share"] == 3 / 8
-    assert told["prompt_tokens"] == {"mean": 20, "p95": 30, "max": 30}
+    report = statistics.describe()
+    assert report["tasks"] == {"total": 3, "train": 2, "validation": 1}
+    assert report["candidates_per_task"] == {"2": 2, "4": 1}
+    assert report["right_share"] == 3 / 8
+    assert report["prompt_tokens"] == {"mean": 20, "p95": 30, "max": 30}
     # (1/2 + 1/4 + 1/2) / 3; majority: the tie of two answers is half, the pair of wrong ones 0.
-    assert told["random_accuracy"] == pytest.approx(1.25 / 3)
-    assert told["majority_accuracy"] == 0.25
+    assert report["random_accuracy"] == pytest.approx(1.25 / 3)
+    assert report["majority_accuracy"] == 0.25
     # Position 1: 3 tasks, 2 right, expected 1/2 + 1/4 + 1/2 = 1.25, variance 1/4 + 3/16 + 1/4 = 11/16.
-    second = told["positions"][1]
+    second = report["positions"][1]
     assert (second["tasks"], second["right"], second["expected"]) == (3, 2, pytest.approx(1.25 / 3))
     assert second["deviation_sd"] == pytest.approx(0.75 / math.sqrt(11 / 16))
-    assert told["positions"][3]["deviation_sd"] == pytest.approx(-0.25 / math.sqrt(3 / 16))
-    assert told["largest_position_deviation_sd"] == pytest.approx(0.75 / math.sqrt(11 / 16))
+    assert report["positions"][3]["deviation_sd"] == pytest.approx(-0.25 / math.sqrt(3 / 16))
+    assert report["largest_position_deviation_sd"] == pytest.approx(0.75 / math.sqrt(11 / 16))
 
 
-def test_nothing_is_told_of_nothing():
-    told = TaskStatistics(seen=1).tell()
-    assert told["random_accuracy"] is None
-    assert told["prompt_tokens"]["p95"] is None
-    assert told["largest_position_deviation_sd"] is None
+def test_without_tasks_there_are_no_figures():
+    report = TaskStatistics(seen=1).describe()
+    assert report["random_accuracy"] is None
+    assert report["prompt_tokens"]["p95"] is None
+    assert report["largest_position_deviation_sd"] is None

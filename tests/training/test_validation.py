@@ -6,7 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from nbest.training.selection_rewards import JudgedText
+from nbest.training.selection_rewards import JudgementText
 from nbest.training.settings import SelectionDataConfig
 from nbest.training.task_files import SelectionTask
 from nbest.training.validation import SAMPLES, Validation
@@ -23,10 +23,10 @@ class ScriptedJudge:
         self.asked: list[tuple[int, float]] = []
         self._texts = texts
 
-    def judge_tasks(self, tasks: Sequence[SelectionTask], temperature: float) -> list[JudgedText]:
+    def judge_tasks(self, tasks: Sequence[SelectionTask], temperature: float) -> list[JudgementText]:
         self.asked.append((len(tasks), temperature))
         pairs = zip(self._texts, tasks, strict=True)
-        return [JudgedText(text, "length" if text.endswith("...") else "stop", t.correct) for text, t in pairs]
+        return [JudgementText(text, "length" if text.endswith("...") else "stop", t.correct) for text, t in pairs]
 
 
 def make_validation(

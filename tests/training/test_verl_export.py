@@ -12,10 +12,10 @@ import pytest
 
 from nbest.errors import StorageError
 from nbest.judging.prompts import parse_genselect
-from nbest.training.task_files import BuiltTask, SelectionTask, TaskFiles
+from nbest.training.task_files import SelectionTask, TaskFiles, TaskRecord
 from nbest.training.verl_export import REWARD_FILE, VerlFormat, write_reward
 
-COMMAND = Path(__file__).parents[2] / "configs" / "verl_genselect_dapo.sh"
+COMMAND = Path(__file__).parents[2] / "src" / "nbest" / "configs" / "launch" / "verl_genselect_dapo.sh"
 PUBLISHED = {
     "data.train_batch_size": "128",
     "data.max_prompt_length": "16384",
@@ -93,7 +93,7 @@ def test_rows_are_those_of_verl(tmp_path: Path):
     task = SelectionTask("p/task-0", "p", "Which?", ("p#3", "p#1"), (False, True), 9)
     path = tmp_path / "a.parquet"
     with TaskFiles({"train": path}, VerlFormat(), {}) as files:
-        files.write(BuiltTask(task, "code", "train"))
+        files.write(TaskRecord(task, "code", "train"))
     assert pq.read_table(path).to_pylist() == [
         {
             "data_source": "nbest/genselect",

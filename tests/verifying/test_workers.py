@@ -101,5 +101,5 @@ def test_a_worker_that_cannot_start_says_how_to_see_why() -> None:
 
 
 def test_settings_must_be_positive() -> None:
-    with pytest.raises(ValueError, match="workers is 0"):
+    with pytest.raises(ValueError, match="must be positive; got 0"):
         WorkerPool("m", {}, workers=0)

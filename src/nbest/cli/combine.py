@@ -5,17 +5,26 @@ from typing import Annotated
 
 import typer
 
+from nbest.cli.completion import complete_scorers
 from nbest.cli.terminal import JsonOut, RunPath, console, table, write_json
 
 
 def train_combined(
     run: RunPath,
-    out: Annotated[Path, typer.Option(metavar="FILE.json", help="Where the fitted selector is written.")],
+    out: Annotated[Path, typer.Option(metavar="FILE.json", help="The file to write the fitted selector to.")],
     scorer: Annotated[
-        list[str] | None, typer.Option(help="A scorer whose scores the run holds; repeatable. By default all.")
+        list[str] | None,
+        typer.Option(
+            "--scorer",
+            "-s",
+            autocompletion=complete_scorers,
+            help="A scorer whose scores the run holds; may be repeated. Default: all of them.",
+        ),
     ] = None,
-    calibration: Annotated[str, typer.Option(help="auto, platt, isotonic or none.")] = "auto",
-    seed: Annotated[int, typer.Option(help="Of the subsets and folds.")] = 0,
+    calibration: Annotated[
+        str, typer.Option(help="How confidence is calibrated: auto, platt, isotonic or none.")
+    ] = "auto",
+    seed: Annotated[int, typer.Option(help="Random seed of subsets and folds.")] = 0,
     json_out: JsonOut = None,
 ) -> None:
     """Fit the combined selector: which answer to trust by votes and scores together, and how sure that is.
@@ -33,14 +42,17 @@ def train_combined(
     model.save(out)
     screen = console(json_out)
     sizes = list(report.problems)
-    rows = [[rule, *(f"{100 * by[size]:.1f}" for size in sizes)] for rule, by in report.accuracy.items()]
+    rows = [[rule, *(f"{100 * by_size[size]:.1f}" for size in sizes)] for rule, by_size in report.accuracy.items()]
     screen.print(table("Held-out accuracy in %, by pool size", ["rule", *map(str, sizes)], rows))
     screen.print(
         f"calibration: {report.calibration}, expected calibration error {report.ece['before']:.3f} before, "
         f"{report.ece['after']:.3f} after"
     )
     largest = sizes[-1]
-    shown = [[f"{share:.0%}", f"{100 * right:.1f}", f"{least:.3f}"] for share, right, least in report.coverage[largest]]
-    screen.print(table(f"Abstaining at N = {largest}", ["coverage", "accuracy in %", "threshold"], shown))
+    cells = [
+        [f"{share:.0%}", f"{100 * accuracy:.1f}", f"{threshold:.3f}"]
+        for share, accuracy, threshold in report.coverage[largest]
+    ]
+    screen.print(table(f"Abstaining at N = {largest}", ["coverage", "accuracy in %", "threshold"], cells))
     screen.print(f"selector: {out}", markup=False)
     write_json(report.to_json(), json_out)

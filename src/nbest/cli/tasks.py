@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from nbest.cli.terminal import JsonOut, console, progress, table, write_json
+from nbest.cli.terminal import JsonOut, console, show_progress, table, write_json
 from nbest.errors import ConfigError
+from nbest.specs import did_you_mean
 
 if TYPE_CHECKING:
     from nbest.training.settings import TasksConfig
@@ -24,25 +25,48 @@ def _group() -> None: ...
 @tasks.command("build")
 def build(
     runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Verified runs: FOLDER or NAME=FOLDER.")],
-    out: Annotated[Path, typer.Option(help="The Parquet file to write.")],
-    config: Annotated[Path | None, typer.Option("--config", "-c", help="A TOML file; flags count over it.")] = None,
-    tokenizer: Annotated[str | None, typer.Option(help="Counts prompts: folder, hub id, bundled:NAME.")] = None,
-    style: Annotated[str | None, typer.Option(help="published (default) or compact.")] = None,
-    thinking: Annotated[str | None, typer.Option(help="remove (default), keep or answer.")] = None,
-    max_pass_rate: Annotated[float | None, typer.Option(help="Only problems below it (default 0.5).")] = None,
-    solutions: Annotated[int | None, typer.Option(help="Least distinct candidates of a problem (4).")] = None,
-    per_problem: Annotated[int | None, typer.Option(help="Most tasks a problem (4).")] = None,
-    most: Annotated[int | None, typer.Option(help="Most candidates a task (16).")] = None,
-    mean: Annotated[float | None, typer.Option(help="Mean of the candidate count before truncation (8).")] = None,
-    sd: Annotated[float | None, typer.Option(help="Its standard deviation (4).")] = None,
-    truncated: Annotated[bool | None, typer.Option("--truncated/--no-truncated", help="Take cut attempts.")] = None,
-    max_prompt_tokens: Annotated[int | None, typer.Option(help="Longer tasks are dropped (16384).")] = None,
-    max_candidate_tokens: Annotated[
-        int | None, typer.Option(help="Longer candidates are left out (code: 12288, else no limit).")
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The Parquet file to write.")],
+    config: Annotated[
+        Path | None, typer.Option("--config", "-c", metavar="FILE", help="A TOML file; flags override it.")
     ] = None,
-    validation_share: Annotated[float | None, typer.Option(help="Writes two files, split by problem.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Of all draws (0).")] = None,
-    format: Annotated[str, typer.Option(help="nbest, or verl (with its reward function beside it).")] = "nbest",
+    tokenizer: Annotated[
+        str | None, typer.Option(help="The tokenizer that counts prompts: folder, hub id or bundled:NAME.")
+    ] = None,
+    style: Annotated[str | None, typer.Option(help="Style of the prompt: published (default) or compact.")] = None,
+    thinking: Annotated[
+        str | None, typer.Option(help="What of a candidate is in the prompt: remove (default), keep or answer.")
+    ] = None,
+    max_pass_rate: Annotated[
+        float | None, typer.Option(help="Use only problems whose pass rate is below this one (default 0.5).")
+    ] = None,
+    solutions: Annotated[
+        int | None, typer.Option(help="Fewest distinct candidates a problem must have (default 4).")
+    ] = None,
+    per_problem: Annotated[int | None, typer.Option(help="Most tasks per problem (default 4).")] = None,
+    most: Annotated[int | None, typer.Option(help="Most candidates per task (default 16).")] = None,
+    mean: Annotated[
+        float | None, typer.Option(help="Mean of the number of candidates before truncation (default 8).")
+    ] = None,
+    sd: Annotated[
+        float | None, typer.Option(help="Standard deviation of the number of candidates (default 4).")
+    ] = None,
+    truncated: Annotated[
+        bool | None,
+        typer.Option("--truncated/--no-truncated", help="Use trajectories that were cut at the token limit."),
+    ] = None,
+    max_prompt_tokens: Annotated[
+        int | None, typer.Option(help="Drop tasks with longer prompts (default 16384).")
+    ] = None,
+    max_candidate_tokens: Annotated[
+        int | None, typer.Option(help="Leave longer candidates out (default for code 12288, else no limit).")
+    ] = None,
+    validation_share: Annotated[
+        float | None, typer.Option(help="Share of the problems that goes into a second file, for validation.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Random seed of all draws (default 0).")] = None,
+    format: Annotated[
+        str, typer.Option(help="Format of the file: nbest, or verl with its reward function beside it.")
+    ] = "nbest",
     json_out: JsonOut = None,
 ) -> None:
     """Turn verified pools into selection tasks: a prompt with candidates, and which of them are right."""
@@ -52,7 +76,7 @@ def build(
     lengths = {"max_prompt_tokens": max_prompt_tokens, "max_candidate_tokens": max_candidate_tokens}
     settings = _read_settings(config, shown | drawn | limits | lengths)
     if format not in FORMATS:
-        raise ConfigError(f"--format: {format!r} came; allowed: {', '.join(FORMATS)}")
+        raise ConfigError(f"--format: {format!r} came; allowed: {', '.join(FORMATS)}.{did_you_mean(format, FORMATS)}")
     report = _build(runs, out, settings, format, console(json_out))
     write_json(report, json_out)
 
@@ -67,6 +91,7 @@ def _read_settings(config: Path | None, given: dict[str, Any]) -> "TasksConfig":
 
 
 def _build(runs: list[str], out: Path, settings: "TasksConfig", format: str, screen: Console) -> dict[str, Any]:
+    from nbest.stages.flow import count_progress
     from nbest.training.source_pools import open_sources
     from nbest.training.task_building import build_tasks
     from nbest.training.task_files import NbestFormat
@@ -75,10 +100,11 @@ def _build(runs: list[str], out: Path, settings: "TasksConfig", format: str, scr
     if out.suffix != ".parquet":
         raise ConfigError(f"--out: {str(out)!r} came; allowed: a name that ends in .parquet")
     sources = open_sources(runs)
-    with progress("tasks", None, screen) as on_done:
+    with show_progress() as on_progress:
+        on_pools = count_progress("tasks", None, on_progress)
         chosen = VerlFormat() if format == "verl" else NbestFormat()
-        files, statistics = build_tasks(sources, out, settings, chosen, lambda pools: on_done(pools, 0))
-    report: dict[str, Any] = {"files": {split: str(path) for split, path in files.items()}, **statistics.tell()}
+        files, statistics = build_tasks(sources, out, settings, chosen, lambda pools: on_pools(pools, 0))
+    report: dict[str, Any] = {"files": {split: str(path) for split, path in files.items()}, **statistics.describe()}
     if format == "verl":
         report["files"]["reward"] = str(write_reward(out.parent))
     _show(report, screen)
@@ -94,10 +120,10 @@ def _show(report: dict[str, Any], screen: Console) -> None:
         ["problems seen", f"{problems['seen']:,}"],
         ["problems used", f"{problems['used']:,}"],
         *([f"  not used: {reason}", f"{count:,}"] for reason, count in problems["unused"].items()),
-        *([f"attempts left out: {reason}", f"{count:,}"] for reason, count in report["attempts_left_out"].items()),
+        *([f"trajectories left out: {reason}", f"{count:,}"] for reason, count in report["attempts_left_out"].items()),
         *([f"tasks: {split}", f"{count:,}"] for split, count in report["tasks"].items()),
         *([f"  dropped: {reason}", f"{count:,}"] for reason, count in report["tasks_dropped"].items() if count),
-        ["candidates a task, mean", number(report["mean_candidates"], 2)],
+        ["candidates per task, mean", number(report["mean_candidates"], 2)],
         ["share of right candidates", number(report["right_share"])],
         ["prompt tokens, mean / p95 / max", f"{number(tokens['mean'], 1)} / {tokens['p95']:,} / {tokens['max']:,}"],
         ["accuracy of a random choice", number(report["random_accuracy"])],

@@ -1,8 +1,8 @@
-"""Export of a run: pools as JSON lines (the schema that `import pools` reads), or a table of verdicts and scores.
+"""Export a run: its pools as JSON lines (the schema that `import pools` reads), or a table of verdicts and scores.
 
-Exports stream: memory holds a few thousand trajectories. A file is written under a temporary name and renamed when it
-is whole, so a killed export leaves the old file, or none. A pools file read back gives the same problems, texts,
-answers, verdicts and scores. This module does not know other people's formats.
+Exports are streamed: a few thousand trajectories are in memory at a time. A file is written under a temporary name and
+renamed when it is complete, so an export that is killed leaves the old file, or none. Importing a pools file restores
+the same problems, texts, answers, verdicts and scores. This module does not know the formats of other tools.
 """
 
 import gzip
@@ -22,6 +22,7 @@ from nbest.formats.intake import IMPORTED, UNKNOWN_SEED
 from nbest.formats.pools import EXTRAS
 from nbest.former_name import FORMER
 from nbest.records import Completion, Pool, Problem, Trajectory
+from nbest.specs import did_you_mean
 from nbest.storage.run import Run
 from nbest.text.answers import answer_of
 
@@ -34,32 +35,32 @@ SAMPLE_FIELDS = frozenset({"text", "answer", "correct", "logprobs", "scores", EX
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
-    """What the run holds about some trajectories, by id: (correct, answer, note), and (scorer, value, steps)."""
+class _Evaluations:
+    """The verdicts (correct, answer, note) and scores (scorer, value, steps) of some trajectories, by trajectory id."""
 
     verdicts: Mapping[str, tuple[bool | None, str | None, str]]
     scores: Mapping[str, list[tuple[str, float, list[float]]]]
 
 
 def export_run(run: Run, out: Path, format: str = "pools", tokens: bool = False) -> int:
-    """Writes the run to `out`, replacing a file that is there; returns the number of lines or rows.
+    """Write the run to `out`, replacing an existing file, and return the number of lines or rows.
 
-    `pools`: a JSON line a problem, gzip where the name ends in .gz; `tokens` adds token ids, confidences and
-    certainties. `csv` and `parquet`: a row a trajectory (problem_id, index, trajectory_id, finish, sampled_tokens,
-    answer, correct, note and a column `score:NAME` a scorer; empty where the run holds none). Raises ConfigError on
-    another format, StorageError where the disk refuses.
+    `pools` is one JSON line per problem, compressed with gzip if the name ends in .gz; `tokens` adds token ids,
+    confidences and certainties. `csv` and `parquet` are one row per trajectory (problem_id, index, trajectory_id,
+    finish, sampled_tokens, answer, correct, note and one column `score:NAME` per scorer; empty if the run has no
+    value). Raises ConfigError if the format does not exist, StorageError if the file cannot be written.
     """
     if format not in FORMATS:
-        raise ConfigError(f"format: {format!r} came; allowed: {', '.join(FORMATS)}")
-    with _replacing(out) as temporary:
+        raise ConfigError(f"format: got {format!r}; allowed: {', '.join(FORMATS)}.{did_you_mean(format, FORMATS)}")
+    with _replace_file(out) as temporary:
         if format == "pools":
             return _write_pools(run, temporary, out.name.endswith(".gz"), tokens)
         return _write_table(run, temporary, format)
 
 
 @contextmanager
-def _replacing(out: Path) -> Generator[Path]:
-    """A temporary name beside `out`, fsynced and renamed to it at the end, removed where something fails."""
+def _replace_file(out: Path) -> Generator[Path]:
+    """Yield a temporary path; afterwards rename it to `out` after an fsync, or remove it if an error occurred."""
     temporary = out.with_name(f".{out.name}.{uuid.uuid4().hex[:12]}.tmp")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -70,7 +71,9 @@ def _replacing(out: Path) -> Generator[Path]:
     except OSError as error:
         if isinstance(error, StorageError):
             raise
-        raise StorageError(f"{out}: cannot be written ({error.strerror or error}). Nothing was replaced.") from error
+        raise StorageError(
+            f"{out}: cannot be written ({error.strerror or error}). An existing file was not replaced."
+        ) from error
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -81,7 +84,7 @@ def _write_pools(run: Run, path: Path, is_gzip: bool, tokens: bool) -> int:
     with path.open("wb") as raw:
         if not is_gzip:
             return _write_lines(run, raw, tokens)
-        # No name and no time in the header: the same run gives the same bytes.
+        # Without a name and a time in the header, the same run always gives the same bytes.
         with gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0) as packed:
             count = _write_lines(run, cast(BinaryIO, packed), tokens)
     return count
@@ -90,9 +93,9 @@ def _write_pools(run: Run, path: Path, is_gzip: bool, tokens: bool) -> int:
 def _write_lines(run: Run, stream: BinaryIO, tokens: bool) -> int:
     count = 0
     for batch in _batches(run):
-        found = _find(run, [trajectory.id for _, pool in batch for trajectory in pool.trajectories])
+        evaluations = _read_evaluations(run, [trajectory.id for _, pool in batch for trajectory in pool.trajectories])
         for problem, pool in batch:
-            stream.write(_encode(_line(problem, pool, found, tokens)) + b"\n")
+            stream.write(_encode(_line(problem, pool, evaluations, tokens)) + b"\n")
             count += 1
     return count
 
@@ -101,12 +104,12 @@ def _encode(line: dict[str, Any]) -> bytes:
     try:
         return json.dumps(line, ensure_ascii=False).encode()
     except UnicodeEncodeError:
-        # Half of a surrogate pair in somebody's meta: only an escape can hold it.
+        # The meta of an import may hold half of a surrogate pair, which only a JSON escape can represent.
         return json.dumps(line).encode()
 
 
 def _batches(run: Run) -> Iterator[list[tuple[Problem, Pool]]]:
-    """Problems with their pools, in the run's order, some thousand trajectories at a time."""
+    """Yield the problems with their pools in the order of the run, a few thousand trajectories at a time."""
     batch: list[tuple[Problem, Pool]] = []
     size = 0
     for problem, pool in zip(run.problems(), run.pools(tokens=True), strict=True):
@@ -119,19 +122,19 @@ def _batches(run: Run) -> Iterator[list[tuple[Problem, Pool]]]:
         yield batch
 
 
-def _find(run: Run, ids: list[str]) -> _Found:
+def _read_evaluations(run: Run, ids: list[str]) -> _Evaluations:
     among = "WHERE trajectory_id IN (SELECT unnest(CAST($ids AS VARCHAR[])))"
     scores: dict[str, list[tuple[str, float, list[float]]]] = {}
     with run.connect() as connection:
         query = f"SELECT trajectory_id, correct, answer, note FROM verdicts {among}"
-        judged = {row[0]: (row[1], row[2], row[3]) for row in connection.execute(query, {"ids": ids}).fetchall()}
+        verdicts = {row[0]: (row[1], row[2], row[3]) for row in connection.execute(query, {"ids": ids}).fetchall()}
         query = f"SELECT trajectory_id, scorer, value, steps FROM scores {among} ORDER BY scorer"
         for id, scorer, value, steps in connection.execute(query, {"ids": ids}).fetchall():
             scores.setdefault(id, []).append((scorer, value, steps))
-    return _Found(judged, scores)
+    return _Evaluations(verdicts, scores)
 
 
-def _line(problem: Problem, pool: Pool, found: _Found, tokens: bool) -> dict[str, Any]:
+def _line(problem: Problem, pool: Pool, evaluations: _Evaluations, tokens: bool) -> dict[str, Any]:
     line: dict[str, Any] = {"problem_id": problem.id, "question": problem.prompt, "target": problem.target}
     line["kind"] = problem.kind
     if problem.tests:
@@ -140,18 +143,21 @@ def _line(problem: Problem, pool: Pool, found: _Found, tokens: bool) -> dict[str
     if hidden:
         line[EXTRAS] = {"meta": hidden}
     samples = [
-        _sample(trajectory, position, pool, found, tokens) for position, trajectory in enumerate(pool.trajectories)
+        _sample(trajectory, position, pool, evaluations, tokens)
+        for position, trajectory in enumerate(pool.trajectories)
     ]
     return line | own | {"samples": samples}
 
 
-def _split_meta(meta: Mapping[str, Any], taken: frozenset[str]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What can stand beside the schema's fields, and what must not because it bears the name of one."""
-    own = {name: value for name, value in meta.items() if name not in taken}
-    return own, {name: value for name, value in meta.items() if name in taken}
+def _split_meta(meta: Mapping[str, Any], reserved: frozenset[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Split meta into entries that can stand beside the fields of the schema, and entries whose name is reserved."""
+    own = {name: value for name, value in meta.items() if name not in reserved}
+    return own, {name: value for name, value in meta.items() if name in reserved}
 
 
-def _sample(trajectory: Trajectory, position: int, pool: Pool, found: _Found, tokens: bool) -> dict[str, Any]:
+def _sample(
+    trajectory: Trajectory, position: int, pool: Pool, evaluations: _Evaluations, tokens: bool
+) -> dict[str, Any]:
     completion = trajectory.completion
     sample: dict[str, Any] = {"text": completion.text}
     extras = _completion_extras(completion, tokens)
@@ -161,14 +167,14 @@ def _sample(trajectory: Trajectory, position: int, pool: Pool, found: _Found, to
         extras["seed"] = trajectory.seed
     if trajectory.answer is not None:
         sample["answer"] = trajectory.answer
-    if trajectory.id in found.verdicts:
-        correct, answer, note = found.verdicts[trajectory.id]
+    if trajectory.id in evaluations.verdicts:
+        correct, answer, note = evaluations.verdicts[trajectory.id]
         sample["correct"] = correct
         if (answer, note) != (answer_of(trajectory, pool.kind), IMPORTED):
             extras["verdict"] = {"answer": answer, "note": note}
     if completion.logprobs is not None:
         sample["logprobs"] = completion.logprobs.tolist()
-    scores = found.scores.get(trajectory.id, [])
+    scores = evaluations.scores.get(trajectory.id, [])
     if scores:
         sample["scores"] = {name: value for name, value, _ in scores}
     steps = {name: steps for name, _, steps in scores if steps}
@@ -208,12 +214,12 @@ def _write_table(run: Run, path: Path, format: str) -> int:
     options = "FORMAT csv, HEADER" if format == "csv" else "FORMAT parquet, COMPRESSION zstd"
     try:
         with run.connect() as connection:
-            written = connection.execute(f"COPY ({query}) TO {_quote(str(path), chr(39))} ({options})").fetchone()
+            row = connection.execute(f"COPY ({query}) TO {_quote(str(path), chr(39))} ({options})").fetchone()
     except duckdb.IOException as error:
-        raise StorageError(f"{path}: cannot be written ({error}). Nothing was replaced.") from error
-    return 0 if written is None else int(written[0])
+        raise StorageError(f"{path}: cannot be written ({error}). An existing file was not replaced.") from error
+    return 0 if row is None else int(row[0])
 
 
 def _quote(text: str, mark: str) -> str:
-    """A SQL literal (mark `'`) or name (mark `"`); COPY takes no parameters."""
+    """Return an SQL literal (mark `'`) or name (mark `"`), because COPY accepts no parameters."""
     return mark + text.replace(mark, mark * 2) + mark

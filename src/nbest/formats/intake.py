@@ -1,9 +1,9 @@
-"""What every import shares: entries read from somebody's files go into a run, and a report says what happened.
+"""The part that every import shares: write the entries of input files into a run, and report what was added.
 
-A format module yields entries (a problem with its attempts), faults and notes; this one reads that stream twice. The
+A format module yields entries (a problem with its samples), faults and notes. This module reads that stream twice: the
 first pass collects the problems (without their texts) and writes `problems.parquet` once; the second appends
-trajectories, verdicts and scores in parts of bounded size. What the run already holds is skipped by id, so a killed
-import is finished by running the same command again. This module knows no format.
+trajectories, verdicts and scores in parts of bounded size. Entries that the run already holds are skipped by id, so an
+import that was killed is finished by running the same command again. This module does not know any format.
 """
 
 import hashlib
@@ -15,59 +15,61 @@ from typing import Literal, TypeAlias
 
 from nbest.errors import ConfigError, UnavailableError
 from nbest.records import KINDS, Kind, Problem, Score, Trajectory, Verdict
+from nbest.specs import did_you_mean
 from nbest.storage.run import Run
 from nbest.text.answers import answer_of
 from nbest.text.json_lines import Fault, describe
 
 PART_TRAJECTORIES = 2_000
 PART_CHARACTERS = 64_000_000
-KEPT_FAULTS = 1_000
+REPORTED_FAULTS = 1_000
 IMPORTED = "imported"
-"""The note of a verdict that an imported file stated."""
+"""The note of a verdict that comes from an imported file."""
 
 UNKNOWN_SEED = -1
-"""`Trajectory.seed` where the source did not record one."""
+"""`Trajectory.seed` if the source did not record one."""
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
-    """A trajectory with what its source stated about it; `verdict` None = it stated nothing.
+class Sample:
+    """One sample of an input file: a trajectory with the verdict and the scores that the file gives it.
 
-    `is_answer_stated` False = the verdict's answer is filled in from the trajectory when it is stored.
+    `verdict` is None if the file has none. If `has_verdict_answer` is False, the verdict's answer is filled in from the
+    trajectory when it is stored.
     """
 
     trajectory: Trajectory
     verdict: Verdict | None = None
     scores: Mapping[str, Score] = field(default_factory=dict[str, Score])
-    is_answer_stated: bool = False
+    has_verdict_answer: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A problem with its attempts, and where they stand. `end_bytes`: how much of all the files was read so far."""
+    """A problem with its samples, and their file and line. `end_bytes` is how far all input files have been read."""
 
     file: str
     line: int
     problem: Problem
-    attempts: tuple[Attempt, ...]
+    samples: tuple[Sample, ...]
     end_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """Something the user should know that is no fault, such as lines that were left out by a stated rule."""
+    """A message for the user that is not a fault, such as how many lines a documented rule skipped."""
 
     text: str
 
 
 Item: TypeAlias = Entry | Fault | Note
 Reader: TypeAlias = Callable[[], Iterator[Item]]
-"""Starts reading the files from their beginning; called once a pass."""
+"""Starts reading the files from their beginning; called once per pass."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImportProgress:
-    """Where an import stands. Bytes count the files as they lie on disk, over both passes."""
+    """The progress of an import. Bytes count the files as stored on disk, summed over both passes."""
 
     stage: Literal["problems", "trajectories"]
     done_bytes: int
@@ -81,8 +83,11 @@ OnProgress: TypeAlias = Callable[[ImportProgress], None]
 
 @dataclass(slots=True)
 class ImportReport:
-    """What an import did. `problems`, `trajectories`, `verdicts` and `scores` count what this call added; `present`
-    counts good trajectories that the run held before. `faults` holds the first 1,000, `fault_count` counts all."""
+    """The result of an import.
+
+    `problems`, `trajectories`, `verdicts` and `scores` count what this call added, `present` the valid trajectories
+    that the run held before. `faults` holds the first 1,000 faults; `fault_count` counts all of them.
+    """
 
     problems: int = 0
     trajectories: int = 0
@@ -99,34 +104,35 @@ class ImportReport:
 
     def add_fault(self, fault: Fault) -> None:
         self.fault_count += 1
-        if len(self.faults) < KEPT_FAULTS:
+        if len(self.faults) < REPORTED_FAULTS:
             self.faults.append(fault)
 
 
 def check_kind(kind: str | None) -> Kind | None:
-    """The kind as given, or None. Raises ConfigError on any other word."""
+    """Return `kind` if it is a known kind or None. Raises ConfigError otherwise."""
     if kind is None:
         return None
     for allowed in KINDS:
         if kind == allowed:
             return allowed
-    raise ConfigError(f"kind: {describe(kind)} came; allowed: {', '.join(KINDS)}")
+    raise ConfigError(f"kind: got {describe(kind)}; allowed: {', '.join(KINDS)}.{did_you_mean(kind, KINDS)}")
 
 
 def size_bytes(files: list[Path]) -> int:
+    """Return the total size of the files on disk. Files that do not exist count as 0."""
     return sum(file.stat().st_size for file in files if file.is_file())
 
 
 def import_entries(run: Run, read: Reader, total_bytes: int, on_progress: OnProgress | None = None) -> ImportReport:
-    """Writes what `read` yields into the run and reports.
+    """Write the entries that `read` yields into the run, and report what was added.
 
-    A problem id that occurs twice, or that the run holds with other content, is a fault of the later line; so is a
-    trajectory whose text differs from the one the run holds under its id. The problems of a run are written once:
-    where the run holds problems already, a new one is a fault, and the way out is one import of all files.
+    A problem id that occurs twice, or that the run holds with other content, is a fault of the later line. So is a
+    trajectory whose text differs from the text that the run holds under the same id. The problems of a run are written
+    once: if the run already holds problems, a new one is a fault, and all files must be imported by one call.
     """
     intake = _Intake(run, total_bytes, on_progress)
     intake.collect_problems(read())
-    intake.append_attempts(read())
+    intake.append_samples(read())
     return intake.report
 
 
@@ -136,12 +142,12 @@ class _Intake:
         self.total_bytes = total_bytes
         self.on_progress = on_progress
         self.report = ImportReport()
-        self.places: dict[str, tuple[str, int]] = {}
+        self.origins: dict[str, tuple[str, int]] = {}
         self.done_scores: dict[str, set[str]] = {}
         self.progress_trajectories = 0
 
     def collect_problems(self, items: Iterator[Item]) -> None:
-        held = _held_problems(self.run)
+        fingerprints = _read_fingerprints(self.run)
         fresh: list[Problem] = []
         for item in items:
             if isinstance(item, Fault):
@@ -149,39 +155,39 @@ class _Intake:
             elif isinstance(item, Note):
                 self.report.notes.append(item.text)
             else:
-                fault = self._problem_fault(item, held) or self._score_fault(item)
+                fault = self._find_problem_fault(item, fingerprints) or self._find_score_fault(item)
                 if fault is not None:
                     self.report.add_fault(fault)
                     continue
-                self.places[item.problem.id] = (item.file, item.line)
-                if item.problem.id not in held:
+                self.origins[item.problem.id] = (item.file, item.line)
+                if item.problem.id not in fingerprints:
                     fresh.append(item.problem)
-                self._tell("problems", item.end_bytes)
+                self._report_progress("problems", item.end_bytes)
         if fresh:
             self.run.write_problems(fresh)
             self.report.problems = len(fresh)
 
-    def _problem_fault(self, entry: Entry, held: Mapping[str, str]) -> Fault | None:
+    def _find_problem_fault(self, entry: Entry, fingerprints: Mapping[str, str]) -> Fault | None:
         problem = entry.problem
-        if problem.id in self.places:
-            file, line = self.places[problem.id]
-            came = f"{problem.id!r}, which stands in {file}:{line} already"
-            return Fault(entry.file, entry.line, "problem_id", came, "each id once")
-        if not held:
+        if problem.id in self.origins:
+            file, line = self.origins[problem.id]
+            actual = f"{problem.id!r}, which {file}:{line} already defines"
+            return Fault(entry.file, entry.line, "problem_id", actual, "each id once")
+        if not fingerprints:
             return None
-        if problem.id not in held:
-            came = f"{problem.id!r}, which is not among the {len(held)} problems of this run"
-            allowed = "problems are written once: give all files to one import, or another --run"
-            return Fault(entry.file, entry.line, "problem_id", came, allowed)
-        if held[problem.id] != _fingerprint(problem):
-            came = f"{problem.id!r} with another question, target, kind, tests or meta than the run holds"
-            return Fault(entry.file, entry.line, "problem_id", came, "the same problem, or another --run")
+        if problem.id not in fingerprints:
+            actual = f"{problem.id!r}, which is not among the {len(fingerprints)} problems of this run"
+            allowed = "the problems of the run, which are written once: import all files together, or use another RUN"
+            return Fault(entry.file, entry.line, "problem_id", actual, allowed)
+        if fingerprints[problem.id] != _fingerprint(problem):
+            actual = f"{problem.id!r} with a question, target, kind, tests or meta that differ from those in the run"
+            return Fault(entry.file, entry.line, "problem_id", actual, "the same problem, or another RUN")
         return None
 
-    def _score_fault(self, entry: Entry) -> Fault | None:
-        """A score whose name cannot be that of a scorer in a run; also loads which scores are done."""
-        for attempt in entry.attempts:
-            for name in attempt.scores:
+    def _find_score_fault(self, entry: Entry) -> Fault | None:
+        """Return a fault if a score has no valid scorer name; also load the ids that each scorer has scored already."""
+        for sample in entry.samples:
+            for name in sample.scores:
                 if name in self.done_scores:
                     continue
                 try:
@@ -190,36 +196,39 @@ class _Intake:
                     return Fault(entry.file, entry.line, "scores", describe(name), f"the name of a scorer: {error}")
         return None
 
-    def append_attempts(self, items: Iterator[Item]) -> None:
+    def append_samples(self, items: Iterator[Item]) -> None:
         batch = _Batch(self.run, self.report, self.done_scores)
         for item in items:
-            # A line that the first pass refused is passed over here: its fault is in the report already.
-            if not isinstance(item, Entry) or self.places.get(item.problem.id) != (item.file, item.line):
+            # Skip lines that the first pass rejected: the report already has their faults.
+            if not isinstance(item, Entry) or self.origins.get(item.problem.id) != (item.file, item.line):
                 continue
-            for attempt in item.attempts:
-                fault = batch.add(attempt, item)
+            for sample in item.samples:
+                fault = batch.add(sample, item)
                 if fault is not None:
                     self.report.add_fault(fault)
-            self.progress_trajectories += len(item.attempts)
-            self._tell("trajectories", self.total_bytes + item.end_bytes)
+            self.progress_trajectories += len(item.samples)
+            self._report_progress("trajectories", self.total_bytes + item.end_bytes)
         batch.flush()
 
-    def _tell(self, stage: Literal["problems", "trajectories"], done_bytes: int) -> None:
+    def _report_progress(self, stage: Literal["problems", "trajectories"], done_bytes: int) -> None:
         if self.on_progress is not None:
             progress = ImportProgress(
-                stage, done_bytes, 2 * self.total_bytes, len(self.places), self.progress_trajectories
+                stage, done_bytes, 2 * self.total_bytes, len(self.origins), self.progress_trajectories
             )
             self.on_progress(progress)
 
 
 class _Batch:
-    """Collects what the run lacks and appends it in parts. The order of a flush (trajectories, verdicts, scores) and
-    a done set for each make it safe to be killed anywhere: the next import adds the rest."""
+    """Records that the run lacks, appended in parts.
+
+    An import may be killed anywhere: each flush writes trajectories, then verdicts, then scores, and each of them is
+    checked by id, so that the next import adds the rest.
+    """
 
     def __init__(self, run: Run, report: ImportReport, done_scores: Mapping[str, set[str]]):
         self.run = run
         self.report = report
-        self.texts = stored_texts(run)
+        self.text_hashes = read_text_hashes(run)
         self.done_verdicts = run.done_verdicts()
         self.done_scores = done_scores
         self._clear()
@@ -231,24 +240,24 @@ class _Batch:
         self.characters = 0
         self.waiting = 0
 
-    def add(self, attempt: Attempt, entry: Entry) -> Fault | None:
-        trajectory = attempt.trajectory
+    def add(self, sample: Sample, entry: Entry) -> Fault | None:
+        trajectory = sample.trajectory
         text = trajectory.completion.text
-        held = self.texts.get(trajectory.id)
-        if held is not None and held != text_hash(text):
-            came = f"{trajectory.id!r} with another text than the run holds"
-            return Fault(entry.file, entry.line, "text", came, "the same text, or another --run")
-        if held is None:
+        stored_hash = self.text_hashes.get(trajectory.id)
+        if stored_hash is not None and stored_hash != hash_text(text):
+            actual = f"a text of {trajectory.id!r} that differs from the one in the run"
+            return Fault(entry.file, entry.line, "text", actual, "the same text, or another --run")
+        if stored_hash is None:
             self.trajectories.append(trajectory)
             self.characters += len(text)
         else:
             self.report.present += 1
-        if attempt.verdict is not None and trajectory.id not in self.done_verdicts:
-            verdict = attempt.verdict
-            if not attempt.is_answer_stated:
+        if sample.verdict is not None and trajectory.id not in self.done_verdicts:
+            verdict = sample.verdict
+            if not sample.has_verdict_answer:
                 verdict = replace(verdict, answer=answer_of(trajectory, entry.problem.kind))
             self.verdicts.append(verdict)
-        for name, score in attempt.scores.items():
+        for name, score in sample.scores.items():
             if trajectory.id not in self.done_scores[name]:
                 self.scores.setdefault(name, []).append(score)
         self.waiting += 1
@@ -269,13 +278,13 @@ class _Batch:
         self._clear()
 
 
-def text_hash(text: str) -> int:
-    """The first 8 bytes of MD5 over UTF-8 as a number: tells texts apart, is no safeguard against forgery."""
+def hash_text(text: str) -> int:
+    """Return the first 8 bytes of the MD5 of a text in UTF-8 as a number. Not safe against deliberate collisions."""
     return int.from_bytes(hashlib.md5(text.encode(), usedforsecurity=False).digest()[:8], "big")
 
 
-def stored_texts(run: Run) -> dict[str, int]:
-    """The hash of the text of each trajectory the run holds, by id: about 150 bytes a trajectory, no texts."""
+def read_text_hashes(run: Run) -> dict[str, int]:
+    """Return the text hash of each trajectory of the run, by id; about 150 bytes of memory per trajectory."""
     if not run.done_trajectories():
         return {}
     with run.connect() as connection:
@@ -283,8 +292,8 @@ def stored_texts(run: Run) -> dict[str, int]:
     return {str(id): int(digest, 16) for id, digest in rows}
 
 
-def _held_problems(run: Run) -> dict[str, str]:
-    """The fingerprint of each problem the run holds, by id; empty where none were written yet."""
+def _read_fingerprints(run: Run) -> dict[str, str]:
+    """Return the fingerprint of each problem of the run, by id; empty if none were written yet."""
     try:
         return {problem.id: _fingerprint(problem) for problem in run.problems()}
     except UnavailableError:

@@ -1,13 +1,13 @@
-"""Import of NeMo-Skills generations: folders with `output-rs<seed>.jsonl`, one file a random seed.
+"""Import NeMo-Skills generations: folders with `output-rs<seed>.jsonl`, one file per random seed.
 
 Line i of every file is the same problem (NeMo-Skills restores the order of its input), so the files are read side by
-side and memory holds one line of each. A faulty line costs one trajectory, not the problem. The schema read here is
-that of `nemo_skills/inference/generate.py`; which field goes where stands in `docs/formats.md`.
+side and one line of each is in memory. A faulty line costs one trajectory, not the problem. The schema is that of
+`nemo_skills/inference/generate.py`; `docs/formats.md` says where each field goes.
 """
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -18,12 +18,12 @@ from nbest.errors import DataError
 from nbest.formats.intake import (
     IMPORTED,
     UNKNOWN_SEED,
-    Attempt,
     Entry,
     ImportReport,
     Item,
     Note,
     OnProgress,
+    Sample,
     check_kind,
     import_entries,
     size_bytes,
@@ -58,15 +58,15 @@ SAMPLE_FIELDS = frozenset(
         "conversation",
     }
 )
-"""Fields that NeMo-Skills adds to a line besides those read by name; they belong to the trajectory."""
+"""Fields of the trajectory that NeMo-Skills adds to a line, besides those that are read by name."""
 
-LEFT_OUT = ("tokens", "top_logprobs", "serialized_output", "response")
-"""Not kept: `tokens` are strings, not ids, and the others repeat the text."""
+IGNORED_FIELDS = ("tokens", "top_logprobs", "serialized_output", "response")
+"""Fields that are not imported: `tokens` are strings, not ids, and the others repeat the text."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """One file of a folder; `seed` is None where its name states none."""
+    """One file of a folder. `seed` is None if the file name has none."""
 
     file: Path
     index: int
@@ -76,10 +76,10 @@ class _Source:
 def import_nemo_skills(
     run: Run, files: Sequence[Path], kind: str | None = None, on_progress: OnProgress | None = None
 ) -> ImportReport:
-    """Imports NeMo-Skills folders (or single files of one) into the run. `kind` is "math" unless given.
+    """Import NeMo-Skills folders (or single files of a folder) into the run. `kind` None means "math".
 
-    Running it again adds only what is missing, seeds that were sampled since included. Raises ConfigError on a `kind`
-    that does not exist, DataError where a folder holds no output file.
+    A second import adds only what is missing, including seeds that were sampled in the meantime. Raises ConfigError if
+    `kind` does not exist, DataError if a folder holds no output file.
     """
     folders = _find_folders(files)
     paths = [source.file for sources in folders.values() for source in sources]
@@ -90,11 +90,13 @@ def import_nemo_skills(
 def _find_folders(files: Sequence[Path]) -> dict[Path, list[_Source]]:
     folders: dict[Path, list[_Source]] = {}
     for path in files:
-        found = _find_sources(sorted(path.iterdir())) if path.is_dir() else _find_sources([path])
-        if not found:
-            raise DataError(f"{path}: no output-rs<seed>.jsonl or output.jsonl here. Give a NeMo-Skills output folder.")
+        sources = _find_sources(sorted(path.iterdir())) if path.is_dir() else _find_sources([path])
+        if not sources:
+            raise DataError(
+                f"{path}: there is no output-rs<seed>.jsonl or output.jsonl here. Give a NeMo-Skills output folder."
+            )
         folder = path if path.is_dir() else path.parent
-        folders.setdefault(folder, []).extend(found)
+        folders.setdefault(folder, []).extend(sources)
     for sources in folders.values():
         sources.sort(key=lambda source: source.index)
     return folders
@@ -112,17 +114,19 @@ def _read_folders(folders: dict[Path, list[_Source]], kind: Kind) -> Iterator[It
     for folder, sources in folders.items():
         unfinished = sorted(file.name for file in folder.glob("output*.jsonl-async"))
         if unfinished:
-            yield Note(f"{folder}: not read, because still being sampled: {', '.join(unfinished)}")
+            yield Note(
+                f"{folder}: these files were skipped because they are still being sampled: {', '.join(unfinished)}"
+            )
         for item in _read_folder(folder, sources, kind):
             if isinstance(item, Entry):
-                yield Entry(item.file, item.line, item.problem, item.attempts, before_bytes + item.end_bytes)
+                yield Entry(item.file, item.line, item.problem, item.samples, before_bytes + item.end_bytes)
             else:
                 yield item
         before_bytes += size_bytes([source.file for source in sources])
 
 
 def _read_folder(folder: Path, sources: list[_Source], kind: Kind) -> Iterator[Item]:
-    """Merges the files of a folder by line number; a file that ends early just has no more attempts."""
+    """Merge the files of a folder by line number; a file that ends early has no more samples."""
     streams = [read_lines(source.file) for source in sources]
     heads: list[LineOrFault | None] = [next(stream, None) for stream in streams]
     positions = [0] * len(sources)
@@ -147,39 +151,44 @@ def _number(head: LineOrFault) -> int:
 
 
 def _read_row(folder: Path, row: list[tuple[_Source, Line]], kind: Kind, end_bytes: int) -> Iterator[Item]:
-    """One problem from the same line of every file: the first good line states the problem, the others must agree."""
+    """Read one problem from the same line of every file: the first valid line defines it, the others must agree."""
     problem: Problem | None = None
-    place: Line | None = None
-    attempts: list[Attempt] = []
+    first_line: Line | None = None
+    samples: list[Sample] = []
     for source, line in row:
         fields = Fields(line)
-        stated = _take_problem(fields, folder, kind)
-        if problem is not None and (stated.id, stated.prompt) != (problem.id, problem.prompt):
-            came = f"{stated.id!r}: {stated.prompt:.40}, where {place.file if place else ''} has {problem.id!r} here"
-            fields.add_fault("problem", came, "the same problem on the same line of every file")
-        attempt = _take_attempt(fields, problem or stated, source)
+        candidate = _take_problem(fields, folder, kind)
+        if problem is not None and (candidate.id, candidate.prompt) != (problem.id, problem.prompt):
+            other = f"{first_line.file if first_line else ''} has {problem.id!r} on this line"
+            actual = f"{candidate.id!r} ({candidate.prompt:.40}), but {other}"
+            fields.add_fault("problem", actual, "the same problem on the same line of every file")
+        sample = _take_sample(fields, problem or candidate, source)
         if fields.faults:
             yield from fields.faults
             continue
         if problem is None:
             own = {name: value for name, value in fields.rest().items() if name not in SAMPLE_FIELDS}
-            problem = Problem(stated.id, stated.prompt, stated.target, stated.kind, (), own)
-            place = line
-        attempts.append(_with_meta(attempt, fields.rest(), problem))
-    if problem is not None and place is not None:
-        # The place is that of the first good line, which is the same in both passes.
-        yield Entry(place.file, place.number, problem, tuple(attempts), end_bytes)
+            problem = replace(candidate, meta=own)
+            first_line = line
+        samples.append(_with_meta(sample, fields.rest(), problem))
+    if problem is not None and first_line is not None:
+        # The entry bears the position of the first valid line, which is the same in both passes.
+        yield Entry(first_line.file, first_line.number, problem, tuple(samples), end_bytes)
 
 
 def _take_problem(fields: Fields, folder: Path, kind: Kind) -> Problem:
-    """`id` or `problem_id` where stated, else folder name and 0-based line; `problem` or `question` is the prompt."""
+    """Return the problem of a line.
+
+    Its id is `problem_id` or `id` if there is one, else the folder name and the 0-based line number. Its prompt is
+    `problem` or `question`.
+    """
     id = fields.take_term("problem_id") or fields.take_term("id") or f"{folder.resolve().name}/{fields.line.number - 1}"
     name = "question" if fields.has("question") and not fields.has("problem") else "problem"
     prompt = fields.take_text(name, required=True)
     return Problem(id, prompt or "", fields.take_term("expected_answer"), kind)
 
 
-def _take_attempt(fields: Fields, problem: Problem, source: _Source) -> Attempt:
+def _take_sample(fields: Fields, problem: Problem, source: _Source) -> Sample:
     id = trajectory_id(problem.id, source.index)
     short = fields.take_text("generation", required=not fields.has("_full_generation"))
     text = fields.take_text("_full_generation") or short or ""
@@ -187,7 +196,7 @@ def _take_attempt(fields: Fields, problem: Problem, source: _Source) -> Attempt:
     logprobs = fields.take_numbers("logprobs")
     reward = fields.take_number("reward_model_score")
     error = fields.take_text("error")
-    for name in LEFT_OUT:
+    for name in IGNORED_FIELDS:
         fields.take(name)
     completion = Completion(
         text=text,
@@ -198,11 +207,11 @@ def _take_attempt(fields: Fields, problem: Problem, source: _Source) -> Attempt:
     seed = UNKNOWN_SEED if source.seed is None else source.seed
     trajectory = Trajectory(id, problem.id, source.index, seed, completion, answer)
     verdict = _take_verdict(fields, id)
-    return Attempt(trajectory, verdict, {} if reward is None else {REWARD_SCORER: Score(id, reward)})
+    return Sample(trajectory, verdict, {} if reward is None else {REWARD_SCORER: Score(id, reward)})
 
 
 def _take_finish(fields: Fields) -> Finish:
-    """`finish_reason` "stop" and "length" as they are; any other word stays in the trajectory's meta."""
+    """Return `finish_reason` if it is "stop" or "length"; any other value stays in the meta of the trajectory."""
     reason = fields.values.get("finish_reason")
     if reason in ("stop", "length"):
         fields.take("finish_reason")
@@ -211,8 +220,11 @@ def _take_finish(fields: Fields) -> Finish:
 
 
 def _take_verdict(fields: Fields, id: str) -> Verdict | None:
-    """`symbolic_correct`, else `is_correct` (its older name), else the `judgement` of a language model, which stays
-    in meta; a judgement without a yes or no could not be judged (None), where NeMo-Skills counts it as wrong."""
+    """Return the verdict of a line, or None if it has none.
+
+    It is `symbolic_correct`, else `is_correct` (its older name), else the `judgement` of a language model, which also
+    stays in meta. A judgement without a yes or no is ungraded (None); NeMo-Skills counts it as wrong.
+    """
     for name in ("symbolic_correct", "is_correct"):
         if fields.has(name):
             return Verdict(id, fields.take_flag(name), None, IMPORTED)
@@ -225,14 +237,14 @@ def _take_verdict(fields: Fields, id: str) -> Verdict | None:
     return Verdict(id, match[1].lower() == "yes", None, f"{IMPORTED}: judgement")
 
 
-def _with_meta(attempt: Attempt, rest: dict[str, Any], problem: Problem) -> Attempt:
-    """A field belongs to the trajectory where NeMo-Skills is known to write it a sample, or where it differs from the
-    problem's."""
+def _with_meta(sample: Sample, rest: dict[str, Any], problem: Problem) -> Sample:
+    """Return the sample with those fields as meta that belong to it and not to the problem.
+
+    A field belongs to the sample if NeMo-Skills writes it per sample, or if it differs from that of the problem.
+    """
     own = {
         name: value
         for name, value in rest.items()
         if name in SAMPLE_FIELDS or name not in problem.meta or problem.meta[name] != value
     }
-    old = attempt.trajectory
-    trajectory = Trajectory(old.id, old.problem_id, old.index, old.seed, old.completion, old.answer, own)
-    return Attempt(trajectory, attempt.verdict, attempt.scores)
+    return replace(sample, trajectory=replace(sample.trajectory, meta=own))

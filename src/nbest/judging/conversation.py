@@ -1,4 +1,4 @@
-"""One place that asks a model for a judgement: how many calls at once, how long, how often again, and what is counted.
+"""Ask a model for judgements: how many calls at once, for how long, how often again, and what is counted.
 
 Rules
     A call has one prompt and one seed, derived from (seed, problem, question, try): a retry draws anew, and the same
@@ -6,12 +6,12 @@ Rules
     A try fails by one of FAULTS: what the text lacks (`unparsed`, `out-of-range`, `truncated`), a completion with
     `finish="error"` (`error`), an EngineError (`engine`), or time (`deadline`). It is tried again up to `retries`
     times; each retry is counted under the fault that caused it, and a judgement that finally fails under its last one.
-    Nothing is ever put in the place of a judgement that failed: `ask` returns None.
+    A judgement that failed is never replaced by anything: `ask` returns None.
     The deadline of a call runs from the moment it is sent (waiting for a free slot is not counted), that of a selection
-    from its first call; behind it nothing is asked any more.
-    Tokens of tries that failed are counted with the others; what a call had sampled when its deadline came is not known
-    and counts as none. `seconds` is the time spent in calls, added up: calls that run side by side add up to more
-    than the clock on the wall.
+    from its first call; after it nothing is asked any more.
+    Tokens of tries that failed are counted like the others; what a call had sampled when its deadline came is not known
+    and counts as none. `seconds` is the sum of the times of all calls: calls that run at the same time add up to more
+    than the time on the clock.
 
 This module does not know prompts, candidates, pools or targets.
 """
@@ -20,24 +20,28 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias, TypeVar
 from weakref import WeakKeyDictionary
 
 from nbest.errors import ConfigError, EngineError
 from nbest.protocols import Sampler
-from nbest.records import Completion, SamplingParams, Usage, derive_seed
+from nbest.records import Completion, SamplingParams, Usage, WorkReport, derive_seed, user_message
+from nbest.sampling.collecting import collect
 
 T = TypeVar("T")
 Read: TypeAlias = Callable[[Completion], tuple[T | None, str]]
-"""What a completion says, and "", or None and the name of the fault."""
+"""Reads a completion: returns its value and "", or None and the name of the fault."""
 
 FAULTS = ("unparsed", "out-of-range", "truncated", "error", "engine", "deadline")
 
 
 @dataclass(frozen=True, slots=True)
-class JudgingPolicy:
-    """How a model is asked. None = no deadline. `concurrency` limits the calls of one judge, over all pools."""
+class RetrySettings:
+    """How a model is asked: sampling parameters, retries, deadlines (None = none) and the seed of all calls.
+
+    `concurrency` limits the calls of one judge at the same time, over all pools. Raises ConfigError.
+    """
 
     params: SamplingParams = field(default_factory=SamplingParams)
     retries: int = 2
@@ -48,7 +52,7 @@ class JudgingPolicy:
 
     def __post_init__(self) -> None:
         faults = [
-            f"{name}: {value} given; allowed is {rule}"
+            f"{name}: got {value}; allowed is {rule}"
             for name, value, is_good, rule in (
                 ("retries", self.retries, self.retries >= 0, "0 or more"),
                 ("concurrency", self.concurrency, self.concurrency >= 1, "1 or more"),
@@ -70,13 +74,13 @@ NUMBERS = (
 
 @dataclass(slots=True)
 class JudgementCounts:
-    """What a judge was asked and what became of it; grows while selections are made.
+    """What a judge was asked and what became of it; it grows while selections are made.
 
-    `calls` is tries sent; `judged` judgements that were read. `retried` and `failed` by fault; `told` keeps the first
-    message of each fault. `chosen` [window size][position]: how often the candidate shown there was selected.
-    `agreed` pools were settled without a call. `abstained` and `fell_back` (to the majority) selections had no
-    judgement; `inconsistent` pairs were judged differently in the other order; `unread` attempts were never shown
-    (empty, or beyond the budget alone).
+    `calls` counts tries that were sent, `judged` judgements that could be read. `retried` and `failed` count by fault,
+    `first_messages` keeps the first message of each fault. `chosen` [window size][position] counts how often the
+    candidate at that position was selected. `agreed` counts pools that were settled without a call, `abstained` and
+    `fell_back` (to the majority) selections without a judgement, `inconsistent` pairs that were judged differently in
+    the other order, `unread` trajectories that were in no prompt (empty, or beyond the token budget alone).
     """
 
     calls: int = 0
@@ -84,6 +88,7 @@ class JudgementCounts:
     prompt_tokens: int = 0
     sampled_tokens: int = 0
     seconds: float = 0.0
+    flops: float = 0.0
     selections: int = 0
     agreed: int = 0
     abstained: int = 0
@@ -92,15 +97,18 @@ class JudgementCounts:
     unread: int = 0
     retried: Counter[str] = field(default_factory=Counter[str])
     failed: Counter[str] = field(default_factory=Counter[str])
-    told: dict[str, str] = field(default_factory=dict[str, str])
+    first_messages: dict[str, str] = field(default_factory=dict[str, str])
     chosen: dict[int, list[int]] = field(default_factory=dict[int, list[int]])
 
     def add_choice(self, size: int, position: int) -> None:
+        """Count that the candidate at `position` of a window of `size` candidates was selected."""
         self.chosen.setdefault(size, [0] * size)[position] += 1
 
     def position_bias(self) -> list[dict[str, float]]:
-        """One row a position and window size: how often it was `chosen` and how often `expected` of a judge that does
-        not care where a candidate stands (candidates are shuffled: judgements / size)."""
+        """Return one row per window size and position: how often it was `chosen`, and how often `expected`.
+
+        Candidates are shuffled, so a judge without a position bias chooses each position judgements / size times.
+        """
         return [
             {"window": size, "position": position, "chosen": count, "expected": sum(row) / size}
             for size, row in sorted(self.chosen.items())
@@ -108,23 +116,23 @@ class JudgementCounts:
         ]
 
     def describe(self) -> dict[str, Any]:
-        """All of it, as JSON."""
+        """Return all counts as JSON."""
         return {name: getattr(self, name) for name in NUMBERS} | {
             "retried": dict(self.retried),
             "failed": dict(self.failed),
-            "first_messages": dict(self.told),
+            "first_messages": dict(self.first_messages),
             "position_bias": self.position_bias(),
         }
 
 
 class Judge:
-    """A sampler asked under a policy. Its `counts` are those of everything asked through it.
+    """A sampler that is asked under retry settings; `counts` counts everything that is asked through it.
 
-    `clock` is for tests. Of the sampler, `count_flops(prompt_tokens, sampled_tokens)` is used where it has one.
+    It does not own the sampler and never closes it. `clock` returns seconds, for tests.
     """
 
-    def __init__(self, sampler: Sampler, policy: JudgingPolicy, clock: Callable[[], float] = time.perf_counter):
-        self.policy = policy
+    def __init__(self, sampler: Sampler, retry: RetrySettings, clock: Callable[[], float] = time.perf_counter):
+        self.retry = retry
         self.counts = JudgementCounts()
         self.clock = clock
         self.sampler = sampler
@@ -132,44 +140,57 @@ class Judge:
 
     @property
     def slots(self) -> asyncio.Semaphore:
-        """The calls at once. A semaphore belongs to one loop, a judge may be asked in one after another."""
-        return self._slots.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(self.policy.concurrency))
+        """Limits the calls at the same time, per event loop: a judge may be asked from several."""
+        return self._slots.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(self.retry.concurrency))
 
-    def open(self, problem_id: str) -> "Sitting":
-        """The calls of one selection."""
-        return Sitting(self, problem_id)
+    def report(self) -> WorkReport:
+        """Return everything that was asked through this judge."""
+        counts = self.counts
+        return WorkReport(
+            calls=counts.calls,
+            usage=Usage(counts.prompt_tokens, counts.sampled_tokens, counts.flops, counts.seconds),
+            retried=dict(counts.retried),
+            failed=dict(counts.failed),
+            judgements=counts.describe(),
+        )
+
+    def open(self, problem_id: str) -> "Conversation":
+        """Return a conversation for the calls of one selection."""
+        return Conversation(self, problem_id)
 
     def measure(self, completion: Completion) -> Usage:
-        """Tokens and operations of one call, without its time."""
-        told = completion.count_usage()
-        sizes = (told.prompt_tokens, told.sampled_tokens)
-        count_flops: Callable[[int, int], float] | None = getattr(self.sampler, "count_flops", None)
-        return Usage(*sizes, flops=count_flops(*sizes) if count_flops is not None else 0.0)
+        """Return the tokens and floating-point operations of one call, without its time."""
+        usage = completion.count_usage()
+        return replace(usage, flops=self.sampler.count_flops(usage.prompt_tokens, usage.sampled_tokens), seconds=0.0)
 
 
-class Sitting:
-    """The calls of one selection: their `usage`, and which judgements `failed`, by fault."""
+class Conversation:
+    """The calls of one selection: their `usage`, and how many judgements `failed`, by fault."""
 
     def __init__(self, judge: Judge, problem_id: str):
         self.usage = Usage()
         self.failed: Counter[str] = Counter()
         self._judge = judge
         self._problem_id = problem_id
-        self._ends: float | None = None
+        self._deadline: float | None = None
 
     async def ask(self, prompt: str, question: str, read: Read[T], params: SamplingParams | None = None) -> T | None:
-        """The first readable judgement; None where every try failed. `question` names it within the selection: its
-        seeds come from it. Raises what a sampler raises beside EngineError (UnavailableError, ConfigError)."""
+        """Return the first judgement that can be read; None where every try failed.
+
+        `question` names the judgement within the selection; the seeds of its tries are derived from it. `params`
+        overrides those of the retry settings. Raises what a sampler raises beside EngineError (UnavailableError,
+        ConfigError).
+        """
         judge = self._judge
-        policy, counts = judge.policy, judge.counts
-        for trial in range(policy.retries + 1):
-            seed = derive_seed(policy.seed, f"{self._problem_id}\x1f{question}", trial)
-            value, fault, note = await self._try(prompt, seed, read, params or policy.params)
+        retry, counts = judge.retry, judge.counts
+        for trial in range(retry.retries + 1):
+            seed = derive_seed(retry.seed, f"{self._problem_id}\x1f{question}", trial)
+            value, fault, note = await self._try(prompt, seed, read, params or retry.params)
             if not fault:
                 counts.judged += 1
                 return value
-            counts.told.setdefault(fault, note)
-            if trial < policy.retries and not self._is_over():
+            counts.first_messages.setdefault(fault, note)
+            if trial < retry.retries and not self._is_past_deadline():
                 counts.retried[fault] += 1
             else:
                 counts.failed[fault] += 1
@@ -180,15 +201,15 @@ class Sitting:
     async def _try(self, prompt: str, seed: int, read: Read[T], params: SamplingParams) -> tuple[T | None, str, str]:
         judge = self._judge
         async with judge.slots:
-            if self._ends is None and judge.policy.selection_seconds is not None:
-                self._ends = judge.clock() + judge.policy.selection_seconds
-            if self._is_over():
-                return None, "deadline", f"the selection took longer than {judge.policy.selection_seconds:g} s"
+            if self._deadline is None and judge.retry.selection_seconds is not None:
+                self._deadline = judge.clock() + judge.retry.selection_seconds
+            if self._is_past_deadline():
+                return None, "deadline", f"the selection took longer than {judge.retry.selection_seconds:g} s"
             judge.counts.calls += 1
             started = judge.clock()
             try:
-                async with asyncio.timeout(self._left()):
-                    completion = (await judge.sampler.sample(prompt, [seed], params))[0]
+                async with asyncio.timeout(self._remaining_seconds()):
+                    [completion] = await collect(judge.sampler, user_message(prompt), [seed], params)
             except TimeoutError:
                 return None, "deadline", "no reply within the deadline"
             except EngineError as error:
@@ -207,13 +228,14 @@ class Sitting:
         counts.prompt_tokens += usage.prompt_tokens
         counts.sampled_tokens += usage.sampled_tokens
         counts.seconds += usage.seconds
+        counts.flops += usage.flops
 
-    def _is_over(self) -> bool:
-        return self._ends is not None and self._judge.clock() >= self._ends
+    def _is_past_deadline(self) -> bool:
+        return self._deadline is not None and self._judge.clock() >= self._deadline
 
-    def _left(self) -> float | None:
-        """Seconds that the next call may take; None without a deadline."""
-        limits = [] if self._judge.policy.deadline_seconds is None else [self._judge.policy.deadline_seconds]
-        if self._ends is not None:
-            limits.append(self._ends - self._judge.clock())
+    def _remaining_seconds(self) -> float | None:
+        """Return the seconds that the next call may take; None without a deadline."""
+        limits = [] if self._judge.retry.deadline_seconds is None else [self._judge.retry.deadline_seconds]
+        if self._deadline is not None:
+            limits.append(self._deadline - self._judge.clock())
         return min(limits, default=None)

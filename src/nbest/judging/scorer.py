@@ -1,79 +1,93 @@
-"""GenSelect as a scorer: how often a model that reads windows of candidates selects this one's answer.
+"""GenSelect as a scorer: how often a model that reads windows of candidates names this one's answer.
 
 Rules
     In each of `repeats` rounds the candidates of a pool are dealt into windows (`windows.py`), and each window is
-    judged once. A candidate appears in every window that holds it and was judged; it wins where the candidate named
-    has the same answer (for code: is the same text). Its score is (wins + 1) / (appearances + 2) (Laplace).
-    A window that holds one answer only is not asked: its members appear and win. So do all where the whole pool agrees.
-    Equal texts have one score. NaN: failed attempts, attempts without an answer, those that could not be shown (nothing
-    to show, beyond the token budget), and those of which no window was judged; `unscored` counts them by reason.
+    judged once. A candidate appears in every judged window that it is in; it wins where the named candidate has the
+    same answer (for code: the same text). Its score is (wins + 1) / (appearances + 2) (Laplace).
+    About a window of one answer nothing is asked: its members appear and win. So do all where the whole pool agrees.
+    Equal texts have one score. NaN: failed trajectories, those without an answer, those that no prompt can hold
+    (nothing to show, beyond the token budget), and those without a judged window; `report().unscored` counts them by
+    reason.
 
 This module does not know models or runs, and never sees a target.
 """
 
 import math
 from collections import Counter
-from collections.abc import Callable
+from dataclasses import replace
 
-from nbest.judging.candidates import GenerativeSetting, Slate, read_slate, settle_window
-from nbest.judging.conversation import JudgementCounts, Sitting
+from nbest.judging.candidates import CandidateSet, JudgeSettings, read_candidates, settle_window
+from nbest.judging.conversation import Conversation
 from nbest.judging.windows import deal
 from nbest.loop_thread import gather_all
-from nbest.records import Pool, Score
+from nbest.protocols import Scorer, StateSource
+from nbest.records import Pool, Score, WorkReport
+from nbest.states.sources import NO_STATES
 
 
-class GenSelectScorer:
-    """Scores between 0 and 1. `counts` is what was asked, `unscored` why attempts have no score."""
+class GenSelectScorer(Scorer):
+    """Scores between 0 and 1. `report()` says what was asked, and why trajectories have no score.
+
+    The judge of `settings` may be shared, so closing a scorer leaves it open.
+    """
 
     name = "genselect"
 
-    def __init__(self, setting: GenerativeSetting, on_close: Callable[[], None] | None = None):
-        self._setting = setting
-        self._on_close = on_close
-        self.unscored: Counter[str] = Counter()
+    def __init__(self, settings: JudgeSettings):
+        self._settings = settings
+        self._unscored: Counter[str] = Counter()
 
-    @property
-    def counts(self) -> JudgementCounts:
-        return self._setting.judge.counts
+    def report(self) -> WorkReport:
+        return replace(self._settings.judge.report(), unscored=dict(self._unscored))
 
-    def close(self) -> None:
-        """Ends what was started for this scorer alone."""
-        if self._on_close is not None:
-            self._on_close()
-
-    async def score(self, pool: Pool) -> list[Score]:
-        sitting = self._setting.judge.open(pool.problem_id)
-        slate = await read_slate(pool, self._setting, sitting)
+    async def score(self, pool: Pool, states: StateSource = NO_STATES) -> list[Score]:
+        """Return one Score per trajectory, in pool order."""
+        del states
+        conversation = self._settings.judge.open(pool.problem_id)
+        candidate_set = await read_candidates(pool, self._settings, conversation)
         wins, appearances = Counter[int](), Counter[int]()
-        if slate.is_agreed:
-            for place in next(iter(slate.members.values())):
-                wins[place] = appearances[place] = self._setting.repeats
+        if candidate_set.is_agreed:
+            for position in next(iter(candidate_set.members.values())):
+                wins[position] = appearances[position] = self._settings.repeats
         else:
-            await self._judge_all(pool, slate, sitting, wins, appearances)
-        values = [
-            Score(each.id, (wins[place] + 1) / (appearances[place] + 2) if appearances[place] else math.nan)
-            for place, each in enumerate(pool.trajectories)
+            await self._judge_all(pool, candidate_set, conversation, wins, appearances)
+        scores = [
+            Score(
+                trajectory.id,
+                (wins[position] + 1) / (appearances[position] + 2) if appearances[position] else math.nan,
+            )
+            for position, trajectory in enumerate(pool.trajectories)
         ]
-        for place, score in enumerate(values):
+        for position, score in enumerate(scores):
             if math.isnan(score.value):
-                self.unscored[slate.reasons.get(place, "no judgement")] += 1
-        return values
+                self._unscored[candidate_set.reasons.get(position, "no judgement")] += 1
+        return scores
 
     async def _judge_all(
-        self, pool: Pool, slate: Slate, sitting: Sitting, wins: Counter[int], appearances: Counter[int]
+        self,
+        pool: Pool,
+        candidate_set: CandidateSet,
+        conversation: Conversation,
+        wins: Counter[int],
+        appearances: Counter[int],
     ) -> None:
-        room = self._setting.room_tokens(pool)
+        room = self._settings.room_tokens(pool)
         windows = [
-            shown
-            for number in range(self._setting.repeats)
-            for shown in deal(
-                slate.candidates, self._setting.window.size, room, self._setting.draw(pool, "score", number)
+            window
+            for number in range(self._settings.repeats)
+            for window in deal(
+                candidate_set.candidates, self._settings.window.size, room, self._settings.draw(pool, "score", number)
             )
-            if len(shown) > 1
+            if len(window) > 1
         ]
-        asked = [settle_window(pool, shown, self._setting, sitting, f"score {at}") for at, shown in enumerate(windows)]
-        for shown, found in zip(windows, await gather_all(asked), strict=True):
-            for each in shown if found is not None else ():
-                for place in each.places:
-                    appearances[place] += 1
-                    wins[place] += found is not None and each.cluster == found.cluster
+        calls = [
+            settle_window(pool, window, self._settings, conversation, f"score {number}")
+            for number, window in enumerate(windows)
+        ]
+        for window, winner in zip(windows, await gather_all(calls), strict=True):
+            if winner is None:
+                continue
+            for candidate in window:
+                for position in candidate.positions:
+                    appearances[position] += 1
+                    wins[position] += candidate.cluster == winner.cluster

@@ -1,8 +1,8 @@
-"""From the settings of a generative selector and a sampler to what its strategies work with.
+"""From a config and a sampler to the `JudgeSettings` that generative selectors and scorers work with.
 
 A folder of a trained selector is an ordinary Hugging Face folder with `selection.json` in it: how it was trained to be
-asked ({"style", "thinking", "window", "max_tokens", "temperature", ...}). These are its defaults; what a config says
-counts over them.
+asked ({"style", "thinking", "window", "max_tokens", "temperature", ...}). These are its defaults; a config overrides
+them.
 
 This module does not know how a sampler is made, nor pools or targets.
 """
@@ -13,55 +13,58 @@ from typing import Any
 
 from nbest.config import GenerativeConfig, parse_config
 from nbest.errors import ConfigError
-from nbest.judging.candidates import GenerativeSetting
-from nbest.judging.conversation import Judge, JudgingPolicy
+from nbest.judging.candidates import JudgeSettings
+from nbest.judging.conversation import Judge, RetrySettings
 from nbest.judging.prompts import PromptFormat
 from nbest.judging.windows import CountTokens, Window
-from nbest.protocols import Sampler
-from nbest.records import SamplingParams
-from nbest.verifying.equivalence import Clusterer
+from nbest.protocols import Clusterer, Sampler, Vocabulary
+from nbest.records import SamplingParams, user_message
 
 SELECTION_FILE = "selection.json"
 
 
 def fill_from_model(config: GenerativeConfig, folder: Path) -> GenerativeConfig:
-    """`config` with the values of the model's `selection.json` where it says nothing itself; `config` where the folder
-    has no such file. Its temperature and length come with top_p = 1 and no top_k, as in training. Raises ConfigError
-    naming the file."""
+    """Return `config`, filled in with the values of the model's `selection.json` where it says nothing itself.
+
+    Temperature and length of that file come with top_p = 1 and no top_k, as in training. A folder without such a file
+    changes nothing. Raises ConfigError that names the file.
+    """
     file = folder / SELECTION_FILE
     if not file.is_file():
         return config
     try:
-        held: dict[str, Any] = dict(json.loads(file.read_text(encoding="utf-8")))
+        trained: dict[str, Any] = dict(json.loads(file.read_text(encoding="utf-8")))
     except (ValueError, TypeError) as error:
         raise ConfigError(f"{file}: is not a JSON object with style, thinking, window, ...: {error}") from error
-    known = {name: held[name] for name in ("style", "thinking", "window") if name in held}
-    sampled = {name: held[name] for name in ("max_tokens", "temperature") if name in held}
+    known = {name: trained[name] for name in ("style", "thinking", "window") if name in trained}
+    sampled = {name: trained[name] for name in ("max_tokens", "temperature") if name in trained}
     if sampled:
         known["sampling"] = {"top_p": 1.0, "top_k": 0} | sampled
-    given = {name: getattr(config, name) for name in config.model_fields_set}
-    return parse_config(GenerativeConfig, known | given, str(file))
+    own = {name: getattr(config, name) for name in config.model_fields_set}
+    return parse_config(GenerativeConfig, known | own, str(file))
 
 
-def make_setting(
+def make_settings(
     config: GenerativeConfig, sampler: Sampler, equivalence: Clusterer, count_tokens: CountTokens | None = None
-) -> GenerativeSetting:
-    """A setting with counts of its own. Where the sampler is loaded here, its tokenizer counts, and the budget of a
-    prompt is by default what `max_tokens` leaves of its context; `count_tokens` counts for any other sampler. Raises
-    ConfigError."""
+) -> JudgeSettings:
+    """Return settings with a judge and counts of their own.
+
+    Where the sampler's tokenizer is on this machine, it counts the tokens, and the budget of a prompt is by default
+    what `max_tokens` leaves of the model's context. `count_tokens` counts for any other sampler. Raises ConfigError.
+    """
     params = config.sampling or SamplingParams()
-    checkpoint: Any = getattr(sampler, "checkpoint", None)
+    vocabulary = sampler.vocabulary
     token_text = None
-    if checkpoint is None:
+    if vocabulary is None:
         window = Window(config.window, config.budget_tokens, count_tokens)
     else:
-        budget = config.budget_tokens or _room_beside(config, checkpoint, params)
-        window = Window(config.window, budget, lambda text: len(checkpoint.tokenize_text(text)))
-        token_text = checkpoint.pieces.__getitem__
+        budget = config.budget_tokens or _room_beside(config, vocabulary, params)
+        window = Window(config.window, budget, count_tokens or vocabulary.count_tokens)
+        token_text = vocabulary.token_text
     names = ("retries", "deadline_seconds", "selection_seconds", "concurrency", "seed")
-    policy = JudgingPolicy(params, **{name: getattr(config, name) for name in names})
-    return GenerativeSetting(
-        judge=Judge(sampler, policy),
+    retry = RetrySettings(params, **{name: getattr(config, name) for name in names})
+    return JudgeSettings(
+        judge=Judge(sampler, retry),
         equivalence=equivalence,
         format=PromptFormat(config.style, config.thinking),
         window=window,
@@ -72,14 +75,14 @@ def make_setting(
     )
 
 
-def _room_beside(config: GenerativeConfig, checkpoint: Any, params: SamplingParams) -> int | None:
-    """The tokens that chat template and judgement leave of the model's context; None where it has no limit."""
-    if checkpoint.context_tokens is None:
+def _room_beside(config: GenerativeConfig, vocabulary: Vocabulary, params: SamplingParams) -> int | None:
+    """Return the tokens that chat template and judgement leave of the model's context; None where it has no limit."""
+    if vocabulary.context_tokens is None:
         return None
-    room = checkpoint.context_tokens - len(checkpoint.tokenize_prompt("")) - params.max_tokens
+    room = vocabulary.context_tokens - vocabulary.count_prompt_tokens(user_message("")) - params.max_tokens
     if room < 1:
         raise ConfigError(
             f"sampling.max_tokens: {params.max_tokens} leaves no room for a prompt in the context of "
-            f"{checkpoint.context_tokens} tokens of {config.policy.model!r}; choose fewer"
+            f"{vocabulary.context_tokens} tokens of {config.policy.model!r}; choose fewer"
         )
     return room

@@ -21,22 +21,27 @@ CountTokens = Callable[[str], int]
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One distinct text of a pool. `place` is the position in `pool.trajectories` of the first attempt (by index) that
-    has it, `places` those of all; `cluster` numbers its answer (equal ones share it; code, that has none, its text);
-    `tokens` is what it takes in a prompt, 0 where nobody counts."""
+    """One distinct text of a pool.
 
-    place: int
+    `position` is that of the first trajectory (by index) with this text in `pool.trajectories`, `positions` those of
+    all. `cluster` numbers its answer: equal answers share a number, and code, which has no answer, is numbered by its
+    text. `tokens` is its length in a prompt, 0 where tokens are not counted.
+    """
+
+    position: int
     text: str
     cluster: int
     answer: str | None = None
     tokens: int = 0
-    places: tuple[int, ...] = ()
+    positions: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """How much a judge reads at once: at most `size` candidates, and prompts of at most `budget_tokens` tokens (None =
-    no limit) as `count_tokens` counts them. A budget without a counter is a ConfigError: it could not be kept."""
+    """How much a judge reads at once: at most `size` candidates, in a prompt of at most `budget_tokens` tokens.
+
+    None is no limit. `count_tokens` counts the tokens; a budget without it is a ConfigError.
+    """
 
     size: int = 8
     budget_tokens: int | None = None
@@ -52,39 +57,47 @@ class Window:
             )
 
     def count(self, text: str) -> int:
+        """Return the tokens of a text; 0 where tokens are not counted."""
         return self.count_tokens(text) if self.count_tokens is not None else 0
 
     def room_tokens(self, bare_prompt: str) -> int | None:
-        """What is left of the budget for candidates beside a prompt without any; None without a budget."""
+        """Return the tokens that a prompt without candidates leaves of the budget; None without a budget."""
         return None if self.budget_tokens is None else self.budget_tokens - self.count(bare_prompt)
 
 
 def deal(
     candidates: Sequence[Candidate], size: int, room_tokens: int | None, draw: random.Random
 ) -> list[list[Candidate]]:
-    """Windows of at most `size` candidates and `room_tokens` tokens that hold every candidate once.
+    """Return windows of at most `size` candidates and `room_tokens` tokens in which every candidate occurs once.
 
-    A candidate larger than `room_tokens` gets a window of its own: sort such ones out before.
+    A candidate larger than `room_tokens` gets a window of its own: leave such candidates out beforehand.
     """
     ordered = _by_answer(candidates, draw)
     least = math.ceil(len(ordered) / size)
     if room_tokens is not None:
-        # Two that take more than half of the room never share a window: each is placed before the windows fill up.
-        ordered.sort(key=lambda each: 2 * each.tokens <= room_tokens)
-        least = max(least, math.ceil(sum(min(each.tokens, room_tokens) for each in ordered) / max(room_tokens, 1)))
-    placed = (_place(ordered, count, size, room_tokens) for count in range(least, len(ordered)))
-    held = next((windows for windows in placed if windows is not None), [[each] for each in ordered])
-    windows = [window for window in held if window]
-    for window in windows:
+        # Two candidates of more than half the room never share a window: they are placed before the windows fill up.
+        ordered.sort(key=lambda candidate: 2 * candidate.tokens <= room_tokens)
+        least = max(
+            least, math.ceil(sum(min(candidate.tokens, room_tokens) for candidate in ordered) / max(room_tokens, 1))
+        )
+    dealt = [[candidate] for candidate in ordered]
+    for count in range(least, len(ordered)):
+        windows = _fill_windows(ordered, count, size, room_tokens)
+        if windows is not None:
+            dealt = [window for window in windows if window]
+            break
+    for window in dealt:
         draw.shuffle(window)
-    return windows
+    return dealt
 
 
-def _place(
+def _fill_windows(
     ordered: Sequence[Candidate], count: int, size: int, room_tokens: int | None
 ) -> list[list[Candidate]] | None:
-    """Each candidate into that of `count` windows with room where its answer is rarest, of equal ones the emptiest;
-    None where one finds no room."""
+    """Put each candidate into one of `count` windows; return None where one does not fit into any.
+
+    Of the windows with room it goes to the one where its answer is rarest, of equal ones to the emptiest.
+    """
     windows: list[list[Candidate]] = [[] for _ in range(count)]
     used = [0] * count
     for candidate in ordered:
@@ -96,14 +109,14 @@ def _place(
         ]
         if not able:
             return None
-        at = min(able, key=lambda at: (_count_equal(windows[at], candidate), len(windows[at]), at))
+        at = min(able, key=lambda at: (_count_equal(windows[at], candidate.cluster), len(windows[at]), at))
         windows[at].append(candidate)
         used[at] += candidate.tokens
     return windows
 
 
 def _by_answer(candidates: Sequence[Candidate], draw: random.Random) -> list[Candidate]:
-    """All candidates, those of one answer behind one another; answers and candidates of an answer in random order."""
+    """Return all candidates grouped by answer; the answers, and the candidates of each answer, in random order."""
     groups: dict[int, list[Candidate]] = {}
     for candidate in candidates:
         groups.setdefault(candidate.cluster, []).append(candidate)
@@ -114,5 +127,5 @@ def _by_answer(candidates: Sequence[Candidate], draw: random.Random) -> list[Can
     return [candidate for group in ordered for candidate in group]
 
 
-def _count_equal(window: Sequence[Candidate], candidate: Candidate) -> int:
-    return sum(1 for each in window if each.cluster == candidate.cluster)
+def _count_equal(window: Sequence[Candidate], cluster: int) -> int:
+    return sum(1 for candidate in window if candidate.cluster == cluster)

@@ -3,30 +3,45 @@
 This module does not know runs, estimators or charts.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
-UNDEFINED = "-"
-"""What a table shows where a number is undefined."""
+from nbest.measuring.cells import (
+    UNDEFINED,
+    show_amount,
+    show_decimal,
+    show_difference_interval,
+    show_interval,
+    show_percent,
+    show_points,
+    show_seconds,
+)
+from nbest.specs import Role
+
+Key: TypeAlias = tuple[str, int]
+"""A selector and an n."""
+Cost: TypeAlias = Literal["sampled_tokens", "flops"]
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class AccuracyRow:
     """One selector at one n. Accuracies and `abstained` are fractions; None = undefined.
 
     `low` and `high` bound the accuracy (None with fewer than two problems), `standard_error` is the analytic one
     clustered by problem. `abstained` is the expected share of subsets on which the selector picks nothing, which
-    counts as wrong. `exact` = an expectation over all subsets of every problem, no draw. `seconds` = evaluating this
-    selector at all n together. `sampled_tokens` = tokens sampled for n candidates of a problem on average, None where
-    the run does not hold tokens. `problems` = how many the row stands on. `monte_carlo_error` = the standard error of
-    `accuracy` that comes from drawing subsets, 0 where exact, None where its estimator does not tell; that of having
-    these problems is `standard_error` (which, like the interval, is measured on the drawn values and so holds both).
+    counts as wrong. `exact` = an expectation over all subsets of every problem, without draws. `seconds` is the time
+    that evaluating this selector at all n took. `sampled_tokens` are the tokens sampled for n candidates of a problem
+    on average, None where the run does not hold tokens. `problems` = how many problems the row stands on.
+    `monte_carlo_error` is the standard error of `accuracy` that comes from drawing subsets: 0 where exact, None where
+    the estimator does not state it. That of having these problems is `standard_error`, which, like the interval, is
+    measured on the drawn values and so includes both.
 
-    `accuracy_if_wrong` and `accuracy_if_right` are the accuracies of the whole pools, the trajectories that could not
-    be judged taken as all wrong or all right; where all were judged both are `accuracy`. `flops` = floating-point
-    operations of sampling n candidates of a problem on average, None where the manifest does not tell the size of the
-    policy; `sampling_seconds` = the seconds their source says it took, one after the other, None where it does not.
+    `accuracy_if_wrong` and `accuracy_if_right` are the accuracies of the whole pools with the ungraded trajectories
+    counted as all wrong, or as all right; where all are graded both are `accuracy`. `flops` are the floating-point
+    operations of sampling n candidates of a problem on average, None where the manifest does not state the size of the
+    policy; `sampling_seconds` the seconds it took one after the other, None where the source did not record them.
     """
 
     selector: str
@@ -46,6 +61,14 @@ class Row:
     flops: float | None = None
     sampling_seconds: float | None = None
 
+    @property
+    def key(self) -> Key:
+        return self.selector, self.n
+
+    def cost(self, kind: Cost) -> float | None:
+        """Return one of the two costs that accuracy is weighed against."""
+        return self.sampled_tokens if kind == "sampled_tokens" else self.flops
+
 
 @dataclass(frozen=True, slots=True)
 class Paired:
@@ -54,8 +77,8 @@ class Paired:
     `low` and `high` bound the mean `difference` (paired bootstrap over problems); `p_value` is that of a two-sided
     sign-flip permutation test, `p_holm` the same after Holm's correction over the selectors at this n.
     `problems_differing` = on how many of `problems` the two are not equal. `standard_error` is that of the difference,
-    clustered by problem; `smallest_detectable` the true difference that so many problems would show with 80 % power
-    (`metrics.power`), None where the differences do not vary.
+    clustered by problem; `smallest_detectable` the smallest effect this many problems can detect with 80 % power
+    (`statistics.power`), None where the differences do not vary.
     """
 
     selector: str
@@ -74,18 +97,19 @@ class Paired:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The rows of one run, by selector and n, and what was left out.
+    """The rows of one run (or of an average over several), by selector and n, and what was left out.
 
-    `unjudged` trajectories had a verdict of None and were left out of their pools; `skipped` names the selectors that
-    this run does not allow, with the reason. `paired` is empty where the baseline was not evaluated. `duplicates`
-    trajectories were stored under an id that an earlier part holds and do not count. `groups` are the comparisons of
-    the problems with each value of the field `by`; `resample` is what the intervals draw again.
+    `ungraded` trajectories have a verdict of None and are left out of their pools; `skipped` names the selectors that
+    this run does not allow, with the reason. `paired` is empty where the `baseline` was not evaluated. `duplicates`
+    trajectories are stored under an id that an earlier part holds, and do not count. `groups` are the comparisons of
+    the problems with each value of the field `by`; `resample` is what the intervals draw again. `roles` says of each
+    selector what it is here (see `specs.Role`); one without a role is a competitor.
     """
 
     problems: int
     n_max: int
-    rows: tuple[Row, ...]
-    unjudged: int = 0
+    rows: tuple[AccuracyRow, ...]
+    ungraded: int = 0
     failed: int = 0
     skipped: Mapping[str, str] = field(default_factory=dict[str, str])
     warnings: tuple[str, ...] = ()
@@ -97,6 +121,8 @@ class Comparison:
     resample: str = "problems"
     by: str | None = None
     groups: Mapping[str, "Comparison"] = field(default_factory=dict[str, "Comparison"])
+    roles: Mapping[str, Role] = field(default_factory=dict[str, Role])
+    baseline: str | None = None
 
     @property
     def selectors(self) -> list[str]:
@@ -106,8 +132,68 @@ class Comparison:
     def ns(self) -> list[int]:
         return sorted({row.n for row in self.rows})
 
+    @property
+    def has_tokens(self) -> bool:
+        """Whether any row counts sampled tokens; without them the table has no column of them."""
+        return any(row.sampled_tokens is not None for row in self.rows)
+
+    def role(self, selector: str) -> Role:
+        return self.roles.get(selector, "competitor")
+
+    def competes(self, selector: str) -> bool:
+        """Return whether a selector can be the best one: a bound and a pick by chance cannot."""
+        return self.role(selector) not in ("bound", "chance")
+
+    def rank(self) -> list[str]:
+        """Return the selectors in the order of tables: bounds, picks by chance, then the others by accuracy.
+
+        The accuracy is that at the largest n where it is known. Of picks by chance, which all have the same expected
+        accuracy, the one with the smallest standard error comes first.
+        """
+        known = sorted((row for row in self.rows if row.accuracy is not None), key=lambda row: row.n)
+        heights = {row.selector: row.accuracy or 0.0 for row in known}
+        errors = {row.selector: math.inf if row.standard_error is None else row.standard_error for row in known}
+
+        def place(name: str) -> tuple[int, float]:
+            if self.role(name) == "bound":
+                return 0, 0.0
+            if self.role(name) == "chance":
+                return 1, errors.get(name, math.inf)
+            return 2, -heights.get(name, 0.0)
+
+        return sorted(self.selectors, key=place)
+
+    def gaps(self) -> dict[Key, float | None]:
+        """Return for each row the accuracy of the bound at its n minus its own: what a perfect selector would add.
+
+        None where one of them is undefined.
+        """
+        bounds = {row.n: row.accuracy for row in self.rows if self.role(row.selector) == "bound"}
+        return {
+            row.key: None if row.accuracy is None or (bound := bounds.get(row.n)) is None else bound - row.accuracy
+            for row in self.rows
+        }
+
+    def pareto_front(self, cost: Cost) -> set[Key]:
+        """Return the rows that no other beats: none is as cheap and more accurate, or cheaper and as accurate.
+
+        Equal rows are all on the front. The bound is no competitor; a row of unknown cost or accuracy is left out.
+        """
+        known = [
+            (price, row.accuracy, row.key)
+            for row in self.rows
+            if self.role(row.selector) != "bound" and (price := row.cost(cost)) is not None and row.accuracy is not None
+        ]
+        front: set[Key] = set()
+        best, cheapest = -math.inf, math.inf
+        for price, accuracy, key in sorted(known, key=lambda entry: (entry[0], -entry[1])):
+            if accuracy > best or (accuracy == best and price == cheapest):
+                best, cheapest = accuracy, price
+                front.add(key)
+        return front
+
     def to_json(self) -> dict[str, Any]:
-        """Plain values for `json.dumps`; `abstained` is each selector's share at its largest defined n."""
+        """Return plain values for `json.dumps`; `abstained` is each selector's share at its largest defined n."""
         known = [row for row in self.rows if row.abstained is not None]
         return {
             "problems": self.problems,
@@ -115,7 +201,7 @@ class Comparison:
             "rows": [asdict(row) for row in self.rows],
             "paired": [asdict(row) for row in self.paired],
             "abstained": {row.selector: row.abstained for row in sorted(known, key=lambda row: row.n)},
-            "unjudged": self.unjudged,
+            "unjudged": self.ungraded,
             "failed": self.failed,
             "skipped": dict(self.skipped),
             "warnings": list(self.warnings),
@@ -126,111 +212,96 @@ class Comparison:
             "resample": self.resample,
             "by": self.by,
             "groups": {label: group.to_json() for label, group in self.groups.items()},
+            "roles": {name: self.role(name) for name in self.selectors},
+            "baseline": self.baseline,
         }
-
-    @property
-    def has_tokens(self) -> bool:
-        """Whether any row counts sampled tokens; without them the table has no column of them."""
-        return any(row.sampled_tokens is not None for row in self.rows)
-
-    def _costs(self) -> dict[str, str]:
-        """The heads of the costs that any row knows, and the field of each."""
-        heads = {
-            "tokens a problem": "sampled_tokens",
-            "FLOPs a problem": "flops",
-            "seconds a problem": "sampling_seconds",
-        }
-        return {head: name for head, name in heads.items() if any(getattr(row, name) is not None for row in self.rows)}
 
     def table_columns(self) -> list[str]:
-        """The heads of `table_rows`: accuracy in percent at every n; the interval at the largest, and what is known of
-        the costs of so many candidates: sampled tokens, FLOPs, seconds."""
-        last = self.ns[-1] if self.rows else 0
-        return ["selector", *(f"N={n}" for n in self.ns), f"{self.level:.0%} interval at N={last}", *self._costs()]
+        """Return the heads of `table_rows`.
+
+        They are accuracy in percent at every n, the interval at the largest n, and what is known of the costs of so
+        many candidates: sampled tokens, FLOPs, seconds.
+        """
+        return [
+            "selector",
+            *(f"N={n}" for n in self.ns),
+            f"{self.level:.0%} interval at N={self._last_n()}",
+            *(head for head, is_known in self._costs_known() if is_known),
+        ]
 
     def table_rows(self) -> list[list[str]]:
-        """One list of cells a selector, in the order of `table_columns`; a dash where something is undefined."""
-        cells = {(row.selector, row.n): row for row in self.rows}
-        costs = self._costs()
+        """Return one list of cells per selector, in the order of `table_columns`; a dash where it is undefined."""
+        rows = {row.key: row for row in self.rows}
         table: list[list[str]] = []
         for selector in self.selectors:
-            rows = [cells[selector, n] for n in self.ns]
-            last = rows[-1]
-            bounds = f"{show_percent(last.low)} to {show_percent(last.high)}" if last.low is not None else UNDEFINED
-            is_known = last.accuracy is not None  # a stored selection is known at one N alone
-            spent = (show_cost(name, getattr(last, name)) if is_known else UNDEFINED for name in costs.values())
-            table.append([selector, *(show_percent(row.accuracy) for row in rows), bounds, *spent])
+            last = rows[selector, self.ns[-1]]
+            costs = [show_amount(last.sampled_tokens), show_amount(last.flops), show_seconds(last.sampling_seconds)]
+            if last.accuracy is None:  # a stored selection is known at one n alone
+                costs = [UNDEFINED] * len(costs)
+            spent = [cost for cost, (_, is_known) in zip(costs, self._costs_known(), strict=True) if is_known]
+            accuracies = (show_percent(rows[selector, n].accuracy) for n in self.ns)
+            table.append([selector, *accuracies, show_interval(last.low, last.high), *spent])
         return table
 
     def bounds_columns(self) -> list[str]:
-        """The heads of `bounds_table`."""
+        """Return the heads of `bounds_table`."""
         return ["selector", *(f"N={n}" for n in self.ns)]
 
     def bounds_table(self) -> list[list[str]]:
-        """Accuracy in percent if all trajectories that could not be judged were wrong, to if they were right; empty
-        where all were judged."""
-        if not self.unjudged:
+        """Return the accuracy in percent if all ungraded trajectories were wrong, to if they were right.
+
+        One list of cells per selector; empty where all are graded.
+        """
+        if not self.ungraded:
             return []
-        cells = {(row.selector, row.n): row for row in self.rows}
-        return [[selector, *(_span(cells[selector, n]) for n in self.ns)] for selector in self.selectors]
+        rows = {row.key: row for row in self.rows}
+        ranges = {key: show_interval(row.accuracy_if_wrong, row.accuracy_if_right) for key, row in rows.items()}
+        return [[selector, *(ranges[selector, n] for n in self.ns)] for selector in self.selectors]
 
     def group_columns(self) -> list[str]:
-        """The heads of `group_rows`: the values of the field, in the order of `groups`."""
+        """Return the heads of `group_rows`: the values of the field, in the order of `groups`."""
         return ["selector", *(f"{label} ({group.problems})" for label, group in self.groups.items())]
 
     def group_rows(self, n: int) -> list[list[str]]:
-        """One list of cells a selector: accuracy in percent at `n` in each group."""
-        columns = [{row.selector: row.accuracy for row in each.rows if row.n == n} for each in self.groups.values()]
+        """Return one list of cells per selector: accuracy in percent at `n` in each group."""
+        columns = [{row.selector: row.accuracy for row in group.rows if row.n == n} for group in self.groups.values()]
         return [[name, *(show_percent(column.get(name)) for column in columns)] for name in self.selectors]
 
     def paired_columns(self) -> list[str]:
-        """The heads of `paired_table`: the difference in points at every n; at the largest its interval and p-value, on
-        how many problems the two differ, and the smallest difference that so many problems would probably show."""
-        last = self.ns[-1] if self.rows else 0
-        heads = [
-            f"{self.level:.0%} interval at N={last}",
-            f"p at N={last} (Holm)",
-            "problems that differ",
-            "detectable",
-        ]
-        return ["selector", *(f"N={n}" for n in self.ns), *heads]
+        """Return the heads of `paired_table`.
+
+        They are the difference in points at every n, and at the largest n its interval and p-value, on how many
+        problems the two differ, and the smallest effect this many problems can detect.
+        """
+        last = self._last_n()
+        heads = [f"{self.level:.0%} interval at N={last}", f"p at N={last} (Holm)", "problems that differ"]
+        return ["selector", *(f"N={n}" for n in self.ns), *heads, "detectable"]
 
     def paired_table(self) -> list[list[str]]:
-        """One list of cells a selector, in the order of `paired_columns`; empty where nothing is paired."""
-        cells = {(row.selector, row.n): row for row in self.paired}
+        """Return one list of cells per selector, in the order of `paired_columns`; empty where nothing is paired."""
+        pairs = {(row.selector, row.n): row for row in self.paired}
         table: list[list[str]] = []
         for selector in dict.fromkeys(row.selector for row in self.paired):
-            rows = [cells[selector, n] for n in self.ns]
-            last = rows[-1]
-            bounds = UNDEFINED if last.low is None else f"{_points(last.low)} to {_points(last.high)}"
-            differing = f"{last.problems_differing} of {last.problems}"
-            differences = (_points(row.difference) for row in rows)
-            least = UNDEFINED if last.smallest_detectable is None else f"{100 * last.smallest_detectable:.1f}"
-            table.append([selector, *differences, bounds, _probability(last.p_holm), differing, least])
+            last = pairs[selector, self.ns[-1]]
+            table.append(
+                [
+                    selector,
+                    *(show_points(pairs[selector, n].difference) for n in self.ns),
+                    show_difference_interval(last.low, last.high),
+                    show_decimal(last.p_holm, 4),
+                    f"{last.problems_differing} of {last.problems}",
+                    show_percent(last.smallest_detectable),
+                ]
+            )
         return table
 
+    def _last_n(self) -> int:
+        return self.ns[-1] if self.rows else 0
 
-def _points(fraction: float | None) -> str:
-    return UNDEFINED if fraction is None else f"{100 * fraction:+.1f}"
-
-
-def _probability(value: float | None) -> str:
-    return UNDEFINED if value is None else f"{value:.4f}"
-
-
-def show_percent(fraction: float | None) -> str:
-    """A fraction in percent; a dash where it is undefined."""
-    return UNDEFINED if fraction is None else f"{100 * fraction:.1f}"
-
-
-def show_cost(name: str, value: float | None) -> str:
-    """A cost as a cell: whole tokens, FLOPs with their power of ten, seconds to a tenth."""
-    if value is None:
-        return UNDEFINED
-    return f"{value:.2e}" if name == "flops" else f"{value:,.1f}" if name == "sampling_seconds" else f"{value:,.0f}"
-
-
-def _span(row: Row) -> str:
-    if row.accuracy_if_wrong is None or row.accuracy_if_right is None:
-        return UNDEFINED
-    return f"{show_percent(row.accuracy_if_wrong)} to {show_percent(row.accuracy_if_right)}"
+    def _costs_known(self) -> list[tuple[str, bool]]:
+        """Return the heads of the costs, and whether any row knows them."""
+        return [
+            ("tokens per problem", self.has_tokens),
+            ("FLOPs per problem", any(row.flops is not None for row in self.rows)),
+            ("seconds per problem", any(row.sampling_seconds is not None for row in self.rows)),
+        ]

@@ -1,10 +1,11 @@
-"""Problems by the value of one field: level, subject, number of steps, kind. Does not know selectors or results."""
+"""Group problems by the value of one field: level, subject, number of steps, kind. Knows no selectors or results."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
 from nbest.errors import ConfigError
 from nbest.records import Problem
+from nbest.specs import did_you_mean
 
 KIND = "kind"
 MISSING = "(none)"
@@ -12,10 +13,10 @@ MISSING = "(none)"
 
 
 def group_problems(problems: Iterable[Problem], field: str) -> dict[str, list[str]]:
-    """The ids of the problems of each value of `field`: `kind`, or a key of `Problem.meta` (`a.b` reads inside `a`).
+    """Return the ids of the problems by their value of `field`: `kind`, or a key of `Problem.meta`.
 
-    Numbers come in their order, then words in that of the alphabet, problems without the field last. Raises ConfigError
-    naming the fields there are where no problem has this one.
+    `a.b` is the key `b` inside the value of `a`. Numbers come in ascending order, then words in alphabetical order,
+    then the problems without the field. Raises ConfigError that lists the fields there are where no problem has this one.
     """
     groups: dict[str, list[str]] = {}
     known: set[str] = set()
@@ -28,15 +29,18 @@ def group_problems(problems: Iterable[Problem], field: str) -> dict[str, list[st
         is_number = isinstance(value, int | float)
         order[label] = (2 if value is None else 0 if is_number else 1, float(value) if is_number else 0.0, label)
     if set(groups) <= {MISSING}:
-        raise ConfigError(f"by: no problem has a field {field!r}; there are {', '.join([KIND, *sorted(known)])}")
+        fields = [KIND, *sorted(known)]
+        raise ConfigError(
+            f"by: no problem has a field {field!r}; there are {', '.join(fields)}.{did_you_mean(field, fields)}"
+        )
     return {label: groups[label] for label in sorted(groups, key=lambda label: order[label])}
 
 
 def _look_up(meta: Mapping[str, Any], field: str) -> Any:
-    """The value of `field`, dots reading inside objects; None where it is not there."""
-    found: Any = meta.get(field)
-    if found is None and "." in field:
+    """Return the value of `field`, where a dot reads inside an object; None where it is absent."""
+    value: Any = meta.get(field)
+    if value is None and "." in field:
         first, _, rest = field.partition(".")
         inner: Any = meta.get(first)
         return _look_up(cast("Mapping[str, Any]", inner), rest) if isinstance(inner, Mapping) else None
-    return found
+    return value

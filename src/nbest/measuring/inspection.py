@@ -1,4 +1,4 @@
-"""One pool of a run as plain values: its answers, its candidates, and which one each selector picked.
+"""One pool of a run as plain values: its answers, its trajectories, and which one each selector picked.
 
 This module does not know terminals or pages; whoever shows a pool draws these values.
 """
@@ -7,15 +7,15 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from nbest.errors import DataError
+from nbest.protocols import Clusterer
 from nbest.records import Pool, Problem, Trajectory, Verdict
 from nbest.storage.run import Run
 from nbest.text.answers import answer_of
-from nbest.verifying.equivalence import Clusterer
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
-    """A trajectory as it is shown. `correct` None = not judged, or not verified yet."""
+class TrajectoryView:
+    """A trajectory as it is shown. `correct` None = ungraded, or not verified yet."""
 
     index: int
     answer: str | None
@@ -29,7 +29,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class AnswerGroup:
-    """Candidates with one answer, by the relation that votes and grades; `answer` None = none was stated."""
+    """The candidates that give one answer, as equal as votes and grades count them; `answer` None = none was stated."""
 
     answer: str | None
     indices: list[int]
@@ -38,10 +38,10 @@ class AnswerGroup:
 
 @dataclass(frozen=True, slots=True)
 class PoolPage:
-    """`picks` holds (selector, trajectory index or None where it abstained, note)."""
+    """A pool to be shown. `picks` holds (selector, trajectory index or None where it abstained, note)."""
 
     problem: Problem
-    candidates: list[Candidate]
+    candidates: list[TrajectoryView]
     answers: list[AnswerGroup]
     picks: list[tuple[str, int | None, str]]
 
@@ -49,10 +49,13 @@ class PoolPage:
     def scorers(self) -> list[str]:
         return sorted({name for candidate in self.candidates for name in candidate.scores})
 
-    def candidate_at(self, index: int | None) -> Candidate:
-        """The one with this index; without one the first pick of a selector, else the first candidate."""
+    def candidate_at(self, index: int | None) -> TrajectoryView:
+        """Return the candidate with this index; without one the first pick of a selector, else the first candidate.
+
+        Raises DataError where no candidate has this index.
+        """
         if index is None:
-            index = next((at for _, at, _ in self.picks if at is not None), self.candidates[0].index)
+            index = next((pick for _, pick, _ in self.picks if pick is not None), self.candidates[0].index)
         for candidate in self.candidates:
             if candidate.index == index:
                 return candidate
@@ -60,6 +63,7 @@ class PoolPage:
         raise DataError(f"problem {self.problem.id!r} has no trajectory of index {index}; there are {known}")
 
     def correct_at(self, index: int | None) -> bool | None:
+        """Return the grade of the candidate with this index; None where it is ungraded or there is no index."""
         return None if index is None else self.candidate_at(index).correct
 
     def to_json(self) -> dict[str, Any]:
@@ -68,38 +72,38 @@ class PoolPage:
             "prompt": self.problem.prompt,
             "target": self.problem.target,
             "answers": [asdict(group) for group in self.answers],
-            "picks": [{"selector": name, "index": at, "note": note} for name, at, note in self.picks],
+            "picks": [{"selector": name, "index": index, "note": note} for name, index, note in self.picks],
             "candidates": [asdict(candidate) for candidate in self.candidates],
         }
 
 
 def inspect_pool(run: Run, problem: str, equivalence: Clusterer) -> PoolPage:
-    """The page of a problem, given by its id or its position in the run. Raises DataError where there is none."""
-    found = _find_problem(run, problem)
-    pool = next(iter(run.pools([found.id])))
+    """Return the page of a problem, named by its id or its position in the run. Raises DataError for an unknown one."""
+    record = _find_problem(run, problem)
+    pool = next(iter(run.pools([record.id])))
     ids = {trajectory.id for trajectory in pool.trajectories}
-    verdicts = {v.trajectory_id: v for v in run.verdicts() if v.trajectory_id in ids}
+    verdicts = {verdict.trajectory_id: verdict for verdict in run.verdicts() if verdict.trajectory_id in ids}
     scores: dict[str, dict[str, float]] = {id: {} for id in ids}
     for name in run.scorers():
         for score in run.scores(name):
             if score.trajectory_id in ids:
                 scores[score.trajectory_id][name] = score.value
-    candidates = [_candidate(t, pool, verdicts.get(t.id), scores[t.id]) for t in pool.trajectories]
-    return PoolPage(found, candidates, _group(candidates, equivalence), _picks(run, pool))
+    candidates = [_view(t, pool, verdicts.get(t.id), scores[t.id]) for t in pool.trajectories]
+    return PoolPage(record, candidates, _group(candidates, equivalence), _picks(run, pool))
 
 
 def _find_problem(run: Run, problem: str) -> Problem:
     if problem.isdecimal():
-        for position, each in enumerate(run.problems()):
+        for position, record in enumerate(run.problems()):
             if position == int(problem):
-                return each
+                return record
     return run.problem(problem)
 
 
-def _candidate(trajectory: Trajectory, pool: Pool, verdict: Verdict | None, scores: dict[str, float]) -> Candidate:
+def _view(trajectory: Trajectory, pool: Pool, verdict: Verdict | None, scores: dict[str, float]) -> TrajectoryView:
     completion = trajectory.completion
     has_logprobs = completion.logprobs is not None and len(completion.logprobs) > 0
-    return Candidate(
+    return TrajectoryView(
         index=trajectory.index,
         answer=verdict.answer if verdict is not None else answer_of(trajectory, pool.kind),
         correct=verdict.correct if verdict is not None else None,
@@ -111,14 +115,15 @@ def _candidate(trajectory: Trajectory, pool: Pool, verdict: Verdict | None, scor
     )
 
 
-def _group(candidates: list[Candidate], equivalence: Clusterer) -> list[AnswerGroup]:
-    """Largest first; of equal size, the one stated first; those without an answer last."""
+def _group(candidates: list[TrajectoryView], equivalence: Clusterer) -> list[AnswerGroup]:
+    """Return the groups, largest first; of equal size the one stated first, and those without an answer last."""
     numbers = equivalence.cluster([candidate.answer for candidate in candidates])
-    members: dict[int | None, list[Candidate]] = {}
+    members: dict[int | None, list[TrajectoryView]] = {}
     for candidate, number in zip(candidates, numbers, strict=True):
         members.setdefault(number, []).append(candidate)
     order = sorted(members, key=lambda number: (number is None, -len(members[number]), members[number][0].index))
-    return [AnswerGroup(m[0].answer, [c.index for c in m], m[0].correct) for m in (members[n] for n in order)]
+    groups = [members[number] for number in order]
+    return [AnswerGroup(group[0].answer, [view.index for view in group], group[0].correct) for group in groups]
 
 
 def _picks(run: Run, pool: Pool) -> list[tuple[str, int | None, str]]:
@@ -126,6 +131,6 @@ def _picks(run: Run, pool: Pool) -> list[tuple[str, int | None, str]]:
     for name in run.selectors():
         for selection in run.selections(name):
             if selection.problem_id == pool.problem_id:
-                at = None if selection.index is None else pool.trajectories[selection.index].index
-                picks.append((name, at, selection.note))
+                index = None if selection.index is None else pool.trajectories[selection.index].index
+                picks.append((name, index, selection.note))
     return picks

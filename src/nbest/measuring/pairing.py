@@ -3,12 +3,11 @@
 The difference of a problem is that of two expectations over its trajectories, so what problems have in common in
 difficulty drops out. All differences are resampled together; p-values are those of the sign-flip permutation test, and
 Holm's correction runs over the selectors at each n: they are the hypotheses looked at together when one is chosen.
-`oracle` is left out: it is a bound and no competitor.
 
 Over several sets of problems the difference is the average of the sets' differences, and each problem enters the
 permutation test with its share in that average.
 
-This module does not know how the values were estimated.
+This module does not know selectors, or how the values were estimated.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,41 +22,35 @@ from nbest.statistics.permutation import holm, sign_flip_p_values
 from nbest.statistics.power import smallest_detectable
 from nbest.statistics.strata import Weighing, average_intervals, weigh_problems
 
-Values: TypeAlias = NDArray[np.float64]
+Array: TypeAlias = NDArray[np.float64]
 
 _ROUNDING = 1e-12
-"""Both values are sums of floats: less than this apart is equal, as in `metrics.intervals.paired_difference`."""
-BOUND = "oracle"
-
-
-def competitors(names: Sequence[str], baseline: str) -> list[str]:
-    """The names that are paired with `baseline`; empty where it is not among them."""
-    return [name for name in names if name not in (baseline, BOUND)] if baseline in names else []
+"""Both values are sums of floats: less than this apart is equal, as in `statistics.intervals.paired_difference`."""
 
 
 def pair_with_baseline(
-    values: Mapping[str, Values],
+    values: Mapping[str, Array],
     ns: Sequence[int],
     baseline: str,
     seed: int,
     resamples: int,
     within: Within | None = None,
 ) -> list[Paired]:
-    """One Paired a selector and n, by selector and n, for `values` [P, K] of each selector at each n of `ns`.
+    """Return one Paired per selector and n, by selector and n, for `values` [P, K] of each selector at each n of `ns`.
 
-    `within` moves the differences of the `competitors` side by side. Empty where `baseline` has no values or nothing is
-    there to compare with it.
+    All of `values` are paired with `baseline`, which is one of them: leave out what does not compete, such as a bound.
+    `within` says how the differences of the others move, side by side. Empty where nothing is there to compare.
     """
-    names = competitors(list(values), baseline)
-    if not names:
+    names = [name for name in values if name != baseline]
+    if not names or baseline not in values:
         return []
-    gaps = _differences(values, names, baseline)
+    gaps = _subtract(values, names, baseline)
     bounds = intervals(gaps, seed=seed, resamples=resamples, within=within)
-    return _paired(names, ns, baseline, bounds, sign_flip_p_values(gaps, seed=seed), _differing(gaps))
+    return _make_rows(names, ns, baseline, bounds, sign_flip_p_values(gaps, seed=seed), _count_differing(gaps))
 
 
 def pair_sets(
-    sets: Sequence[Mapping[str, Values]],
+    sets: Sequence[Mapping[str, Array]],
     ns: Sequence[int],
     baseline: str,
     weighing: Weighing,
@@ -66,52 +59,52 @@ def pair_sets(
     withins: Sequence[Within | None] = (),
 ) -> list[Paired]:
     """As `pair_with_baseline`, for the average over several sets of problems that hold the same selectors."""
-    names = competitors(list(sets[0]), baseline)
-    if not names:
+    names = [name for name in sets[0] if name != baseline]
+    if not names or baseline not in sets[0]:
         return []
-    gaps = [_differences(values, names, baseline) for values in sets]
+    gaps = [_subtract(values, names, baseline) for values in sets]
     bounds = average_intervals(gaps, weighing, seed=seed, resamples=resamples, withins=withins)
     p_values = sign_flip_p_values(weigh_problems(gaps, weighing), seed=seed)
-    return _paired(names, ns, baseline, bounds, p_values, _differing(np.concatenate(gaps)))
+    return _make_rows(names, ns, baseline, bounds, p_values, _count_differing(np.concatenate(gaps)))
 
 
-def _differences(values: Mapping[str, Values], names: Sequence[str], baseline: str) -> Values:
+def _subtract(values: Mapping[str, Array], names: Sequence[str], baseline: str) -> Array:
     gaps = np.concatenate([values[name] - values[baseline] for name in names], axis=1)
     gaps[np.abs(gaps) <= _ROUNDING] = 0.0
     return gaps
 
 
-def _differing(gaps: Values) -> NDArray[np.int64]:
+def _count_differing(gaps: Array) -> NDArray[np.int64]:
     return np.count_nonzero(np.nan_to_num(gaps), axis=0)
 
 
-def _paired(
+def _make_rows(
     names: Sequence[str],
     ns: Sequence[int],
     baseline: str,
     bounds: Sequence[Interval],
-    p_values: Values,
+    p_values: Array,
     differing: NDArray[np.int64],
 ) -> list[Paired]:
     corrected = np.stack([holm(column) for column in p_values.reshape(len(names), len(ns)).T], axis=1).ravel()
     return [
         Paired(
-            selector=names[at // len(ns)],
+            selector=names[column // len(ns)],
             baseline=baseline,
-            n=ns[at % len(ns)],
+            n=ns[column % len(ns)],
             difference=bound.mean,
             low=bound.low,
             high=bound.high,
-            p_value=_known(p_values[at]),
-            p_holm=_known(corrected[at]),
+            p_value=_none_if_nan(p_values[column]),
+            p_holm=_none_if_nan(corrected[column]),
             problems=bound.problems,
-            problems_differing=int(differing[at]),
+            problems_differing=int(differing[column]),
             standard_error=bound.standard_error,
             smallest_detectable=smallest_detectable(bound.standard_error),
         )
-        for at, bound in enumerate(bounds)
+        for column, bound in enumerate(bounds)
     ]
 
 
-def _known(value: float) -> float | None:
+def _none_if_nan(value: float) -> float | None:
     return None if np.isnan(value) else float(value)

@@ -7,15 +7,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from nbest.measuring.comparison import UNDEFINED, Comparison, show_percent
+from nbest.measuring.cells import UNDEFINED, show_interval, show_percent
+from nbest.measuring.comparison import Comparison
 
 MACRO, POOLED = "macro average", "pooled"
 
 
 @dataclass(frozen=True, slots=True)
 class SeveralRuns:
-    """`runs` by name, all at the same n; `macro` weighs each run alike, `pooled` each problem. The averages hold the
-    selectors that every run has, and are undefined at an n that one of them lacks."""
+    """The comparisons of `runs` by name, all at the same n, and two averages over them.
+
+    `macro` weighs each run alike, `pooled` each problem. The averages hold the selectors that every run has, and are
+    undefined at an n that one of the runs lacks.
+    """
 
     runs: Mapping[str, Comparison]
     macro: Comparison
@@ -23,9 +27,9 @@ class SeveralRuns:
 
     @property
     def selectors(self) -> list[str]:
-        """Of all runs, in the order of the first that has them; `oracle`, the bound, last."""
-        names = list(dict.fromkeys(name for run in self.runs.values() for name in run.selectors))
-        return sorted(names, key=lambda name: name == "oracle")
+        """The selectors of all runs, in the order of the first run that has them; bounds last."""
+        roles = {name: run.role(name) for run in self.runs.values() for name in run.selectors}
+        return sorted(roles, key=lambda name: roles[name] == "bound")
 
     @property
     def largest_n(self) -> int:
@@ -34,7 +38,7 @@ class SeveralRuns:
         return max(defined or self.macro.ns or [0])
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values for `json.dumps`: each of them as `Comparison.to_json`."""
+        """Return plain values for `json.dumps`: each comparison as `Comparison.to_json`."""
         return {
             "runs": {name: run.to_json() for name, run in self.runs.items()},
             "macro": self.macro.to_json(),
@@ -42,22 +46,24 @@ class SeveralRuns:
         }
 
     def table_columns(self) -> list[str]:
-        """The heads of `table_rows`."""
+        """Return the heads of `table_rows`."""
         return ["selector", *self.runs, MACRO, f"{self.macro.level:.0%} interval", POOLED]
 
     def table_rows(self, n: int) -> list[list[str]]:
-        """One list of cells a selector: accuracy in percent on each run at `n`, and the averages."""
+        """Return one list of cells per selector: accuracy in percent on each run at `n`, and the averages."""
         columns = [self._accuracies(run, n) for run in self.runs.values()]
         macro = {row.selector: row for row in self.macro.rows if row.n == n}
         pooled = self._accuracies(self.pooled, n)
         table: list[list[str]] = []
         for name in self.selectors:
+            cells = [show_percent(column.get(name)) for column in columns]
             row = macro.get(name)
-            is_bounded = row is not None and row.low is not None
-            bounds = f"{show_percent(row.low)} to {show_percent(row.high)}" if row and is_bounded else UNDEFINED
-            average = show_percent(row.accuracy if row else None)
-            cells = (show_percent(column.get(name)) for column in columns)
-            table.append([name, *cells, average, bounds, show_percent(pooled.get(name))])
+            averages = (
+                [UNDEFINED, UNDEFINED]
+                if row is None
+                else [show_percent(row.accuracy), show_interval(row.low, row.high)]
+            )
+            table.append([name, *cells, *averages, show_percent(pooled.get(name))])
         return table
 
     @staticmethod

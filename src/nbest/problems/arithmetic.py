@@ -1,10 +1,10 @@
-"""Multi-step arithmetic problems for the bundled policy: seeded, endless, split so that the parts can never overlap.
+"""Generate multi-step arithmetic problems for the bundled policy: seeded, endless, in splits that never overlap.
 
-A problem is a start value and a chain of additions, subtractions and multiplications, told as a short story about one
-of eight subjects. The split is a stable hash of the numbers alone (not of the story), so that the same chain told
-about another subject falls into the same part. Values stay between 2 and 199 all along the chain.
+A problem is a start value and a chain of additions, subtractions and multiplications, worded as a short story about one
+of eight subjects. The split is a stable hash of the numbers alone (not of the story), so that the same chain with
+another subject is in the same split. All values along the chain are between 2 and 199.
 
-This module does not know how solutions are written (`training/corpus.py`) nor any model.
+This module does not know how solutions are written (`training/corpus.py`), nor any model.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ LARGEST_OPERAND = 99
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """How a chain is told: `{n}` is the operand."""
+    """The sentences of a story, one per operation; `{n}` is the operand."""
 
     name: str
     start: str
@@ -83,10 +83,13 @@ SUBJECTS = (
 
 @dataclass(frozen=True, slots=True)
 class Operation:
+    """One step of a chain."""
+
     symbol: Literal["+", "-", "*"]
     operand: int
 
     def apply(self, value: int) -> int:
+        """Return the exact result of this operation on `value`."""
         if self.symbol == "+":
             return value + self.operand
         return value - self.operand if self.symbol == "-" else value * self.operand
@@ -94,7 +97,7 @@ class Operation:
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """One problem: the value after every operation is exact integer arithmetic, left to right."""
+    """One problem: a start value and operations on it, computed from left to right in exact integer arithmetic."""
 
     subject: Subject
     start: int
@@ -102,6 +105,7 @@ class Chain:
 
     @property
     def result(self) -> int:
+        """The value after the last operation: the answer of the problem."""
         value = self.start
         for operation in self.operations:
             value = operation.apply(value)
@@ -109,23 +113,25 @@ class Chain:
 
     @property
     def fingerprint(self) -> str:
-        """Stable over machines and versions: BLAKE2b of the numbers, without the story."""
+        """The BLAKE2b hash of the numbers, without the story: the same on all machines and versions."""
         text = str(self.start) + "".join(f"{o.symbol}{o.operand}" for o in self.operations)
         return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
     @property
     def split(self) -> Split:
-        """80 % train, 10 % validation, 10 % test, by the fingerprint."""
+        """The split, by the fingerprint: 80 % train, 10 % validation, 10 % test."""
         bucket = int(self.fingerprint, 16) % 10
         return "test" if bucket == 9 else "validation" if bucket == 8 else "train"
 
     @property
     def question(self) -> str:
+        """The text of the problem."""
         phrases = {"+": self.subject.add, "-": self.subject.subtract, "*": self.subject.multiply}
-        told = [phrases[o.symbol].format(n=o.operand) for o in self.operations]
-        return " ".join([self.subject.start.format(n=self.start), *told, self.subject.question])
+        sentences = [phrases[o.symbol].format(n=o.operand) for o in self.operations]
+        return " ".join([self.subject.start.format(n=self.start), *sentences, self.subject.question])
 
     def to_problem(self) -> Problem:
+        """Return the chain as a problem, with its result as target."""
         return Problem(
             id=f"arithmetic/{self.split}/{self.fingerprint}",
             prompt=self.question,
@@ -135,7 +141,7 @@ class Chain:
 
 
 def draw_chain(rng: random.Random, steps: tuple[int, int]) -> Chain:
-    """One chain with a number of operations between the two ends of `steps`, drawn evenly."""
+    """Draw one chain; its number of operations is uniform between the two ends of `steps`, inclusive."""
     start = rng.randint(12, 99)
     value, operations = start, list[Operation]()
     for _ in range(rng.randint(*steps)):
@@ -159,11 +165,11 @@ def _draw_operation(rng: random.Random, value: int) -> Operation:
 
 
 def draw_chains(split: Split, seed: int, steps: tuple[int, int] = (3, 6)) -> Iterator[Chain]:
-    """An endless stream of distinct chains of one split."""
+    """Yield distinct chains of one split without end. Raises ConfigError if `split` or `steps` is not allowed."""
     if split not in SPLITS:
-        raise ConfigError(f"problems.split: {split!r} is not one of {', '.join(SPLITS)}")
+        raise ConfigError(f"problems.split: got {split!r}; allowed: {', '.join(SPLITS)}")
     if not 1 <= steps[0] <= steps[1]:
-        raise ConfigError(f"problems.steps: {list(steps)} is not [low, high] with 1 <= low <= high")
+        raise ConfigError(f"problems.steps: got {list(steps)}; allowed: [low, high] with 1 <= low <= high")
     rng = random.Random(f"{seed}/{split}")
     seen = set[str]()
     while True:
@@ -174,6 +180,6 @@ def draw_chains(split: Split, seed: int, steps: tuple[int, int] = (3, 6)) -> Ite
 
 
 def generate_problems(split: Split, count: int, seed: int = 0, steps: tuple[int, int] = (3, 6)) -> list[Problem]:
-    """The first `count` problems of the stream: a larger count only adds problems at the end."""
+    """Return the first `count` problems of the stream; a larger count only adds problems at the end."""
     chains = draw_chains(split, seed, steps)
     return [next(chains).to_problem() for _ in range(count)]

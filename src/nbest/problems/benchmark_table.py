@@ -1,7 +1,6 @@
-"""The table of published problem sets, `benchmarks.toml`, and a user's own entry in a TOML file.
+"""The table of published problem sets, `benchmarks.toml`, and benchmarks that users define in a TOML file.
 
-This module knows which fields an entry has. It reads no problems, asks no hub, and does not know what is done with a
-benchmark.
+This module knows which fields an entry has. It does not read problems, access the hub or know how a benchmark is used.
 """
 
 import tomllib
@@ -14,6 +13,7 @@ from typing import Any, cast
 
 from nbest.errors import ConfigError
 from nbest.records import KINDS, Kind
+from nbest.specs import did_you_mean
 from nbest.text.json_lines import describe
 
 TABLE = Path(__file__).with_name("benchmarks.toml")
@@ -22,13 +22,22 @@ QUESTION, STARTER, TESTS = "{question}", "{starter}", "{tests}"
 
 @dataclass(frozen=True, slots=True)
 class Benchmark:
-    """One entry of the table. `question`, `answer` and `id` are column names in order of preference, `tests` columns
-    that are all kept; `template` (and `template_starter`, where the column `starter` is not empty) is the text itself.
-    `hub` empty = no hub id is known; `problems` 0 = any number. `since` and `until` are the first and last day of the
-    column `released` (None = open). `hash` is the content hash that a set must have (empty = any), `rule` how an answer
-    is judged, in a line. `columns` are the only ones read (empty = all); `distinct`: a question that comes again is the
-    same problem, its first row counts; `untested`: the source has neither answers nor tests, verdicts can only be
-    imported. `unconfirmed` names the fields that no source could confirm."""
+    """One entry of the table.
+
+    Columns: `question`, `answer` and `id` are column names in order of preference; every column of `tests` is read.
+    `columns` limits which columns are read at all (empty = all). `since` and `until` are the first and the last day
+    allowed in the column `released` (None = no limit).
+
+    Prompts: `template` is the text of the template, `template_starter` that for rows whose column `starter` is not
+    empty.
+
+    Content: `hub` is the id of the dataset (empty = unknown), `problems` the number of problems (0 = any), `hash` the
+    content hash that the set must have (empty = any). With `distinct`, rows that repeat a question are skipped. With
+    `untested`, the source has neither answers nor tests, so that verdicts can only be imported.
+
+    Documentation: `rule` says in a line how an answer is graded; `unconfirmed` names the fields that no source
+    confirms.
+    """
 
     name: str
     title: str
@@ -62,37 +71,43 @@ class Benchmark:
 
 
 def list_benchmarks() -> list[Benchmark]:
-    """The benchmarks of the table, in its order."""
+    """Return the benchmarks of the table, in its order."""
     entries = cast("dict[str, dict[str, Any]]", _read_toml(TABLE)["benchmark"])
     return [_read_entry(name, entry, str(TABLE)) for name, entry in entries.items()]
 
 
 def find_benchmark(name: str) -> Benchmark:
-    """The benchmark of this name, or the user's own where `name` is the path of a TOML file.
+    """Return the benchmark of this name, or the one that a TOML file defines if `name` is the path of a .toml file.
 
-    Raises ConfigError, with all faults of a user's file at once.
+    Raises ConfigError, with all faults of the file at once.
     """
     if name.endswith(".toml"):
         return _read_own(Path(name))
     known = {benchmark.name: benchmark for benchmark in list_benchmarks()}
     if name not in known:
-        raise ConfigError(f"benchmark: {name!r} came; allowed: {', '.join(known)}, or the path of a .toml file")
+        raise ConfigError(
+            f"benchmark: got {name!r}; allowed: {', '.join(known)}, or the path of a .toml file."
+            f"{did_you_mean(name, known)}"
+        )
     return known[name]
 
 
 @cache
 def templates() -> Mapping[str, str]:
-    """The preset templates by name."""
+    """Return the preset templates by name."""
     return {name: str(text) for name, text in _read_toml(TABLE)["templates"].items()}
 
 
 def find_template(text: str, field: str) -> str:
-    """The preset of this name, or `text` itself. Raises ConfigError where it does not hold `{question}` once."""
-    found = templates().get(text, text)
-    if found.count(QUESTION) != 1:
+    """Return the preset of this name, or `text` itself.
+
+    Raises ConfigError if it does not hold `{question}` exactly once.
+    """
+    template = templates().get(text, text)
+    if template.count(QUESTION) != 1:
         presets = ", ".join(templates())
-        raise ConfigError(f"{field}: {text!r} came; allowed: {presets}, or a text with {QUESTION} once")
-    return found
+        raise ConfigError(f"{field}: got {text!r}; allowed: {presets}, or a text with {QUESTION} once")
+    return template
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
@@ -101,18 +116,21 @@ def _read_toml(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not TOML ({error})") from error
+        raise ConfigError(f"{path}: not a TOML file ({error})") from error
 
 
 def _read_own(path: Path) -> Benchmark:
-    """A user's benchmark: `file` (relative to the TOML file) or `hub` and `split`, `question`, `answer`, and any other
-    field of the table."""
+    """Read a benchmark from a user's TOML file.
+
+    It needs `question`, `answer`, and either `file` (relative to the TOML file) or `hub` and `split`; every other field
+    of the table is allowed.
+    """
     entry = _read_toml(path)
     if isinstance(entry.get("file"), str):
         entry["file"] = path.parent / str(entry["file"])
     elif "file" in entry or not (entry.get("hub") and entry.get("split")):
-        came = describe(entry.get("file"))
-        raise ConfigError(f"{path}: file: {came} came; allowed: the path of a table of problems, or hub and split")
+        actual = describe(entry.get("file"))
+        raise ConfigError(f"{path}: file: got {actual}; allowed: the path of a table of problems, or hub and split")
     return _read_entry(path.stem, entry, str(path), is_own=True)
 
 
@@ -126,12 +144,12 @@ _SWITCHES = ("distinct", "untested")
 _ALLOWED = {*_COLUMNS, *_TEXTS, *_DAYS, *_SWITCHES, "kind", "problems", "file"}
 
 
-def _read_entry(name: str, entry: dict[str, Any], place: str, is_own: bool = False) -> Benchmark:
-    faults = _find_type_faults(entry, place)
+def _read_entry(name: str, entry: dict[str, Any], source: str, is_own: bool = False) -> Benchmark:
+    faults = _find_type_faults(entry, source)
     columns = {key: _read_names(entry.get(key)) for key in _COLUMNS}
     needed = ("question",) if columns["tests"] or entry.get("untested") is True else ("question", "answer")
     faults += [
-        f"{place}: {key}: {describe(entry.get(key))} came; allowed: a column name or a list of them"
+        f"{source}: {key}: got {describe(entry.get(key))}; allowed: a column name or a list of them"
         for key in needed
         if not columns[key]
     ]
@@ -139,41 +157,41 @@ def _read_entry(name: str, entry: dict[str, Any], place: str, is_own: bool = Fal
     for key in ("template", "template_starter"):
         if key in entry and isinstance(entry[key], str):
             try:
-                texts[key] = find_template(entry[key], f"{place}: {key}")
+                texts[key] = find_template(entry[key], f"{source}: {key}")
             except ConfigError as error:
                 faults += error.faults
-    faults += _find_window_faults(entry, place)
+    faults += _find_pairing_faults(entry, source)
     if faults:
         raise ConfigError(faults)
     fields: dict[str, Any] = {"title": name} | entry | columns | texts
     return Benchmark(name=name, is_own=is_own, **fields)
 
 
-def _find_type_faults(entry: dict[str, Any], place: str) -> list[str]:
+def _find_type_faults(entry: dict[str, Any], source: str) -> list[str]:
     faults: list[str] = []
     for key, value in entry.items():
         if key not in _ALLOWED:
-            faults.append(f"{place}: {key}: unknown; allowed: {', '.join(sorted(_ALLOWED))}")
+            faults.append(f"{source}: {key}: unknown field; allowed: {', '.join(sorted(_ALLOWED))}")
         elif key in _TEXTS and not isinstance(value, str):
-            faults.append(f"{place}: {key}: {describe(value)} came; allowed: a string")
+            faults.append(f"{source}: {key}: got {describe(value)}; allowed: a string")
         elif key == "problems" and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
-            faults.append(f"{place}: problems: {describe(value)} came; allowed: a whole number, 0 for any")
+            faults.append(f"{source}: problems: got {describe(value)}; allowed: a whole number, 0 for any")
         elif key == "kind" and value not in KINDS:
-            faults.append(f"{place}: kind: {describe(value)} came; allowed: {', '.join(KINDS)}")
+            faults.append(f"{source}: kind: got {describe(value)}; allowed: {', '.join(KINDS)}")
         elif key in _SWITCHES and not isinstance(value, bool):
-            faults.append(f"{place}: {key}: {describe(value)} came; allowed: true or false")
+            faults.append(f"{source}: {key}: got {describe(value)}; allowed: true or false")
         elif key in _DAYS and (not isinstance(value, date) or isinstance(value, datetime)):
-            faults.append(f"{place}: {key}: {describe(value)} came; allowed: a day such as 2024-08-01, without quotes")
+            faults.append(f"{source}: {key}: got {describe(value)}; allowed: a day such as 2024-08-01, without quotes")
     return faults
 
 
-def _find_window_faults(entry: dict[str, Any], place: str) -> list[str]:
-    """What is missing beside a window or beside starter code."""
+def _find_pairing_faults(entry: dict[str, Any], source: str) -> list[str]:
+    """Return the faults of fields that need another one: since and until need released, starter its template."""
     faults: list[str] = []
     if any(day in entry for day in _DAYS) and not entry.get("released"):
-        faults.append(f"{place}: released: nothing came beside since or until; allowed: the column they are about")
+        faults.append(f"{source}: released: got nothing; allowed: the column of dates that since and until limit")
     if bool(entry.get("starter")) != bool(entry.get("template_starter")):
-        faults.append(f"{place}: starter and template_starter belong together; one of them came")
+        faults.append(f"{source}: starter, template_starter: got only one of them; allowed: both or neither")
     return faults
 
 

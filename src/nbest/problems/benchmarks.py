@@ -1,9 +1,10 @@
-"""Published problem sets as `Problem`s, from a local copy or from the hub; which there are is in `benchmark_table`.
+"""Load published problem sets as `Problem`s, from a local copy or from the hub; `benchmark_table` lists them.
 
-The prompt of a problem is the question put into a template: the placeholders `{question}`, `{starter}` and `{tests}`
-are replaced in one pass, nothing else is interpreted, so `\\boxed{}` stands as it is; `meta["question"]` keeps the bare
-question. A user's own set is a TOML file of a few lines, see `docs/formats.md`. What a published set held at its first
-load is recorded (`content_records`). This module does not sample, does not verify and does not open hidden tests.
+The prompt of a problem is its question in a template: the placeholders `{question}`, `{starter}` and `{tests}` are
+replaced in one pass and nothing else is interpreted, so `\\boxed{}` needs no escaping; `meta["question"]` holds the
+bare question. Users define their own sets in a short TOML file, see `docs/formats.md`. The content hash of a published
+set is recorded at its first load (`content_records`). This module does not sample, does not verify and does not unpack
+hidden tests.
 """
 
 import hashlib
@@ -44,23 +45,24 @@ __all__ = [
     "templates",
 ]
 
-SHOWN_FAULTS = 20
+REPORTED_FAULTS = 20
 _PLACEHOLDERS = re.compile("|".join(re.escape(name) for name in (QUESTION, STARTER, TESTS)))
 
 
 def load_benchmark(
     name: str, file: Path | None = None, revision: str | None = None, template: str | None = None
 ) -> list[Problem]:
-    """The problems of a benchmark, in the order of the source; ids are `<name>/<id>` (0-based position without one).
+    """Return the problems of a benchmark in the order of the source.
 
-    `file` is a local copy in the upstream schema (JSONL, gzip too, CSV, Parquet); without one the hub is asked, at
-    `revision` (None = its newest). `template` overrides the benchmark's: the name of a preset, or a text with
-    `{question}`. The content hash of a published set is recorded at its first load on this machine, and a later load
-    that differs is refused; a user's own set is checked against the `hash` it states, if any.
+    Ids are `<name>/<id>`, with the 0-based position for rows without an id. `file` is a local copy in the upstream
+    schema (JSONL, also with gzip, CSV, Parquet); without one the dataset is loaded from the hub at `revision` (None =
+    the newest). `template` replaces that of the benchmark: the name of a preset, or a text with `{question}`. The
+    content hash of a published set is recorded at its first load on this machine, and a later load with another content
+    is rejected; a user's own set is checked against its `hash`, if it has one.
 
     Raises ConfigError (unknown name, faulty TOML), DataError (a faulty row, another number of problems or another
-    content), MissingExtraError (no `datasets`), EngineError (the hub cannot be reached), StorageError (no place to
-    record).
+    content), MissingExtraError (no `datasets`), EngineError (the hub cannot be reached), StorageError (the hash cannot
+    be recorded).
     """
     benchmark = find_benchmark(name)
     if template is not None:
@@ -74,16 +76,15 @@ def load_benchmark(
     problems = list(_read_problems(rows, benchmark))
     if benchmark.problems and len(problems) != benchmark.problems:
         raise DataError(
-            f"{source or benchmark.hub}: {len(problems)} problems came; {benchmark.name} has {benchmark.problems}. "
-            "Give a whole copy, or describe a part of it as a benchmark of your own in a .toml file."
+            f"{source or benchmark.hub}: got {len(problems)} problems; {benchmark.name} has {benchmark.problems}. "
+            "Give a complete copy, or define a part of it as your own benchmark in a .toml file."
         )
     _check_content(benchmark, problems, source, commit)
     return problems
 
 
 def content_hash(problems: Iterable[Problem]) -> str:
-    """32 hex digits over id, prompt, target (and tests, where there are any) of each problem, in order: the same list,
-    the same hash."""
+    """Return a hash of 32 hex digits over the id, prompt, target and tests (if any) of the problems, in their order."""
     digest = hashlib.blake2b(digest_size=16)
     for problem in problems:
         fields = [problem.id, problem.prompt, problem.target, *([problem.tests] if problem.tests else [])]
@@ -92,30 +93,30 @@ def content_hash(problems: Iterable[Problem]) -> str:
 
 
 def source_hash(problems: Iterable[Problem]) -> str:
-    """`content_hash` of the bare questions: it does not depend on the template."""
+    """Return the `content_hash` of the bare questions, which does not depend on the template."""
     return content_hash(replace(p, prompt=str(p.meta.get("question", p.prompt))) for p in problems)
 
 
 def apply_template(template: str, question: str, starter: str = "", tests: Sequence[str] = ()) -> str:
-    """The template with its placeholders replaced, tests a line each. Braces elsewhere, as in `\\boxed{}`, stay."""
+    """Return the template with its placeholders replaced, one test per line. Other braces, as in `\\boxed{}`, stay."""
     values = {QUESTION: question, STARTER: starter, TESTS: "\n".join(tests)}
-    return _PLACEHOLDERS.sub(lambda found: values[found.group()], template)
+    return _PLACEHOLDERS.sub(lambda match: values[match.group()], template)
 
 
 def _check_content(benchmark: Benchmark, problems: list[Problem], source: Path | None, commit: str) -> None:
-    found = source_hash(problems)
-    if benchmark.hash and found != benchmark.hash:
+    digest = source_hash(problems)
+    if benchmark.hash and digest != benchmark.hash:
         raise DataError(
-            f"{source or benchmark.hub}: content hash {found} came; {benchmark.name} states {benchmark.hash}. Give the "
-            "copy that was meant, or correct `hash`."
+            f"{source or benchmark.hub}: got content hash {digest}; {benchmark.name} requires {benchmark.hash}. Give "
+            "the copy with this hash, or correct `hash`."
         )
     if not benchmark.is_own:
         key = benchmark.name if source is None else f"{benchmark.name} {source.absolute()}"
-        check_record(key, found, len(problems), commit)
+        check_record(key, digest, len(problems), commit)
 
 
 def _read_problems(rows: Iterator[LineOrFault], benchmark: Benchmark) -> Iterator[Problem]:
-    """Raises DataError with every fault (the first 20 in full) once all rows are read."""
+    """Yield the problems of the rows. Raises DataError with all faults (20 in full) after the last row."""
     faults: list[Fault] = []
     seen: set[str] = set()
     questions: set[bytes] = set()
@@ -124,8 +125,8 @@ def _read_problems(rows: Iterator[LineOrFault], benchmark: Benchmark) -> Iterato
         if isinstance(row, Fault):
             faults.append(row)
             continue
-        kept = benchmark.columns or tuple(row.values)
-        fields = Fields(row, {name: value for name, value in row.values.items() if name in kept})
+        columns = benchmark.columns or tuple(row.values)
+        fields = Fields(row, {name: value for name, value in row.values.items() if name in columns})
         if benchmark.distinct and _is_repeated(fields, benchmark, questions):
             continue
         day = _take_day(fields, benchmark.released) if benchmark.released else None
@@ -133,20 +134,20 @@ def _read_problems(rows: Iterator[LineOrFault], benchmark: Benchmark) -> Iterato
             continue
         problem = _read_problem(fields, benchmark, position, day)
         if problem.id in seen:
-            fields.add_fault("id", f"{problem.id!r} a second time", "each id once")
+            fields.add_fault("id", f"{problem.id!r} for a second time", "each id once")
         seen.add(problem.id)
         faults += fields.faults
         position += 1
         if not faults:
             yield problem
     if faults:
-        shown = [str(fault) for fault in faults[:SHOWN_FAULTS]]
-        more = len(faults) - len(shown)
-        raise DataError("\n".join([*shown, f"... and {more} more"] if more else shown))
+        lines = [str(fault) for fault in faults[:REPORTED_FAULTS]]
+        more = len(faults) - len(lines)
+        raise DataError("\n".join([*lines, f"... and {more} more"] if more else lines))
 
 
 def _is_repeated(fields: Fields, benchmark: Benchmark, questions: set[bytes]) -> bool:
-    """Whether the question of a row came before. `questions` are hashes of those that did."""
+    """Return whether an earlier row has the same question. `questions` holds the hashes of earlier questions."""
     text = next((fields.values[name] for name in benchmark.question if fields.has(name)), None)
     key = hashlib.blake2b(str(text).encode("utf-8", "surrogatepass"), digest_size=16).digest()
     if text is None or key not in questions:
@@ -157,16 +158,16 @@ def _is_repeated(fields: Fields, benchmark: Benchmark, questions: set[bytes]) ->
 
 def _read_problem(fields: Fields, benchmark: Benchmark, position: int, day: date | None) -> Problem:
     question = _take_first(fields, benchmark.question, fields.take_text) or ""
-    stated = _take_first(fields, benchmark.answer, fields.take_term) if benchmark.answer else None
-    target = stated
-    if stated is not None and benchmark.answer_after and benchmark.answer_after in stated:
-        target = stated.rpartition(benchmark.answer_after)[2].strip()
+    answer = _take_first(fields, benchmark.answer, fields.take_term) if benchmark.answer else None
+    target = answer
+    if answer is not None and benchmark.answer_after and benchmark.answer_after in answer:
+        target = answer.rpartition(benchmark.answer_after)[2].strip()
     id = next((fields.take_term(name) for name in benchmark.id if fields.has(name)), None)
     tests = tuple(test for name in benchmark.tests for test in _take_tests(fields, name))
     starter = fields.take_text(benchmark.starter) or "" if benchmark.starter else ""
     meta = fields.rest() | {"benchmark": benchmark.name, "question": question}
-    if target != stated:
-        meta["stated_answer"] = stated
+    if target != answer:
+        meta["stated_answer"] = answer
     if starter:
         meta[benchmark.starter] = starter
     if day is not None:
@@ -177,7 +178,7 @@ def _read_problem(fields: Fields, benchmark: Benchmark, position: int, day: date
 
 
 def _take_first(fields: Fields, names: Sequence[str], take: Callable[[str, bool], str | None]) -> str | None:
-    """The first of these columns that the row has; none of them is a fault."""
+    """Return the value of the first of these columns that the row has; a row with none of them is a fault."""
     for name in names:
         if fields.has(name):
             return take(name, True)
@@ -186,7 +187,7 @@ def _take_first(fields: Fields, names: Sequence[str], take: Callable[[str, bool]
 
 
 def _take_tests(fields: Fields, name: str) -> list[str]:
-    """A list of tests, or one test; what it holds (LiveCodeBench packs its private ones) is not looked at."""
+    """Return a list of tests, or the only test as a list. Packed tests (as in LiveCodeBench) are not unpacked."""
     if isinstance(fields.values.get(name), list):
         return fields.take_texts(name) or []
     test = fields.take_text(name, required=True)
@@ -194,22 +195,22 @@ def _take_tests(fields: Fields, name: str) -> list[str]:
 
 
 def _take_day(fields: Fields, name: str) -> date | None:
-    """The day of a column that holds a date, or a text that begins with one (2024-08-03T00:00:00)."""
+    """Return the day in a column of dates, or of texts such as 2024-08-03T00:00:00."""
     value: Any = fields.take(name)
     if isinstance(value, datetime):
         return value.date()
     if isinstance(value, date):
         return value
     try:
-        return datetime.fromisoformat(value).date() if isinstance(value, str) else _no_day(fields, name, value)
+        return datetime.fromisoformat(value).date() if isinstance(value, str) else _add_day_fault(fields, name, value)
     except ValueError:
-        return _no_day(fields, name, value)
+        return _add_day_fault(fields, name, value)
 
 
-def _no_day(fields: Fields, name: str, value: Any) -> None:
+def _add_day_fault(fields: Fields, name: str, value: Any) -> None:
     fields.add_fault(name, describe(value), "a date, or a text such as 2024-08-03T00:00:00")
 
 
 def _is_within(day: date, benchmark: Benchmark) -> bool:
-    """Whether a problem was released in the window, both ends included."""
+    """Return whether a problem was released between `since` and `until`, inclusive."""
     return (benchmark.since or day) <= day <= (benchmark.until or day)

@@ -1,10 +1,10 @@
-"""What a problem set held when it was first loaded on this machine: its content hash, in one small file.
+"""Record the content hash of each problem set at its first load on this machine, in one small file.
 
-    $XDG_CACHE_HOME/nbest/benchmarks.json        (~/.cache/nbest/benchmarks.json where the variable is not set)
+    $XDG_CACHE_HOME/nbest/benchmarks.json        (~/.cache/nbest/benchmarks.json if the variable is not set)
     {"math_500": {"hash": "...", "problems": 500, "revision": "<commit>"}, "math_500 <absolute path of a copy>": {...}}
 
-A set on the hub has one entry whatever its revision, so that a benchmark cannot change between two evaluations without
-being noticed; each local copy has its own. This module does not know how a hash is made.
+A set on the hub has one entry for all revisions, so that a change of a benchmark between two evaluations is noticed;
+each local copy has its own entry. This module does not know how the hash is computed.
 """
 
 import json
@@ -18,29 +18,32 @@ from nbest.errors import DataError, StorageError
 
 
 def records_file() -> Path:
-    """Where hashes are kept; a relative $XDG_CACHE_HOME is ignored, as the XDG base directory specification says."""
-    stated = os.environ.get("XDG_CACHE_HOME", "")
-    cache = Path(stated) if os.path.isabs(stated) else Path.home() / ".cache"
+    """Return the path of the file of hashes.
+
+    A relative $XDG_CACHE_HOME is ignored, as the XDG specification demands.
+    """
+    folder = os.environ.get("XDG_CACHE_HOME", "")
+    cache = Path(folder) if os.path.isabs(folder) else Path.home() / ".cache"
     return cache / "nbest" / "benchmarks.json"
 
 
 def check_record(key: str, content_hash: str, problems: int, revision: str) -> None:
-    """Records the hash at the first load of `key`; raises DataError with both hashes where a later one differs.
+    """Record the hash at the first load of `key`, and compare it at every later load.
 
-    `revision` is told beside it (empty for a local copy). Raises StorageError where the file cannot be written,
-    DataError where it is not what this module writes.
+    `revision` is recorded with it (empty for a local copy). Raises DataError if the hash differs from the recorded one,
+    or if the file of records is damaged, StorageError if it cannot be written.
     """
     path = records_file()
     records = _read(path)
-    held = records.get(key)
-    if held is None:
+    record = records.get(key)
+    if record is None:
         _write(path, records | {key: {"hash": content_hash, "problems": problems, "revision": revision}})
-    elif held["hash"] != content_hash:
+    elif record["hash"] != content_hash:
         raise DataError(
-            f"{key}: its content is another than at the first load. Hash {content_hash} came ({problems} problems"
-            f"{_at(revision)}); {held['hash']} was recorded ({held['problems']} problems{_at(held['revision'])}) in "
-            f"{path}. Results on the two do not compare. Ask for the first with problems.revision, or, to go on with "
-            f"this one, delete the entry {key!r} of that file."
+            f"{key}: the content changed since the first load. Got hash {content_hash} ({problems} problems"
+            f"{_at(revision)}); {record['hash']} was recorded ({record['problems']} problems{_at(record['revision'])}) "
+            f"in {path}. Results on the two contents cannot be compared. Request the recorded one with "
+            f"problems.revision, or delete the entry {key!r} of that file to use the new one."
         )
 
 
@@ -54,10 +57,12 @@ def _read(path: Path) -> dict[str, dict[str, Any]]:
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read ({error}). Delete it: the next loads record anew.") from error
+        raise DataError(f"{path}: cannot be read ({error}). Delete it; later loads record the hashes again.") from error
     entries: list[Any] = list(cast("dict[str, Any]", records).values()) if isinstance(records, dict) else [None]
     if not all(_is_entry(entry) for entry in entries):
-        raise DataError(f"{path}: not a record of content hashes. Delete it: the next loads record anew.")
+        raise DataError(
+            f"{path}: this is not a record of content hashes. Delete it; later loads record the hashes again."
+        )
     return cast("dict[str, dict[str, Any]]", records)
 
 
@@ -66,7 +71,7 @@ def _is_entry(entry: Any) -> bool:
 
 
 def _write(path: Path, records: dict[str, dict[str, Any]]) -> None:
-    """Whole or not at all. Of two processes that write at once one entry may be lost, and is recorded next time."""
+    """Write the file atomically. If two processes write at once, one entry may be lost until the next load."""
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,6 @@
-"""Rows of a dataset on the Hugging Face hub, at a commit that is known.
+"""Read the rows of a dataset on the Hugging Face hub at a fixed commit.
 
-This module does not know what a row means. It imports the hub's packages only when it is asked for something.
+This module does not know what a row means. It imports the packages of the hub only when they are needed.
 """
 
 import importlib
@@ -16,31 +16,35 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 def resolve_revision(benchmark: Benchmark | str, revision: str | None = None) -> str:
-    """The commit (40 hex digits) of a benchmark's dataset at `revision`: a branch, a tag, a commit, None = the newest.
+    """Return the commit (40 hex digits) of the dataset of a benchmark at a revision.
 
-    A whole commit is returned as it is, with no network. Raises ConfigError where no hub id is known,
-    MissingExtraError, EngineError where the hub cannot be asked.
+    `revision` is a branch, a tag or a commit; None is the newest commit. A full commit is returned without using the
+    network. Raises ConfigError if the benchmark has no hub id, MissingExtraError if the hub's package is not installed,
+    EngineError if the hub cannot be reached.
     """
     entry = find_benchmark(benchmark) if isinstance(benchmark, str) else benchmark
     if not entry.hub:
-        raise ConfigError(f"{entry.name}: no hub id is known. Give a local copy with --file.")
+        raise ConfigError(f"{entry.name}: no hub id is known for this benchmark. Give a local copy with --file.")
     if revision and _COMMIT.fullmatch(revision):
         return revision
     hub = _import("huggingface_hub")
     try:
-        found: Any = hub.HfApi().dataset_info(entry.hub, revision=revision)
+        info: Any = hub.HfApi().dataset_info(entry.hub, revision=revision)
     except Exception as error:
-        # The hub client raises whatever its HTTP library does; the message names it.
+        # The hub client lets the exceptions of its HTTP library through; the message names them.
         raise EngineError(
             f"{entry.hub}: revision {revision or 'newest'} cannot be resolved ({type(error).__name__}: {error}). "
-            "Without a network give a whole commit as problems.revision (its files must be in the cache), or a local "
+            "Without a network, give a full commit as problems.revision (its files must be in the cache), or a local "
             "copy with --file."
         ) from error
-    return str(found.sha)
+    return str(info.sha)
 
 
 def read_hub(benchmark: Benchmark, commit: str) -> Iterator[LineOrFault]:
-    """The rows in order, numbered from 1. Raises MissingExtraError (no `datasets`), EngineError."""
+    """Yield the rows in order, numbered from 1.
+
+    Raises MissingExtraError if `datasets` is not installed, EngineError if the dataset cannot be loaded.
+    """
     datasets = _import("datasets")
     try:
         if benchmark.files:
@@ -48,16 +52,16 @@ def read_hub(benchmark: Benchmark, commit: str) -> Iterator[LineOrFault]:
             rows = datasets.load_dataset("json", data_files=files, split=benchmark.split)
         else:
             config = benchmark.config or None
-            # Only some columns of a large set: a stream asks for their bytes alone.
-            wanted: dict[str, Any] = (
+            # A stream downloads only the bytes of the columns that are read.
+            options: dict[str, Any] = (
                 {"columns": list(benchmark.columns), "streaming": True} if benchmark.columns else {}
             )
-            rows = datasets.load_dataset(benchmark.hub, config, split=benchmark.split, revision=commit, **wanted)
+            rows = datasets.load_dataset(benchmark.hub, config, split=benchmark.split, revision=commit, **options)
     except Exception as error:
-        # As above: whatever the client's libraries raise.
+        # As above, exceptions of any library may come through.
         raise EngineError(
-            f"{benchmark.hub}: cannot be loaded ({type(error).__name__}: {error}). Without a network give a local copy "
-            "with --file."
+            f"{benchmark.hub}: cannot be loaded ({type(error).__name__}: {error}). Without a network, give a local "
+            "copy with --file."
         ) from error
     return (Line(benchmark.hub, number, dict(row)) for number, row in enumerate(rows, start=1))
 

@@ -1,7 +1,7 @@
 # pyright: standard
-"""Rows of somebody's table file, as `Line`s: JSON lines (gzip too), CSV with a header, or Parquet.
+"""Read the rows of a table file as `Line`s: JSON lines (also with gzip), CSV with a header, or Parquet.
 
-The format is known by content (Parquet) or by the ending (.csv, .csv.gz); everything else is read as JSON lines. This
+Parquet is recognised by its content, CSV by the ending (.csv, .csv.gz); every other file is read as JSON lines. This
 module does not know which columns a table has.
 """
 
@@ -23,13 +23,13 @@ BATCH_ROWS = 1_000
 
 
 def read_rows(file: Path) -> Iterator[LineOrFault]:
-    """The rows in order; `Line.number` is the line of a text file, the 1-based row of a Parquet file.
+    """Yield the rows in order; `Line.number` is the line of a text file or the row of a Parquet file, counted from 1.
 
-    Raises DataError where the file cannot be opened or is not what its content or ending says.
+    Raises DataError if the file cannot be opened or is not in the format that its content or ending announces.
     """
     try:
-        with file.open("rb") as opened:
-            magic = opened.read(4)
+        with file.open("rb") as stream:
+            magic = stream.read(4)
     except OSError as error:
         raise DataError(f"{file}: cannot be read ({error.strerror}). Give a JSONL, CSV or Parquet file.") from error
     if magic == PARQUET_MAGIC:
@@ -48,22 +48,25 @@ def _read_parquet(file: Path) -> Iterator[LineOrFault]:
                     number += 1
                     yield Line(str(file), number, values)
     except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{file}: not a whole Parquet file ({error}). Give a sound copy.") from error
+        raise DataError(f"{file}: damaged Parquet file ({error}). Give an intact copy.") from error
 
 
 def _read_csv(file: Path, is_gzip: bool) -> Iterator[LineOrFault]:
-    with gzip.open(file, "rb") if is_gzip else file.open("rb") as opened:
-        text = io.TextIOWrapper(cast(BinaryIO, opened), encoding="utf-8-sig", newline="")
+    with gzip.open(file, "rb") if is_gzip else file.open("rb") as stream:
+        text = io.TextIOWrapper(cast(BinaryIO, stream), encoding="utf-8-sig", newline="")
         reader = csv.DictReader(text, strict=True)
         try:
             for values in reader:
-                extra, short = values.get(None), [name for name, value in values.items() if value is None]
-                if extra is not None or short:
-                    came = (
-                        f"more cells than columns: {describe(extra)}" if extra is not None else f"no cell for {short}"
+                extra, missing = values.get(None), [name for name, value in values.items() if value is None]
+                if extra is not None or missing:
+                    actual = (
+                        f"no cell for {missing}" if extra is None else f"more cells than columns: {describe(extra)}"
                     )
-                    yield Fault(str(file), reader.line_num, "row", came, f"{len(reader.fieldnames or ())} cells a row")
+                    allowed = f"{len(reader.fieldnames or ())} cells per row"
+                    yield Fault(str(file), reader.line_num, "row", actual, allowed)
                 else:
                     yield Line(str(file), reader.line_num, values)
         except (csv.Error, UnicodeDecodeError, EOFError) as error:
-            raise DataError(f"{file}:{reader.line_num + 1}: not CSV in UTF-8 ({error}). Give a sound copy.") from error
+            raise DataError(
+                f"{file}:{reader.line_num + 1}: not CSV in UTF-8 ({error}). Give an intact copy."
+            ) from error

@@ -12,8 +12,11 @@ from nbest.report.charts import Chart
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A cell of a table. `aside` stands small beside or under the text (an interval, say), `colour` marks a row's head
-    as in the charts, `is_best` is emphasized, `anchor` names the `Detail` it leads to, `tint` 0..1 shades it."""
+    """A cell of a table.
+
+    `aside` stands small beside or under the text (an interval, say), `colour` marks the head of a line as in the
+    charts, `is_best` is emphasized, `anchor` names the `Detail` it leads to, `tint` within 0..1 shades it.
+    """
 
     text: str
     aside: str = ""
@@ -24,13 +27,13 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True)
-class Sheet:
-    """A table; the first `left` columns hold words, the others numbers. A rule stands above each row of `rules`."""
+class Table:
+    """A table; the first `words` columns hold words, the others numbers. A rule stands above each line of `rules`."""
 
     heads: Sequence[str]
-    rows: Sequence[Sequence[Cell]]
+    lines: Sequence[Sequence[Cell]]
     caption: str = ""
-    left: int = 1
+    words: int = 1
     rules: Sequence[int] = ()
 
 
@@ -45,34 +48,34 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Names and what they say."""
+    """Names with the fact that each one stands for."""
 
     pairs: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class Detail:
-    """Something to look up, folded away where a format can: preformatted text and, above it, a table."""
+    """Something to look up, folded away where a format can: a table and preformatted text."""
 
     anchor: str
     title: str
     text: str
-    sheet: Sheet | None = None
+    table: Table | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Notes:
-    """Sentences, one a line."""
+    """Sentences, one per line."""
 
     lines: Sequence[str]
 
 
-Block: TypeAlias = Sheet | Figure | Facts | Detail | Notes
+Block: TypeAlias = Table | Figure | Facts | Detail | Notes
 
 
 @dataclass(frozen=True, slots=True)
-class Section:
-    """A head, a sentence on how to read it, and what stands under it."""
+class PageSection:
+    """A section of a report: a head, a sentence on how to read it, and the blocks under it."""
 
     title: str
     lead: str

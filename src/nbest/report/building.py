@@ -1,189 +1,307 @@
-"""`report.html`, `report.md`, `report.json` and the charts of one or several runs: all that is known about selectors.
+"""All that is known about selectors on one or several runs, as plain values: what a report draws.
 
-`build_report` evaluates (`compare`, `report_findings`) and joins the runs; `write_report` draws the result. Several
-runs are several benchmarks: the macro average weighs them alike, problems and confidences are put together.
+`build_report` evaluates (`measuring.compare`, `findings`) and joins the runs. Several runs are several benchmarks: the
+macro average weighs them alike, problems and confidences are put together.
 
 This module does not know how a table or a chart looks.
 """
 
-import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from itertools import groupby
-from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from nbest import __version__
 from nbest.errors import ConfigError
-from nbest.measuring.compare import answer, compare_runs
-from nbest.measuring.comparison import Comparison
-from nbest.measuring.measurement import Question, default_ns
-from nbest.measuring.outcomes import require_verdicts, survey
-from nbest.measuring.stored import covers_pools, with_stored
-from nbest.report.blocks import Figure
-from nbest.report.charts import write_file, write_png
-from nbest.report.findings import CONTESTED, PLAIN, Findings, examine, spread_of
-from nbest.report.markdown import render_markdown
-from nbest.report.page import render_page
-from nbest.report.points import points_of
-from nbest.report.reliability import Reliability, join, measure
-from nbest.report.result import Contested, Disagreement, Report, RunFindings, choose_drawn, rank
-from nbest.report.sections import sections_of
-from nbest.selecting.estimators import Estimator, RememberedClusters, estimator, scorer_of
+from nbest.measuring.compare import compare_run, compare_runs, count_largest_pool
+from nbest.measuring.comparison import AccuracyRow, Comparison, Cost
+from nbest.measuring.contestants import enter_contestants
+from nbest.measuring.measurement import default_ns
+from nbest.measuring.naming import name_runs
+from nbest.measuring.outcomes import survey
+from nbest.measuring.question import Question
+from nbest.measuring.stored import covers_pools
+from nbest.protocols import Clusterer
+from nbest.report.findings import CONTESTED, Findings, examine, spread_of
+from nbest.report.reliability import Confidences, Reliability, join, measure_reliability
+from nbest.selecting.estimators import RememberedClusters
 from nbest.storage.run import Run
-from nbest.verifying.equivalence import Clusterer
+from nbest.version import VERSION
 
+COSTS: tuple[Cost, ...] = ("sampled_tokens", "flops")
+LENGTH_SHARES = (0.05, 0.25, 0.5, 0.75, 0.95)
+MOST_COMPETING = 6
+"""Selectors drawn in charts beside the bounds and the baseline: more lines cannot be told apart."""
 SHOWN_PROBLEMS = 20
 """Contested problems that are shown with their prompts; report.json holds all."""
 _ROUNDING = 1e-12
 
 
+@dataclass(frozen=True, slots=True)
+class RunFindings:
+    """One run: `name` is unique in its report; `manifest` as in run.json."""
+
+    name: str
+    path: str
+    manifest: Mapping[str, Any]
+    comparison: Comparison
+    findings: Findings
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "path": self.path,
+            "comparison": self.comparison.to_json(),
+            "trajectories": self.findings.trajectories.to_json(),
+            "finishes": dict(self.findings.finishes),
+            "selectors": {name: asdict(counts) for name, counts in self.findings.counts.items()},
+            "stored_selections": {name: asdict(picks) for name, picks in self.findings.picks.items()},
+            "lengths": {
+                "unit": self.findings.length_unit,
+                "right": summarise_lengths(self.findings.right_lengths),
+                "wrong": summarise_lengths(self.findings.wrong_lengths),
+            },
+            "manifest": dict(self.manifest),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Contested:
+    """A problem on which the selectors of the charts disagree, by `spread`; `values` are those of all selectors.
+
+    `prompt` and `target` are empty for problems that are not shown.
+    """
+
+    run: str
+    problem_id: str
+    candidates: int
+    right: int
+    spread: float
+    values: Mapping[str, float]
+    answers: tuple[tuple[str | None, int, int], ...]
+    prompt: str = ""
+    target: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Disagreement:
+    """How often each of S selectors is right on a whole pool where another is wrong.
+
+    `wins` [S S] is the expected number of `problems` on which the selector of the row is right and that of the column
+    wrong: the sum over problems of how much higher its value is. `differing` [S S] counts the problems on which their
+    values are not equal.
+    """
+
+    selectors: tuple[str, ...]
+    problems: int
+    wins: NDArray[np.float64]
+    differing: NDArray[np.int64]
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "selectors": list(self.selectors),
+            "problems": self.problems,
+            "wins": self.wins.tolist(),
+            "differing": self.differing.tolist(),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What was evaluated, run by run and over all runs together.
+
+    `overall` is the comparison of the only run, or the macro average over several (`pooled` weighs each problem alike,
+    None for one run). `drawn` are the selectors of the charts, `contested` the problems on which these disagree, most
+    first. `baseline` is the selector that the others are paired with, None where it was not evaluated.
+    """
+
+    title: str
+    version: str
+    baseline: str | None
+    runs: tuple[RunFindings, ...]
+    overall: Comparison
+    pooled: Comparison | None
+    drawn: tuple[str, ...]
+    disagreement: Disagreement
+    contested: tuple[Contested, ...]
+    reliability: tuple[Reliability, ...]
+
+    @property
+    def problems(self) -> int:
+        return sum(run.comparison.problems for run in self.runs)
+
+    @property
+    def ns(self) -> list[int]:
+        """The numbers of candidates that are defined in every run."""
+        return sorted({row.n for row in self.overall.rows if row.accuracy is not None})
+
+    @property
+    def lead(self) -> str:
+        """The line under the title."""
+        runs = "" if len(self.runs) == 1 else f"{len(self.runs)} runs, "
+        largest = max(run.comparison.n_max for run in self.runs)
+        return f"{runs}{self.problems:,} problems, up to {largest} candidates each · nbest {self.version}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values for `json.dumps`, without NaN and infinities."""
+        return {
+            "title": self.title,
+            "nbest": self.version,
+            "baseline": self.baseline,
+            "problems": self.problems,
+            "runs": [run.to_json() for run in self.runs],
+            "overall": self.overall.to_json(),
+            "pooled": self.pooled.to_json() if self.pooled else None,
+            "points": _points_to_json(self.overall),
+            "drawn": list(self.drawn),
+            "disagreement": self.disagreement.to_json(),
+            "contested": [asdict(problem) for problem in self.contested],
+            "reliability": [asdict(source) for source in self.reliability],
+        }
+
+
 def build_report(runs: Sequence[Run], question: Question, equivalence: Clusterer, title: str = "") -> Report:
-    """Asks `question` of `runs` (`compare`, `compare_runs`) and looks at their pools; what all have is joined.
+    """Ask `question` of `runs` and examine their pools; what all have is joined.
 
     Raises ConfigError for no runs, one named twice, or runs that have no selector or no n in common, and all that
-    `compare` raises.
+    `measuring.compare.compare` raises.
     """
     if not runs:
         raise ConfigError("report: no run was named; give one or more run folders")
-    named = dict(zip(_name_runs([run.path for run in runs]), runs, strict=True))
-    overall, pooled, comparisons = _compare(named, question, equivalence)
-    points = points_of(overall)
-    if not any(point.accuracy is not None for point in points):
+    named = dict(zip(name_runs([run.path for run in runs]), runs, strict=True))
+    clusterer = RememberedClusters(equivalence)
+    pooled = None
+    if len(named) == 1:
+        name, run = next(iter(named.items()))
+        overall = compare_run(run, question, clusterer)
+        comparisons: Mapping[str, Comparison] = {name: overall}
+    else:
+        if question.ns is None:
+            question = replace(question, ns=default_ns(min(map(count_largest_pool, named.values()))))
+        several = compare_runs(named, question, clusterer)
+        overall, pooled, comparisons = several.macro, several.pooled, several.runs
+    if not any(row.accuracy is not None for row in overall.rows):
         raise ConfigError(
             f"report: {', '.join(named)} have no selector and number of candidates in common. Name some that all "
-            "allow with --selectors and --n, or report them one by one"
+            "allow with --selector and --n, or report them one by one"
         )
-    clusterer = RememberedClusters(equivalence)
-    found = [_look_at(name, run, comparisons[name], question, clusterer) for name, run in named.items()]
-    drawn = tuple(choose_drawn(points, question.baseline))
-    shared = [name for name in rank(points) if name not in PLAIN and covers_pools(name)]
+    findings = [_examine_run(name, run, comparisons[name], question, clusterer) for name, run in named.items()]
+    drawn = choose_drawn(overall)
     return Report(
         title=title or f"Selectors on {', '.join(named)}",
-        version=__version__,
-        baseline=question.baseline,
-        runs=tuple(found),
+        version=VERSION,
+        baseline=overall.baseline,
+        runs=tuple(findings),
         overall=overall,
         pooled=pooled,
-        points=tuple(points),
-        drawn=drawn,
-        disagreement=_disagree([each.findings for each in found], shared),
-        contested=tuple(_contest(found, named, drawn)),
-        reliability=tuple(_measure_all([each.findings for each in found])),
+        drawn=tuple(drawn),
+        disagreement=_find_disagreement(findings, overall),
+        contested=tuple(_list_contested(findings, named, drawn)),
+        reliability=tuple(_measure_sources([source for run in findings for source in run.findings.confidences])),
     )
 
 
-def write_report(report: Report, folder: Path) -> dict[str, Path]:
-    """Writes all files into `folder`; the path of each by its name (html, md, json, and one a chart). StorageError."""
-    sections = sections_of(report)
-    paths = {kind: folder / f"report.{kind}" for kind in ("html", "md", "json")}
-    for section in sections:
-        for block in section.blocks:
-            if isinstance(block, Figure):
-                paths[block.name] = folder / f"{block.name}.png"
-                write_png(block.chart, paths[block.name])
-    lead = describe(report)
-    write_file(paths["html"], render_page(report.title, lead, sections).encode())
-    write_file(paths["md"], render_markdown(report.title, lead, sections).encode())
-    text = json.dumps(report.to_json(), indent=2, ensure_ascii=False, allow_nan=False)
-    write_file(paths["json"], (text + "\n").encode())
-    return paths
+def choose_drawn(comparison: Comparison) -> list[str]:
+    """Choose which selectors are drawn in charts, in the order of tables.
+
+    They are the bounds, one pick by chance, the baseline, and the best others at the largest n, one of those that have
+    the same curve.
+    """
+    ranked = comparison.rank()
+    curves: dict[tuple[float | None, ...], str] = {}
+    for name in ranked:
+        if comparison.role(name) == "competitor" and name != comparison.baseline:
+            heights = [row.accuracy for row in comparison.rows if row.selector == name]
+            curves.setdefault(tuple(None if height is None else round(height, 9) for height in heights), name)
+    chosen = {name for name in ranked if comparison.role(name) == "bound"} | {comparison.baseline}
+    chosen |= set([name for name in ranked if comparison.role(name) == "chance"][:1])
+    chosen |= set(list(curves.values())[:MOST_COMPETING])
+    return [name for name in ranked if name in chosen]
 
 
-def describe(report: Report) -> str:
-    """One line under the title."""
-    runs = "" if len(report.runs) == 1 else f"{len(report.runs)} runs, "
-    largest = max(run.comparison.n_max for run in report.runs)
-    return f"{runs}{report.problems:,} problems, up to {largest} candidates each · nbest {report.version}"
+def summarise_lengths(lengths: NDArray[np.int64]) -> dict[str, float] | None:
+    """Return mean, largest and quantiles; None for no lengths."""
+    if not len(lengths):
+        return None
+    quantiles = np.quantile(lengths, LENGTH_SHARES).tolist()
+    named = {f"p{round(100 * share)}": value for share, value in zip(LENGTH_SHARES, quantiles, strict=True)}
+    return {"mean": float(lengths.mean()), **named, "largest": float(lengths.max())}
 
 
-def _compare(
-    runs: Mapping[str, Run], question: Question, equivalence: Clusterer
-) -> tuple[Comparison, Comparison | None, Mapping[str, Comparison]]:
-    """What stands for all runs, the pooled average of several, and the comparison of each. Where no sizes are named,
-    several runs are asked for those that all of them have."""
-    if len(runs) > 1:
-        if question.ns is None:
-            question = replace(question, ns=default_ns(min(map(_largest_pool, runs.values()))))
-        several = compare_runs(runs, question, equivalence)
-        return several.macro, several.pooled, several.runs
-    name, run = next(iter(runs.items()))
-    found = answer(run, question, equivalence)
-    return found, None, {name: found}
+def _points_to_json(comparison: Comparison) -> list[dict[str, Any]]:
+    """Return each row with its gap to the bound and the costs at which it is on the Pareto front."""
+    gaps = comparison.gaps()
+    fronts = {cost: comparison.pareto_front(cost) for cost in COSTS}
+
+    def describe(row: AccuracyRow) -> dict[str, Any]:
+        return {
+            "selector": row.selector,
+            "n": row.n,
+            "accuracy": row.accuracy,
+            "low": row.low,
+            "high": row.high,
+            "gap": gaps[row.key],
+            "sampled_tokens": row.sampled_tokens,
+            "flops": row.flops,
+            "front": [cost for cost in COSTS if row.key in fronts[cost]],
+        }
+
+    return [describe(row) for row in comparison.rows]
 
 
-def _largest_pool(run: Run) -> int:
-    with run.connect() as connection:
-        held = survey(connection)
-    require_verdicts(held, str(run.path))
-    return held.n_max
-
-
-def _look_at(
+def _examine_run(
     name: str, run: Run, comparison: Comparison, question: Question, clusterer: RememberedClusters
 ) -> RunFindings:
-    """Of the selectors that have a value for whole pools."""
-    estimators: dict[str, tuple[Estimator, Sequence[str]]] = {}
-    question = with_stored(run, question)
-    for selector in filter(covers_pools, comparison.selectors):
-        needed = [scorer] if (scorer := scorer_of(selector)) else []
-        estimators[selector] = question.extra.get(selector) or (estimator(selector, clusterer), needed)
-    findings = examine(run, estimators, run.scorers(), clusterer, comparison.has_tokens)
+    """Examine the selectors that have a value for whole pools."""
+    with run.connect() as connection:
+        contents = survey(connection)
+    entrants = enter_contestants(run, question, contents, clusterer).contestants.values()
+    contestants = [contestant for contestant in entrants if covers_pools(contestant.name)]
+    findings = examine(run, contestants, run.scorers(), clusterer, comparison.has_tokens)
     return RunFindings(name, str(run.path), run.manifest, comparison, findings)
 
 
-def _name_runs(paths: Sequence[Path]) -> list[str]:
-    """Folder names, with as many parents before them as make them differ."""
-    if len(set(paths)) < len(paths):
-        raise ConfigError(f"report: a run is named twice: {', '.join(map(str, paths))}")
-    for depth in range(1, max(len(path.parts) for path in paths) + 1):
-        names = ["/".join(path.parts[-depth:]) for path in paths]
-        if len(set(names)) == len(names):
-            return names
-    return [str(path) for path in paths]
-
-
-def _disagree(findings: Sequence[Findings], selectors: Sequence[str]) -> Disagreement:
+def _find_disagreement(runs: Sequence[RunFindings], overall: Comparison) -> Disagreement:
+    selectors = [name for name in overall.rank() if all(name in run.findings.informed for run in runs)]
     values = [
-        [problem.values.get(name, np.nan) for name in selectors] for each in findings for problem in each.problems
+        [problem.values.get(name, np.nan) for name in selectors] for run in runs for problem in run.findings.problems
     ]
     table = np.array(values, dtype=np.float64).reshape(len(values), len(selectors))
-    ahead = table[:, :, None] - table[:, None, :]
-    ahead[(np.abs(ahead) <= _ROUNDING) | np.isnan(ahead)] = 0.0
-    return Disagreement(
-        tuple(selectors), len(values), np.maximum(ahead, 0.0).sum(axis=0), np.count_nonzero(ahead, axis=0)
-    )
+    leads = table[:, :, None] - table[:, None, :]
+    leads[(np.abs(leads) <= _ROUNDING) | np.isnan(leads)] = 0.0
+    wins, differing = np.maximum(leads, 0.0).sum(axis=0), np.count_nonzero(leads, axis=0)
+    return Disagreement(tuple(selectors), len(values), wins, differing)
 
 
-def _contest(found: Sequence[RunFindings], runs: Mapping[str, Run], drawn: Sequence[str]) -> list[Contested]:
-    problems: list[Contested] = []
-    names = [name for name in drawn if name not in PLAIN]
-
-    def competing(values: Mapping[str, float]) -> dict[str, float]:
-        return {name: values[name] for name in names if name in values}
-
-    for each in found:
-        for p in each.findings.problems:
-            spread = spread_of(competing(p.values))
+def _list_contested(runs: Sequence[RunFindings], folders: Mapping[str, Run], drawn: Sequence[str]) -> list[Contested]:
+    """Return the problems on which the informed selectors of the charts disagree, most first, then the evenest."""
+    problems: list[tuple[float, Contested]] = []
+    for run in runs:
+        names = [name for name in drawn if name in run.findings.informed]
+        for p in run.findings.problems:
+            values = [p.values[name] for name in names if name in p.values]
+            spread = spread_of(values)
             if spread >= CONTESTED:
-                problems.append(Contested(each.name, p.problem_id, p.candidates, p.right, spread, p.values, p.answers))
-    problems.sort(key=lambda problem: (-problem.spread, -_balance(competing(problem.values).values())))
-    for at, problem in enumerate(problems[:SHOWN_PROBLEMS]):
-        known = runs[problem.run].problem(problem.problem_id)
-        problems[at] = replace(problem, prompt=known.prompt, target=known.target or "")
-    return problems
+                contested = Contested(run.name, p.problem_id, p.candidates, p.right, spread, p.values, p.answers)
+                problems.append((_balance(values), contested))
+    problems.sort(key=lambda entry: (-entry[1].spread, -entry[0]))
+    result = [problem for _, problem in problems]
+    for position, problem in enumerate(result[:SHOWN_PROBLEMS]):
+        record = folders[problem.run].problem(problem.problem_id)
+        result[position] = replace(problem, prompt=record.prompt, target=record.target or "")
+    return result
 
 
 def _balance(values: Collection[float]) -> float:
-    """How evenly selectors are split: 0.25 where half of them are right."""
+    """Return how evenly selectors are split: 0.25 where half of them are right."""
     mean = sum(values) / len(values)
     return mean * (1 - mean)
 
 
-def _measure_all(findings: Sequence[Findings]) -> list[Reliability]:
-    """Every source of confidence, the cases of all runs that hold it together."""
-    sources = [source for each in findings for source in each.confidences]
-    order = {name: place for place, name in enumerate(dict.fromkeys(source.name for source in sources))}
-    sources.sort(key=lambda source: order[source.name])
-    return [measure(join(list(parts))) for _, parts in groupby(sources, key=lambda source: source.name)]
+def _measure_sources(sources: Sequence[Confidences]) -> list[Reliability]:
+    """Return the reliability of every source of confidence, with the cases of all runs that have it put together."""
+    order = {name: number for number, name in enumerate(dict.fromkeys(source.name for source in sources))}
+    ordered = sorted(sources, key=lambda source: order[source.name])
+    return [measure_reliability(join(list(parts))) for _, parts in groupby(ordered, key=lambda source: source.name)]

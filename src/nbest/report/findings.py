@@ -1,14 +1,14 @@
 """What the whole pools of one run show beside accuracy: who is right where, ties, missing answers, lengths, confidence.
 
 Streams over the run once more, one problem at a time. Everything here is about the whole pool of each problem (not
-about subsets of it), so every selector has one value a problem: 1 right, 0 wrong, between them the share of right ones
-among equally good picks.
+about subsets of it), so every selector has one value per problem: 1 right, 0 wrong, between them the share of right
+ones among equally good picks.
 
-This module does not know tables, charts or several runs. Shapes: P problems, N judged trajectories of one.
+This module does not know tables, charts or several runs. Shapes: P problems, N graded trajectories of one.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,28 +18,24 @@ from numpy.typing import NDArray
 
 from nbest.measuring.outcomes import read_outcomes
 from nbest.report.reliability import Confidences
-from nbest.selecting.estimators import Estimator, RememberedClusters, clusters_of, lengths_of, scorer_of
+from nbest.selecting.estimators import Contestant, RememberedClusters, cluster_answers
 from nbest.selecting.outcomes import Outcomes
 from nbest.statistics.ranking import auc
-from nbest.statistics.votes import RULES, hold_vote, make_ballot
 from nbest.storage.run import Run
 
-VOTE_SHARE = "majority"
-PLAIN = ("oracle", "random", "first", "longest", "shortest")
-"""Selectors whose disagreement with others says nothing: a bound, and picks that look at no answer and no score."""
 CONTESTED = 0.5
-"""From this spread on a problem counts as one on which selectors disagree: ties with half of the credit included."""
+"""From this spread on, a problem counts as one on which selectors disagree; a tie for half of the credit is enough."""
 _CERTAIN = 1e-9
 
 _FINISHES = "SELECT finish, count(*) FROM trajectories GROUP BY finish ORDER BY finish"
 _PICKS = """
-    WITH placed AS (
-        SELECT id, problem_id, row_number() OVER (PARTITION BY problem_id ORDER BY "index") - 1 AS place
+    WITH positioned AS (
+        SELECT id, problem_id, row_number() OVER (PARTITION BY problem_id ORDER BY "index") - 1 AS position
         FROM trajectories
     )
     SELECT s.selector, s."index" IS NULL, s.confidence, v.correct, s.note
     FROM selections s
-    LEFT JOIN placed t ON t.problem_id = s.problem_id AND t.place = s."index"
+    LEFT JOIN positioned t ON t.problem_id = s.problem_id AND t.position = s."index"
     LEFT JOIN verdicts v ON v.trajectory_id = t.id
     ORDER BY s.selector, s.problem_id
 """
@@ -47,11 +43,10 @@ _PICKS = """
 
 @dataclass(frozen=True, slots=True)
 class ProblemFinding:
-    """One problem with at least one judged trajectory: pool size, how many are right, and the value of each selector
-    that has one there.
+    """One problem with at least one graded trajectory: pool size, how many are right, and each selector's value.
 
-    `answers` holds (answer, how many gave it, how many of these are right), most frequent first, None = no answer; it
-    is kept only where selectors disagree (`spread_of`).
+    A selector that has no value there is left out of `values`. `answers` holds (answer, how many gave it, how many of
+    these are right), most frequent first, None = no answer; it is empty where selectors agree.
     """
 
     problem_id: str
@@ -61,17 +56,18 @@ class ProblemFinding:
     answers: tuple[tuple[str | None, int, int], ...] = ()
 
 
-def spread_of(values: Mapping[str, float]) -> float:
-    """The largest difference between two selectors that compete: bounds and plain picks are left out."""
-    competing = [value for name, value in values.items() if name not in PLAIN]
-    return max(competing) - min(competing) if competing else 0.0
+def spread_of(values: Collection[float]) -> float:
+    """Return the largest difference between two selectors on one problem; 0 for none."""
+    return max(values) - min(values) if values else 0.0
 
 
 @dataclass(slots=True)
 class SelectorCounts:
-    """Problems (whole pools) on which a selector had equally good candidates: for its vote or score (`ties`, None where
-    the rule has none), and so that right and wrong ones were among them (`deciding_ties`, which share the credit);
-    `abstained` = problems on which it picked nothing."""
+    """On how many problems (whole pools) a selector met ties, and on how many it picked nothing.
+
+    `ties` = several candidates were equally good for its vote or score, None where it compares none; `deciding_ties` =
+    right and wrong ones were among them, which share the credit; `abstained` = it picked nothing.
+    """
 
     ties: int | None = None
     deciding_ties: int = 0
@@ -80,7 +76,7 @@ class SelectorCounts:
 
 @dataclass(slots=True)
 class StoredPicks:
-    """What `nbest select` wrote for one selector; `notes` counts what it said, problem by problem."""
+    """What `nbest select` wrote for one selector; `notes` counts its notes, one per problem."""
 
     problems: int = 0
     abstained: int = 0
@@ -89,13 +85,43 @@ class StoredPicks:
     notes: dict[str, int] = field(default_factory=dict[str, int])
 
 
+@dataclass(slots=True)
+class TrajectoryCounts:
+    """What became of the trajectories of a run; `graded` ones are right or wrong, `without_answer` some of these."""
+
+    graded: int = 0
+    right: int = 0
+    wrong: int = 0
+    without_answer: int = 0
+    failed: int = 0
+    ungraded: int = 0
+
+    @property
+    def total(self) -> int:
+        return self.graded + self.failed + self.ungraded
+
+    def to_json(self) -> dict[str, int]:
+        return {
+            "judged": self.graded,
+            "right": self.right,
+            "wrong": self.wrong,
+            "without_answer": self.without_answer,
+            "failed": self.failed,
+            "unjudged": self.ungraded,
+        }
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Findings:
-    """All of one run. `trajectories` counts them by what became of them; `lengths` are [.] of right and wrong ones in
-    `length_unit`; `confidences` one entry a source."""
+    """All that is found in one run.
+
+    `informed` names the selectors whose disagreement says something: bounds and blind picks are left out. The lengths
+    are those of right and wrong trajectories in `length_unit`; `confidences` has one entry per source.
+    """
 
     problems: tuple[ProblemFinding, ...]
-    trajectories: Mapping[str, int]
+    informed: tuple[str, ...]
+    trajectories: TrajectoryCounts
     finishes: Mapping[str, int]
     counts: Mapping[str, SelectorCounts]
     picks: Mapping[str, StoredPicks]
@@ -107,26 +133,29 @@ class Findings:
 
 def examine(
     run: Run,
-    estimators: Mapping[str, tuple[Estimator, Sequence[str]]],
+    contestants: Sequence[Contestant],
     scorers: Sequence[str],
     clusterer: RememberedClusters,
     has_tokens: bool,
 ) -> Findings:
-    """Reads the pools of `run` by the estimator of every selector, given with the scorers it reads, and the confidence
-    of `scorers`. `has_tokens` False = lengths are read in characters. The run must be verified."""
+    """Read the whole pools of `run` by the estimator of every contestant, and the confidence of `scorers`.
+
+    Lengths are read in characters unless `has_tokens`. The run must be verified.
+    """
     connection = run.connect()
     try:
-        read = list(dict.fromkeys([*scorers, *(name for _, needed in estimators.values() for name in needed)]))
-        gathering = _Gathering({name: made for name, (made, _) in estimators.items()}, scorers, clusterer)
-        for outcomes in read_outcomes(connection, read, with_characters=not has_tokens):
+        columns = list(dict.fromkeys([*scorers, *(name for each in contestants for name in each.scorers)]))
+        gathering = _Gathering(contestants, scorers, clusterer)
+        for outcomes in read_outcomes(connection, columns, with_characters=not has_tokens):
             gathering.add(outcomes)
         finishes = {str(name): int(count) for name, count in connection.execute(_FINISHES).fetchall()}
-        picks, stated = _read_picks(connection)
+        picks, selection_confidences = _read_picks(connection)
     finally:
         connection.close()
     right, wrong = (np.concatenate(parts) if parts else np.zeros(0, np.int64) for parts in gathering.lengths)
     return Findings(
         problems=tuple(gathering.problems),
+        informed=tuple(gathering.informed),
         trajectories=gathering.trajectories,
         finishes=finishes,
         counts=gathering.counts,
@@ -134,96 +163,93 @@ def examine(
         right_lengths=right,
         wrong_lengths=wrong,
         length_unit="tokens" if has_tokens else "characters",
-        confidences=(*gathering.confidences(), *stated),
+        confidences=(*gathering.confidences(), *selection_confidences),
     )
 
 
 class _Gathering:
-    """Takes problem by problem."""
+    """Takes one problem after the other."""
 
-    def __init__(self, estimators: Mapping[str, Estimator], scorers: Sequence[str], clusterer: RememberedClusters):
+    def __init__(self, contestants: Sequence[Contestant], scorers: Sequence[str], clusterer: RememberedClusters):
         self._clusterer = clusterer
-        self._estimators = estimators
-        self._cases: dict[str, list[tuple[NDArray[np.float64], NDArray[np.bool_]]]] = {name: [] for name in scorers}
-        self._shares: list[tuple[float, float]] = []
+        self._contestants = contestants
+        self._scores: dict[str, list[tuple[NDArray[np.float64], NDArray[np.bool_]]]] = {name: [] for name in scorers}
+        self._vote_shares: dict[str, list[tuple[float, float]]] = {}
+        self.informed = [each.name for each in contestants if each.role != "bound" and not each.is_blind]
         self.problems: list[ProblemFinding] = []
-        self.counts = {name: SelectorCounts() for name in estimators}
-        kinds: tuple[str, ...] = ("judged", "right", "wrong", "without_answer", "failed", "unjudged")
-        self.trajectories: dict[str, int] = dict.fromkeys(kinds, 0)
+        self.counts = {each.name: SelectorCounts() for each in contestants}
+        self.trajectories = TrajectoryCounts()
         self.lengths: tuple[list[NDArray[np.int64]], list[NDArray[np.int64]]] = ([], [])
 
     def add(self, outcomes: Outcomes) -> None:
-        self._count(outcomes)
+        self._count_trajectories(outcomes)
         size = len(outcomes.correct)
         if not size:
             return
         values: dict[str, float] = {}
-        for name, estimate in self._estimators.items():
-            curve = estimate(outcomes, [size])
-            if not math.isnan(value := float(curve.accuracy[0])):  # a stored pick may be missing or not judged
-                values[name] = value
-                self._count_ties(name, outcomes, value, float(curve.abstained[0]))
-        answers = _count_answers(outcomes, self._clusterer) if spread_of(values) >= CONTESTED else ()
+        for contestant in self._contestants:
+            curve = contestant.estimate(outcomes, [size])
+            value = float(curve.accuracy[0])
+            if not math.isnan(value):  # a stored pick may be missing or ungraded
+                values[contestant.name] = value
+                self._examine_selector(contestant, outcomes, value, float(curve.abstained[0]))
+        spread = spread_of([values[name] for name in self.informed if name in values])
+        answers = _count_answers(outcomes, self._clusterer) if spread >= CONTESTED else ()
         right = int(outcomes.correct.sum())
         self.problems.append(ProblemFinding(outcomes.problem_id, size, right, values, answers))
-        self._collect_confidence(outcomes, values)
+        for name, pools in self._scores.items():
+            is_scored = ~np.isnan(outcomes.scores[name]) & ~outcomes.failed
+            pools.append((outcomes.scores[name][is_scored], outcomes.correct[is_scored]))
 
     def confidences(self) -> list[Confidences]:
-        found: list[Confidences] = []
-        if self._shares:
-            shares = np.array(self._shares, dtype=np.float64)
-            found.append(Confidences(VOTE_SHARE, "problem", shares[:, 0], shares[:, 1]))
-        for name, pools in self._cases.items():
+        """Return the vote shares of the baseline, then the scores of each scorer."""
+        sources: list[Confidences] = []
+        for name, pairs in self._vote_shares.items():
+            shares = np.array(pairs, dtype=np.float64)
+            sources.append(Confidences(name, "problem", shares[:, 0], shares[:, 1], meaning="share of votes"))
+        for name, pools in self._scores.items():
             if any(len(values) for values, _ in pools):
                 values = np.concatenate([values for values, _ in pools])
                 right = np.concatenate([correct for _, correct in pools]).astype(np.float64)
-                ranked = [area for values, correct in pools if (area := auc(correct, values)) is not None]
-                found.append(Confidences(name, "trajectory", values, right, ranked))
-        return found
+                areas = [area for values, correct in pools if (area := auc(correct, values)) is not None]
+                sources.append(Confidences(name, "trajectory", values, right, areas))
+        return sources
 
-    def _count(self, outcomes: Outcomes) -> None:
-        held = ~outcomes.failed
-        right = int(outcomes.correct.sum())
-        silent = sum(1 for answer, is_held in zip(outcomes.answers, held, strict=True) if is_held and answer is None)
-        found = {
-            "judged": int(held.sum()),
-            "right": right,
-            "wrong": int(held.sum()) - right,
-            "without_answer": silent,
-            "failed": int(outcomes.failed.sum()),
-            "unjudged": outcomes.unjudged,
-        }
-        for name, count in found.items():
-            self.trajectories[name] += count
+    def _count_trajectories(self, outcomes: Outcomes) -> None:
+        graded = ~outcomes.failed
+        counts, right = self.trajectories, int(outcomes.correct.sum())
+        counts.graded += int(graded.sum())
+        counts.right += right
+        counts.wrong += int(graded.sum()) - right
+        counts.without_answer += sum(
+            1 for answer, is_graded in zip(outcomes.answers, graded, strict=True) if is_graded and answer is None
+        )
+        counts.failed += int(outcomes.failed.sum())
+        counts.ungraded += outcomes.ungraded
         lengths = outcomes.sampled_tokens if not outcomes.characters.any() else outcomes.characters
-        self.lengths[0].append(lengths[held & outcomes.correct])
-        self.lengths[1].append(lengths[held & ~outcomes.correct])
+        self.lengths[0].append(lengths[graded & outcomes.correct])
+        self.lengths[1].append(lengths[graded & ~outcomes.correct])
 
-    def _count_ties(self, name: str, outcomes: Outcomes, value: float, abstained: float) -> None:
-        counted = self.counts[name]
-        counted.abstained += abstained > _CERTAIN
-        if name == "random":
+    def _examine_selector(self, contestant: Contestant, outcomes: Outcomes, value: float, abstained: float) -> None:
+        """Count ties and abstentions, and keep the share of votes for the answer that the baseline picks."""
+        counts = self.counts[contestant.name]
+        counts.abstained += abstained > _CERTAIN
+        if contestant.role == "chance":
             return
-        counted.deciding_ties += _CERTAIN < value < 1 - _CERTAIN
-        at_the_top = _tied(name, outcomes, self._clusterer)
-        if at_the_top is not None:
-            counted.ties = (counted.ties or 0) + (at_the_top > 1)
-
-    def _collect_confidence(self, outcomes: Outcomes, values: Mapping[str, float]) -> None:
-        for name, pools in self._cases.items():
-            scored = ~np.isnan(outcomes.scores[name]) & ~outcomes.failed
-            pools.append((outcomes.scores[name][scored], outcomes.correct[scored]))
-        if VOTE_SHARE in values:
-            votes = clusters_of(outcomes, self._clusterer)
-            if (votes >= 0).any():
-                share = int(np.bincount(votes[votes >= 0]).max()) / len(votes)
-                self._shares.append((share, values[VOTE_SHARE]))
+        counts.deciding_ties += _CERTAIN < value < 1 - _CERTAIN
+        if contestant.compared is None:
+            return
+        numbers = contestant.compared(outcomes)
+        counts.ties = (counts.ties or 0) + (_count_highest(numbers) > 1)
+        if contestant.role == "baseline" and len(numbers):
+            share = float(numbers.max()) / len(outcomes.correct)
+            self._vote_shares.setdefault(contestant.name, []).append((share, value))
 
 
 def _count_answers(outcomes: Outcomes, clusterer: RememberedClusters) -> tuple[tuple[str | None, int, int], ...]:
     groups: dict[int, list[int]] = {}
-    for place, number in enumerate(clusters_of(outcomes, clusterer).tolist()):
-        groups.setdefault(number, []).append(place)
+    for position, number in enumerate(cluster_answers(outcomes, clusterer).tolist()):
+        groups.setdefault(number, []).append(position)
     order = sorted(groups, key=lambda number: (number < 0, -len(groups[number]), groups[number][0]))
     return tuple(
         (outcomes.answers[groups[n][0]] if n >= 0 else None, len(groups[n]), int(outcomes.correct[groups[n]].sum()))
@@ -231,47 +257,32 @@ def _count_answers(outcomes: Outcomes, clusterer: RememberedClusters) -> tuple[t
     )
 
 
-def _tied(name: str, outcomes: Outcomes, clusterer: RememberedClusters) -> int | None:
-    """How many stand at the top: answers for a vote, trajectories for a score or a length; None = no such notion."""
-    prefix, scorer = name.partition(":")[0], scorer_of(name)
-    if name == "majority":
-        votes = clusters_of(outcomes, clusterer)
-        return _at_top(np.bincount(votes[votes >= 0]).astype(np.float64))
-    if prefix in RULES and scorer:
-        ballot = make_ballot(clusters_of(outcomes, clusterer), outcomes.scores[scorer])
-        totals = hold_vote(ballot, RULES[prefix], np.ones((1, len(ballot)), dtype=np.bool_)).weights[0]
-        return _at_top(totals) if len(ballot) else 0
-    if scorer:
-        return _at_top(outcomes.scores[scorer][~np.isnan(outcomes.scores[scorer]) & ~outcomes.failed])
-    if name in ("longest", "shortest"):
-        lengths = lengths_of(outcomes)[~outcomes.failed].astype(np.float64)
-        return _at_top(lengths if name == "longest" else -lengths)
-    return None
-
-
-def _at_top(values: NDArray[np.float64]) -> int:
-    if not len(values):
+def _count_highest(numbers: NDArray[np.float64]) -> int:
+    """Return how many of the numbers that a selector compares are the highest, within rounding."""
+    if not len(numbers):
         return 0
-    top = values.max()
-    return int(np.count_nonzero((values >= top - _CERTAIN * abs(top)) if np.isfinite(top) else values == top))
+    top = numbers.max()
+    is_highest = numbers >= top - _CERTAIN * abs(top) if np.isfinite(top) else numbers == top
+    return int(np.count_nonzero(is_highest))
 
 
 def _read_picks(connection: duckdb.DuckDBPyConnection) -> tuple[dict[str, StoredPicks], list[Confidences]]:
+    """Return what each stored selector picked, and the confidences it stated."""
     picks: dict[str, StoredPicks] = {}
-    stated: dict[str, list[tuple[float, float]]] = {}
+    cases: dict[str, list[tuple[float, float]]] = {}
     rows: list[tuple[Any, ...]] = connection.execute(_PICKS).fetchall()
-    for selector, is_silent, confidence, correct, note in rows:
-        kept = picks.setdefault(str(selector), StoredPicks())
-        kept.problems += 1
-        kept.abstained += bool(is_silent)
-        kept.right += correct is True
-        kept.wrong += correct is False
+    for selector, has_abstained, confidence, correct, note in rows:
+        counts = picks.setdefault(str(selector), StoredPicks())
+        counts.problems += 1
+        counts.abstained += bool(has_abstained)
+        counts.right += correct is True
+        counts.wrong += correct is False
         if note:
-            kept.notes[str(note)] = kept.notes.get(str(note), 0) + 1
+            counts.notes[str(note)] = counts.notes.get(str(note), 0) + 1
         if confidence is not None and correct is not None:
-            stated.setdefault(str(selector), []).append((float(confidence), float(correct)))
-    found: list[Confidences] = []
-    for name, cases in stated.items():
-        table = np.array(cases, dtype=np.float64)
-        found.append(Confidences(f"selected by {name}", "problem", table[:, 0], table[:, 1]))
-    return picks, found
+            cases.setdefault(str(selector), []).append((float(confidence), float(correct)))
+    confidences: list[Confidences] = []
+    for name, pairs in cases.items():
+        table = np.array(pairs, dtype=np.float64)
+        confidences.append(Confidences(f"selected by {name}", "problem", table[:, 0], table[:, 1]))
+    return picks, confidences

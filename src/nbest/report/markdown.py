@@ -1,14 +1,15 @@
-"""A report as Markdown: tables, pictures beside it, notes. Asides of cells stand in brackets.
+"""A report as Markdown: tables, pictures in files beside it, notes. Asides of cells stand in brackets.
 
 This module does not know runs or selectors; it draws blocks.
 """
 
 from collections.abc import Sequence
 
-from nbest.report.blocks import Block, Cell, Detail, Facts, Figure, Notes, Section, Sheet
+from nbest.report.blocks import Block, Cell, Detail, Facts, Figure, Notes, PageSection, Table
 
 
-def render_markdown(title: str, lead: str, sections: Sequence[Section]) -> str:
+def render_markdown(title: str, lead: str, sections: Sequence[PageSection]) -> str:
+    """Return the whole report as Markdown text."""
     parts = [f"# {_plain(title)}", _plain(lead)]
     for section in sections:
         parts.append(f"## {_plain(section.title)}")
@@ -19,25 +20,25 @@ def render_markdown(title: str, lead: str, sections: Sequence[Section]) -> str:
 
 
 def _block(block: Block) -> str:
-    if isinstance(block, Sheet):
-        return _sheet(block)
+    if isinstance(block, Table):
+        return _table(block)
     if isinstance(block, Figure):
         return f"![{_plain(block.caption or block.name)}]({block.name}.png)"
     if isinstance(block, Facts):
         return "\n".join(f"- {_plain(name)}: {_plain(value)}" for name, value in block.pairs.items())
     if isinstance(block, Detail):
-        table = f"\n\n{_sheet(block.sheet)}" if block.sheet else ""
+        table = f"\n\n{_table(block.table)}" if block.table else ""
         return f"### {_plain(block.title)}{table}\n\n{_fenced(block.text)}"
     assert isinstance(block, Notes)
     return "\n".join(f"- {_plain(line)}" for line in block.lines)
 
 
-def _sheet(sheet: Sheet) -> str:
-    heads = "| " + " | ".join(_plain(head) or " " for head in sheet.heads) + " |"
-    marks = [":--" if place < sheet.left else "--:" for place in range(len(sheet.heads))]
-    rows = ["| " + " | ".join(_cell(cell) for cell in row) + " |" for row in sheet.rows]
-    caption = f"**{_plain(sheet.caption)}**\n\n" if sheet.caption else ""
-    return caption + "\n".join([heads, f"| {' | '.join(marks)} |", *rows])
+def _table(table: Table) -> str:
+    heads = "| " + " | ".join(_plain(head) or " " for head in table.heads) + " |"
+    marks = [":--" if column < table.words else "--:" for column in range(len(table.heads))]
+    lines = ["| " + " | ".join(_cell(cell) for cell in line) + " |" for line in table.lines]
+    caption = f"**{_plain(table.caption)}**\n\n" if table.caption else ""
+    return caption + "\n".join([heads, f"| {' | '.join(marks)} |", *lines])
 
 
 def _cell(cell: Cell) -> str:
@@ -53,6 +54,6 @@ def _fenced(text: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """Text that means nothing in Markdown or HTML, on one line."""
+    """Return text on one line, escaped so that it means nothing in Markdown or HTML."""
     escaped = "".join(f"\\{mark}" if mark in "\\`*|[]" else mark for mark in " ".join(text.split()))
     return escaped.replace("<", "&lt;").replace(" _", " \\_")

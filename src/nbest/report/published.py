@@ -1,49 +1,57 @@
 """Published results as data, and beside a user's own: in one table and in one chart.
 
 Averages are recomputed from the counts where a paper prints them; where the print differs, ours counts and the row says
-so. A published row is one draw of N without an interval, and stands on other problems or another model than a run does:
-it is something to look at, so nothing is paired with it. This module does not know runs or estimators.
+so. A published row is one draw of N without an interval, on other problems or of another model than a run, so nothing
+is paired with it. This module does not know runs or estimators.
 """
 
 import math
 import tomllib
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, cast
 
-import vl_convert
-
 from nbest.errors import ConfigError
-from nbest.measuring.comparison import UNDEFINED, Comparison, Row, show_percent
+from nbest.measuring.cells import UNDEFINED, show_interval, show_percent
+from nbest.measuring.comparison import AccuracyRow, Comparison
 from nbest.report.charts import (
     Chart,
+    Style,
     accuracy_curve,
-    banded_of,
+    accuracy_data,
     by_height,
+    choose_banded,
+    choose_styles,
     explain_bands,
     styled,
-    write_file,
-    write_png,
+    write_chart_files,
 )
+from nbest.specs import Role, did_you_mean
 
 Mark: TypeAlias = Literal["printed", "agrees", "recomputed"]
-"""Where an average comes from: `printed` = only the average is known to us; `agrees` = recomputed, and the print is the
-same to 0.01 points; `recomputed` = ours, since the print is another or not known to us."""
+"""Where an average comes from.
+
+`printed` = only the average is known to us; `agrees` = recomputed, and the print is the same to 0.01 points;
+`recomputed` = ours, because the print differs or is not known to us.
+"""
 
 TABLE = Path(__file__).with_name("published.toml")
 SUFFIX = " (published)"
 ROUNDING_POINTS = 0.01
-_SOFT = {f"majority{SUFFIX}": "#93b4f3", f"pass@N{SUFFIX}": "#8b95a3"}
-"""Paler than a user's own majority and oracle."""
+_PALE: Mapping[Role, str] = {"baseline": "#93b4f3", "bound": "#8b95a3"}
+"""Paler than a user's own baseline and bound."""
 
 
 @dataclass(frozen=True, slots=True)
 class PublishedRow:
-    """One selector at one n. `accuracy` is the macro average as a fraction, `printed` the same as printed, in percent
-    (None = not known to us), `counts` right problems and `values` fractions a benchmark (empty where only the average
-    is known, None where a benchmark has none)."""
+    """One selector at one n.
+
+    `accuracy` is the macro average as a fraction, `printed` the same as printed, in percent (None = not known to us).
+    `counts` are right problems and `values` fractions per benchmark: empty where only the average is known, None where
+    a benchmark has no value.
+    """
 
     selector: str
     n: int
@@ -56,8 +64,11 @@ class PublishedRow:
 
 @dataclass(frozen=True, slots=True)
 class PublishedTable:
-    """One paper's table. `read` says how the numbers came to us, `drawn` which selectors are shown by default;
-    `problems` is empty where they are not stated."""
+    """One paper's table.
+
+    `read` says how the numbers came to us, `drawn` which selectors are shown by default, `roles` which of them are no
+    competitors; `problems` is empty where they are not stated.
+    """
 
     name: str
     title: str
@@ -69,6 +80,7 @@ class PublishedTable:
     drawn: tuple[str, ...]
     rows: tuple[PublishedRow, ...]
     problems: tuple[int, ...] = ()
+    roles: Mapping[str, Role] = field(default_factory=dict[str, Role])
 
     @property
     def selectors(self) -> list[str]:
@@ -76,20 +88,20 @@ class PublishedTable:
 
 
 def published_names() -> list[str]:
-    """The names of the tables there are."""
+    """Return the names of the tables there are."""
     return list(_tables())
 
 
 def published_table(name: str) -> PublishedTable:
-    """Raises ConfigError where there is none of this name."""
+    """Return a table. Raises ConfigError where there is none of this name."""
     tables = _tables()
     if name not in tables:
-        raise ConfigError(f"published: {name!r} came; allowed: {', '.join(tables)}")
+        raise ConfigError(f"published: got {name!r}; allowed: {', '.join(tables)}.{did_you_mean(name, tables)}")
     return tables[name]
 
 
 def published_rows(name: str, selectors: Sequence[str] | None = None) -> list[PublishedRow]:
-    """The rows of a table by selector and n, of all selectors or of those named. Raises ConfigError."""
+    """Return the rows of a table by selector and n, of all selectors or of those named. Raises ConfigError."""
     table = published_table(name)
     unknown = [selector for selector in selectors or () if selector not in table.selectors]
     if unknown:
@@ -101,81 +113,85 @@ def published_rows(name: str, selectors: Sequence[str] | None = None) -> list[Pu
 
 
 def merge_published(comparison: Comparison, name: str, selectors: Sequence[str] | None = None) -> Comparison:
-    """`comparison` with the published rows behind its own, named `<selector> (published)`; by default those the table
-    shows. Every selector has a row at every n of either: undefined (None) where it was not evaluated.
+    """Return `comparison` with the published rows behind its own, named `<selector> (published)`.
+
+    By default they are those the table shows. Every selector has a row at every n of either: undefined (None) where it
+    was not evaluated.
 
     `paired` is empty, since nothing is paired with a published number: show that table of `comparison` itself. Raises
     ConfigError where there is no such table or selector.
     """
     table = published_table(name)
-    shown = published_rows(name, table.drawn if selectors is None else selectors)
+    published = published_rows(name, table.drawn if selectors is None else selectors)
     total = sum(table.problems)
-    rows = (*comparison.rows, *(_row(f"{row.selector}{SUFFIX}", row.n, row.accuracy, total) for row in shown))
-    at = {(row.selector, row.n): row for row in rows}
+    rows = (*comparison.rows, *(_make_row(f"{row.selector}{SUFFIX}", row.n, row.accuracy, total) for row in published))
+    known = {row.key: row for row in rows}
     ns = sorted({row.n for row in rows})
     names = dict.fromkeys(row.selector for row in rows)
-    every = tuple(at.get((name, n)) or _row(name, n, None, 0) for name in names for n in ns)
-    return replace(comparison, rows=every, paired=(), warnings=(*comparison.warnings, describe_published(name)))
+    return replace(
+        comparison,
+        rows=tuple(known.get((name, n)) or _make_row(name, n, None, 0) for name in names for n in ns),
+        paired=(),
+        warnings=(*comparison.warnings, describe_published(name)),
+        roles={**comparison.roles, **{f"{name}{SUFFIX}": role for name, role in table.roles.items()}},
+    )
 
 
 def tabulate_published(
     comparison: Comparison, name: str, selectors: Sequence[str] | None = None
 ) -> tuple[list[str], list[list[str]]]:
-    """Heads and rows of one table: accuracy in percent at every n of either, own rows with their interval at their own
-    largest n, published ones below. Raises ConfigError."""
+    """Return heads and rows of one table, published rows below one's own. Raises ConfigError.
+
+    Accuracy is in percent at every n of either, the interval of one's own rows that at their own largest n.
+    """
     merged = merge_published(comparison, name, selectors)
     last = max(comparison.ns, default=0)
-    at = {(row.selector, row.n): row for row in merged.rows}
+    known = {row.key: row for row in merged.rows}
     rows: list[list[str]] = []
     for selector in merged.selectors:
-        held = at.get((selector, last))
-        bounds = UNDEFINED
-        if held is not None and held.low is not None:
-            bounds = f"{show_percent(held.low)} to {show_percent(held.high)}"
-        rows.append([selector, *(show_percent(at[selector, n].accuracy) for n in merged.ns), bounds])
+        row = known.get((selector, last))
+        interval = UNDEFINED if row is None else show_interval(row.low, row.high)
+        rows.append([selector, *(show_percent(known[selector, n].accuracy) for n in merged.ns), interval])
     return ["selector", *(f"N={n}" for n in merged.ns), f"{comparison.level:.0%} interval at N={last}"], rows
 
 
 def draw_published(comparison: Comparison, name: str, selectors: Sequence[str] | None = None, title: str = "") -> Chart:
-    """The accuracy of `comparison` with its bands, and the published curves beside it. Raises ConfigError."""
+    """Draw the accuracy of `comparison` with its bands, and the published curves beside it. Raises ConfigError."""
     table = published_table(name)
     merged = merge_published(comparison, name, selectors)
-    values = [
-        {"selector": row.selector, "n": row.n, "accuracy": row.accuracy, "low": row.low, "high": row.high}
-        for row in merged.rows
-        if row.accuracy is not None
-    ]
-    own = [value for value in values if not str(value["selector"]).endswith(SUFFIX)]
-    banded = banded_of(by_height(own, "accuracy"))
+    data = accuracy_data(merged)
+    banded = choose_banded(by_height(accuracy_data(comparison), "accuracy"), comparison.roles)
+    styles = choose_styles(by_height(data, "accuracy"), merged.roles)
+    for selector, role in table.roles.items():
+        if role in _PALE and (style := styles.get(f"{selector}{SUFFIX}")):
+            styles[f"{selector}{SUFFIX}"] = Style(_PALE[role], style.dash, style.shape)
     subtitle = [
         f"own: {comparison.problems} problems, macro mean; {explain_bands(banded, comparison.level)}",
         f"published: {table.title}, {table.source}; {len(table.averaged)} benchmarks, one draw of N, no interval",
     ]
-    curve = accuracy_curve(values, merged.ns, banded, _SOFT)
+    curve = accuracy_curve(data, banded, styles)
     return styled(curve, title or "Accuracy by number of candidates, own and published", subtitle)
 
 
 def write_published(comparison: Comparison, name: str, png_path: Path, html_path: Path) -> None:
-    """Writes `draw_published` as PNG and as an HTML page that needs no network. Raises ConfigError, StorageError."""
-    chart = draw_published(comparison, name)
-    write_png(chart, png_path)
-    write_file(html_path, vl_convert.vegalite_to_html(chart.to_dict(), bundle=True).encode())
+    """Write `draw_published` as PNG and as an HTML page that needs no network. Raises ConfigError, StorageError."""
+    write_chart_files(draw_published(comparison, name), png_path, html_path)
 
 
 def published_json(name: str) -> dict[str, Any]:
-    """The table as plain values for `json.dumps`. Raises ConfigError."""
+    """Return the table as plain values for `json.dumps`. Raises ConfigError."""
     return asdict(published_table(name))
 
 
 def describe_published(name: str) -> str:
-    """One line to stand under a table that holds published rows."""
+    """Return the line that stands under a table with published rows. Raises ConfigError."""
     table = published_table(name)
     second_hand = "" if table.read == "paper" else f" ({table.read})"
     return f"published: {table.source}{second_hand}, average of {', '.join(table.averaged)}; {table.setting}"
 
 
-def _row(selector: str, n: int, accuracy: float | None, problems: int) -> Row:
-    return Row(
+def _make_row(selector: str, n: int, accuracy: float | None, problems: int) -> AccuracyRow:
+    return AccuracyRow(
         selector=selector,
         n=n,
         accuracy=accuracy,
@@ -201,7 +217,7 @@ def _read_table(name: str, entry: dict[str, Any]) -> PublishedTable:
     benchmarks = tuple(cast("list[str]", entry["benchmarks"]))
     averaged = tuple(cast("list[str]", entry.get("averaged", entry["benchmarks"])))
     problems = tuple(cast("list[int]", entry.get("problems", [])))
-    places = [benchmarks.index(benchmark) for benchmark in averaged]
+    columns = [benchmarks.index(benchmark) for benchmark in averaged]
     return PublishedTable(
         name=name,
         title=entry["title"],
@@ -211,26 +227,27 @@ def _read_table(name: str, entry: dict[str, Any]) -> PublishedTable:
         benchmarks=benchmarks,
         averaged=averaged,
         drawn=tuple(cast("list[str]", entry["drawn"])),
-        rows=tuple(_read_row(row, problems, places) for row in cast("list[dict[str, Any]]", entry["rows"])),
+        rows=tuple(_read_row(row, problems, columns) for row in cast("list[dict[str, Any]]", entry["rows"])),
         problems=problems,
+        roles=cast("dict[str, Role]", entry.get("roles", {})),
     )
 
 
-def _read_row(row: dict[str, Any], problems: Sequence[int], places: Sequence[int]) -> PublishedRow:
+def _read_row(row: dict[str, Any], problems: Sequence[int], columns: Sequence[int]) -> PublishedRow:
     counts = tuple(cast("list[int]", row.get("counts", [])))
-    stated = cast("list[float | str]", row.get("values", []))
-    values: list[float | None] = [None if isinstance(value, str) else value / 100 for value in stated]
+    percents = cast("list[float | str]", row.get("values", []))
+    values: list[float | None] = [None if isinstance(value, str) else value / 100 for value in percents]
     if counts:
         values = [count / total for count, total in zip(counts, problems, strict=True)]
     printed = cast("float | None", row.get("printed"))
-    accuracy, mark = _average(values, places, printed)
+    accuracy, mark = _average(values, columns, printed)
     return PublishedRow(row["selector"], row["n"], accuracy, mark, printed, counts, tuple(values))
 
 
-def _average(values: Sequence[float | None], places: Sequence[int], printed: float | None) -> tuple[float, Mark]:
-    """The macro average of `values` at `places`, else the printed one, as a fraction; and which it is."""
+def _average(values: Sequence[float | None], columns: Sequence[int], printed: float | None) -> tuple[float, Mark]:
+    """Return the macro average of `values` in `columns`, else the printed one, as a fraction; and which it is."""
     if not values:
         return cast(float, printed) / 100, "printed"
-    accuracy = math.fsum(cast(float, values[place]) for place in places) / len(places)
+    accuracy = math.fsum(cast(float, values[column]) for column in columns) / len(columns)
     agrees = printed is not None and abs(100 * accuracy - printed) < ROUNDING_POINTS
     return accuracy, "agrees" if agrees else "recomputed"

@@ -1,7 +1,7 @@
 # pyright: reportUnknownMemberType=false
 """The charts of a report beside the accuracy curve: cost, selection gap, disagreement, reliability, lengths.
 
-One Altair definition each, over plain rows; `charts.py` holds how they look. This module does not know runs.
+One Altair definition per chart, over plain rows; `charts.py` holds how they look. This module does not know runs.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,11 +14,10 @@ from nbest.report.charts import (
     INK,
     WIDTH,
     Chart,
-    Values,
+    ChartData,
+    Style,
     accuracy_curve,
-    banded_of,
     by_height,
-    explain_bands,
     n_axis,
     selector_look,
     source,
@@ -33,32 +32,21 @@ MOST_TICKS = 10
 RIGHT_WRONG = {"right": "#0f8a5f", "wrong": "#d9480f"}
 
 
-def scaling_chart(values: Values, colours: Mapping[str, str], level: float, subtitle: str) -> Chart:
-    """The external test-time-scaling curve: `values` hold selector, n, accuracy, low, high."""
-    known = [value for value in values if value["accuracy"] is not None]
-    ns = sorted({int(value["n"]) for value in known})
-    banded = banded_of(by_height(known, "accuracy"))
-    lines = accuracy_curve(known, ns, banded, colours)
-    return styled(lines, "Accuracy by number of candidates", f"{subtitle}; {explain_bands(banded, level)}")
-
-
-def runs_chart(values: Values, colours: Mapping[str, str], runs: Sequence[str]) -> Chart:
-    """The same curve for each of `runs`, side by side; `values` hold `run` as well."""
-    known = [value for value in values if value["accuracy"] is not None]
-    ns = sorted({int(value["n"]) for value in known})
-    lines = accuracy_curve(known, ns, [], colours).properties(width=_FACET[0], height=_FACET[1])
+def runs_chart(data: ChartData, styles: Mapping[str, Style], runs: Sequence[str]) -> Chart:
+    """Draw the accuracy curve of each of `runs`, side by side; `data` holds run, selector, n, accuracy, low, high."""
+    lines = accuracy_curve(data, [], styles).properties(width=_FACET[0], height=_FACET[1])
     lines.data = alt.Undefined
     for layer in lines.layer:
         layer.data = alt.Undefined
     facet = alt.Facet("run:N", title=None, sort=list(runs))
-    grid = lines.facet(facet, columns=2, data=source(known))
+    grid = lines.facet(facet, columns=2, data=source(data))
     return styled(grid, "Accuracy by number of candidates, run by run", "One accuracy axis for all panels", None)
 
 
-def cost_chart(values: Values, cost: str, colours: Mapping[str, str], title: str, axis_title: str) -> Chart:
-    """Accuracy against `cost`: `values` hold selector, n, accuracy, the cost and is_front (the Pareto front)."""
-    known = [value for value in values if value["accuracy"] is not None and value[cost] is not None]
-    look = selector_look(by_height(known, "accuracy"), colours)
+def cost_chart(data: ChartData, cost: str, styles: Mapping[str, Style], title: str, axis_title: str) -> Chart:
+    """Draw accuracy against `cost`; `data` holds selector, n, accuracy, the cost and is_front (on the Pareto front)."""
+    known = [value for value in data if value["accuracy"] is not None and value[cost] is not None]
+    look = selector_look(by_height(known, "accuracy"), styles)
     # Selectors share the cost of N candidates: where these are few, they are the ticks.
     ticks = sorted({float(f"{value[cost]:.4g}") for value in known})
     axis = alt.Axis(format=".2~s", grid=False, labelOverlap=True, tickCount=6)
@@ -66,52 +54,52 @@ def cost_chart(values: Values, cost: str, colours: Mapping[str, str], title: str
         axis = alt.Axis(format=".2~s", grid=False, labelOverlap=True, values=ticks)
     x = alt.X(f"{cost}:Q", title=axis_title, axis=axis).scale(type="log", nice=False, padding=14)
     y = alt.Y("accuracy:Q", title="accuracy", axis=alt.Axis(format=".0%", tickCount=6)).scale(zero=False, nice=True)
-    drawn = alt.Chart(source(known)).encode(x=x, y=y)
-    competing = [value for value in known if value["is_front"]]
+    marks = alt.Chart(source(known)).encode(x=x, y=y)
+    on_front = [value for value in known if value["is_front"]]
     front = (
-        alt.Chart(source(sorted(competing, key=lambda value: value[cost])))
+        alt.Chart(source(sorted(on_front, key=lambda value: value[cost])))
         .mark_line(interpolate="step-after", stroke=INK, strokeWidth=7, opacity=0.12)
         .encode(x=x, y=y)
     )
     rings = (
-        drawn.transform_filter("datum.is_front")
+        marks.transform_filter("datum.is_front")
         .mark_point(size=170, strokeWidth=1.6, stroke=INK, filled=False, opacity=1)
         .encode()
     )
-    lines = drawn.mark_line(strokeWidth=2).encode(color=look["color"], strokeDash=look["strokeDash"])
+    lines = marks.mark_line(strokeWidth=2).encode(color=look["color"], strokeDash=look["strokeDash"])
     tips = [*tooltips("accuracy"), alt.Tooltip(f"{cost}:Q", format=",.3~s")]
-    points = drawn.mark_point(filled=True, size=48, opacity=1).encode(
+    points = marks.mark_point(filled=True, size=48, opacity=1).encode(
         color=look["color"], shape=look["shape"], tooltip=tips
     )
     subtitle = "Ringed, on the grey line: the Pareto front of these (none other is as accurate for less)"
     return styled(alt.layer(front, lines, rings, points), title, subtitle)
 
 
-def gap_chart(values: Values, colours: Mapping[str, str]) -> Chart:
-    """pass@N minus accuracy against N; `values` hold selector, n and gap."""
-    known = [value for value in values if value["gap"] is not None]
-    look = selector_look(by_height(known, "gap"), colours)
+def gap_chart(data: ChartData, styles: Mapping[str, Style]) -> Chart:
+    """Draw pass@N minus accuracy against N; `data` holds selector, n and gap."""
+    known = [value for value in data if value["gap"] is not None]
+    look = selector_look(by_height(known, "gap"), styles)
     ns = sorted({int(value["n"]) for value in known})
     y = alt.Y("gap:Q", title="selection gap", axis=alt.Axis(format=".0%", tickCount=6)).scale(nice=True)
-    drawn = alt.Chart(source(known)).encode(x=n_axis(ns), y=y, color=look["color"])
-    lines = drawn.mark_line(strokeWidth=2.2).encode(strokeDash=look["strokeDash"])
-    points = drawn.mark_point(filled=True, size=48, opacity=1).encode(shape=look["shape"], tooltip=tooltips("gap"))
+    marks = alt.Chart(source(known)).encode(x=n_axis(ns), y=y, color=look["color"])
+    lines = marks.mark_line(strokeWidth=2.2).encode(strokeDash=look["strokeDash"])
+    points = marks.mark_point(filled=True, size=48, opacity=1).encode(shape=look["shape"], tooltip=tooltips("gap"))
     return styled(alt.layer(lines, points), "Selection gap", "pass@N minus accuracy: what a perfect selector would add")
 
 
-def disagreement_chart(values: Values, names: Sequence[str], problems: int) -> Chart:
-    """A matrix: `values` hold row, column and wins, the expected problems on which row is right and column wrong."""
+def disagreement_chart(data: ChartData, names: Sequence[str], problems: int) -> Chart:
+    """Draw a matrix; `data` holds row, column, wins: the expected problems on which row is right and column wrong."""
     order = list(names)
     axis: dict[str, Any] = {"labelLimit": 220, "ticks": False, "domain": False, "grid": False}
     x = alt.X("column:N", sort=order, title="wrong", axis=alt.Axis(orient="top", labelAngle=-40, **axis))
     y = alt.Y("row:N", sort=order, title="right", axis=alt.Axis(**axis))
-    drawn = alt.Chart(source(values)).encode(x=x, y=y)
-    most = max((float(value["wins"]) for value in values), default=1.0) or 1.0
-    cells = drawn.mark_rect(stroke="white", strokeWidth=2).encode(
+    marks = alt.Chart(source(data)).encode(x=x, y=y)
+    most = max((float(value["wins"]) for value in data), default=1.0) or 1.0
+    cells = marks.mark_rect(stroke="white", strokeWidth=2).encode(
         color=alt.Color("wins:Q", legend=None).scale(domain=[0, most], range=["#f6f8fb", "#2563eb"])
     )
-    whole = all(float(value["wins"]).is_integer() for value in values)
-    numbers = drawn.mark_text(fontSize=12).encode(
+    whole = all(float(value["wins"]).is_integer() for value in data)
+    numbers = marks.mark_text(fontSize=12).encode(
         text=alt.Text("wins:Q", format=".0f" if whole else ".1f"),
         color=alt.condition(f"datum.wins > {0.55 * most}", alt.value("white"), alt.value(INK)),
     )
@@ -120,9 +108,9 @@ def disagreement_chart(values: Values, names: Sequence[str], problems: int) -> C
     return styled(alt.layer(cells, numbers), "Who is right where another is wrong", subtitle, size)
 
 
-def reliability_chart(values: Values, colours: Mapping[str, str]) -> Chart:
-    """Share of right ones against confidence; `values` hold selector (the source), confidence, accuracy, cases."""
-    look = selector_look(list(dict.fromkeys(str(value["selector"]) for value in values)), colours)
+def reliability_chart(data: ChartData, styles: Mapping[str, Style]) -> Chart:
+    """Draw accuracy against confidence; `data` holds selector (the source), confidence, accuracy, cases."""
+    look = selector_look(list(dict.fromkeys(str(value["selector"]) for value in data)), styles)
     axis = alt.Axis(format=".0%", tickCount=6)
     x = alt.X("confidence:Q", title="confidence", axis=axis).scale(domain=[0, 1])
     y = alt.Y("accuracy:Q", title="share of right ones", axis=axis).scale(domain=[0, 1])
@@ -131,16 +119,16 @@ def reliability_chart(values: Values, colours: Mapping[str, str]) -> Chart:
         .mark_line(stroke="#9aa1ab", strokeDash=[4, 4], strokeWidth=1.4)
         .encode(x=x, y=y)
     )
-    drawn = alt.Chart(source(values)).encode(x=x, y=y, color=look["color"])
-    lines = drawn.mark_line(strokeWidth=1.8)
+    marks = alt.Chart(source(data)).encode(x=x, y=y, color=look["color"])
+    lines = marks.mark_line(strokeWidth=1.8)
     tips = [alt.Tooltip("selector:N"), alt.Tooltip("cases:Q"), alt.Tooltip("accuracy:Q", format=".1%")]
-    points = drawn.mark_point(filled=True, size=56, opacity=1).encode(tooltip=[*tips])
-    subtitle = "Bins of equal numbers of cases; on the dashed line a confidence means what it says"
+    points = marks.mark_point(filled=True, size=56, opacity=1).encode(tooltip=[*tips])
+    subtitle = "Bins of equal numbers of cases; on the dashed line a confidence is the probability of being right"
     return styled(alt.layer(ideal, lines, points), "Reliability", subtitle, (_SQUARE, _SQUARE))
 
 
-def lengths_chart(values: Values, unit: str, runs: Sequence[str]) -> Chart:
-    """Histograms of right and wrong trajectories; `values` hold run, verdict, start, end, share."""
+def lengths_chart(data: ChartData, unit: str, runs: Sequence[str]) -> Chart:
+    """Draw histograms of right and wrong trajectories; `data` holds run, verdict, start, end, share."""
     kinds, shades = list(RIGHT_WRONG), list(RIGHT_WRONG.values())
     colour = alt.Color("verdict:N", legend=alt.Legend(title=None, symbolType="square")).scale(
         domain=kinds, range=shades
@@ -152,7 +140,7 @@ def lengths_chart(values: Values, unit: str, runs: Sequence[str]) -> Chart:
     )
     title, subtitle = "Lengths of right and wrong trajectories", "Share among the right, and among the wrong ones"
     if len(runs) == 1:
-        return styled(bars.properties(data=source(values)), title, subtitle, (WIDTH, HEIGHT * 2 // 3))
+        return styled(bars.properties(data=source(data)), title, subtitle, (WIDTH, HEIGHT * 2 // 3))
     facet = alt.Facet("run:N", title=None, sort=list(runs))
-    grid = bars.properties(width=_FACET[0], height=_FACET[1] * 2 // 3).facet(facet, columns=2, data=source(values))
+    grid = bars.properties(width=_FACET[0], height=_FACET[1] * 2 // 3).facet(facet, columns=2, data=source(data))
     return styled(grid.resolve_scale(x="independent"), title, subtitle, None)

@@ -1,279 +1,249 @@
 """The tables of a report: accuracy, gap, front, disagreements, calibration, lengths, counts.
 
-Undefined values are a dash. This module does not know formats; it fills `Sheet`s.
+Undefined values are a dash. `colours` are those of selectors in the charts. This module does not know formats.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
-from nbest.measuring.comparison import UNDEFINED, Comparison
-from nbest.report.blocks import Cell, Sheet
-from nbest.report.charts import BOUNDS
-from nbest.report.points import Point, points_of
+from nbest.measuring.cells import (
+    UNDEFINED,
+    show_amount,
+    show_decimal,
+    show_narrow_interval,
+    show_percent,
+    show_share,
+)
+from nbest.measuring.comparison import AccuracyRow, Comparison, Key
+from nbest.report.blocks import Cell, Table
+from nbest.report.building import COSTS, Contested, Report, RunFindings, summarise_lengths
 from nbest.report.reliability import Reliability
-from nbest.report.result import Contested, Report, RunFindings, rank, summarize_lengths
 
 _ROUNDING = 5e-4
 """Accuracies that print alike in percent with one digit are equally good."""
 
 
-def accuracy_by_n(report: Report, colours: Mapping[str, str], caption: str = "") -> Sheet:
-    """Selectors by N, intervals aside; the best that competes at each N is emphasized."""
-
-    def cell(point: Point) -> Cell:
-        return Cell(percent(point.accuracy), between(point.low, point.high))
-
-    return _by_n(report, colours, caption, cell, lambda point: point.accuracy)
-
-
-def gap_by_n(report: Report, colours: Mapping[str, str]) -> Sheet:
-    """pass@N minus accuracy in points, selectors by N; the smallest is emphasized."""
-
-    def worth(point: Point) -> float | None:
-        return None if point.gap is None else -point.gap
-
-    return _by_n(report, colours, "", lambda point: Cell(percent(point.gap)), worth, left_out=("oracle",))
-
-
-def accuracy_by_run(report: Report, n: int, colours: Mapping[str, str]) -> Sheet:
-    """The table of papers: selectors by run at one n, the macro average with its interval, and the pooled accuracy."""
-    rows_of = [{(row.selector, row.n): row for row in run.comparison.rows} for run in report.runs]
-    averages = {point.selector: point for point in report.points if point.n == n}
-    names = [name for name in report.ranked() if name in averages]
-    columns: list[list[float | None]] = [[rows[name, n].accuracy for name in names] for rows in rows_of]
-    columns.append([averages[name].accuracy for name in names])
-    pooled = {row.selector: row.accuracy for row in report.pooled.rows if row.n == n} if report.pooled else {}
-    columns.append([pooled.get(name) for name in names])
-    best = [_best(names, column) for column in columns]
-    table: list[list[Cell]] = []
-    for at, name in enumerate(names):
-        cells = [Cell(name, colour=colours.get(name, ""))]
-        for place, rows in enumerate(rows_of):
+def accuracy_by_n(comparison: Comparison, ns: Sequence[int], colours: Mapping[str, str], caption: str = "") -> Table:
+    """Return selectors by N, intervals aside; the best competitor at each N is emphasized."""
+    names, rows = comparison.rank(), {row.key: row for row in comparison.rows}
+    best = {n: _find_best(comparison, names, [rows[name, n].accuracy for name in names]) for n in ns if n > 1}
+    lines: list[list[Cell]] = []
+    for number, name in enumerate(names):
+        line = [Cell(name, colour=colours.get(name, ""))]
+        for n in ns:
             row = rows[name, n]
-            cells.append(Cell(percent(row.accuracy), between(row.low, row.high), is_best=at in best[place]))
-        point = averages[name]
-        cells.append(Cell(percent(point.accuracy), between(point.low, point.high), is_best=at in best[-2]))
-        cells.append(Cell(percent(pooled.get(name)), is_best=at in best[-1]))
-        table.append(cells)
+            interval = show_narrow_interval(row.low, row.high)
+            line.append(Cell(show_percent(row.accuracy), interval, is_best=number in best.get(n, ())))
+        lines.append(line)
+    heads = ["selector", *(f"N={n}" for n in ns)]
+    return Table(heads, lines, caption, rules=_rule_below_bounds(comparison, names))
+
+
+def gap_by_n(comparison: Comparison, ns: Sequence[int], colours: Mapping[str, str]) -> Table:
+    """Return pass@N minus accuracy in points, selectors by N; the smallest is emphasized."""
+    gaps = comparison.gaps()
+    names = [name for name in comparison.rank() if comparison.role(name) != "bound"]
+    lines = [[Cell(name, colour=colours.get(name, ""))] for name in names]
+    for n in ns:
+        column = [gaps[name, n] for name in names]
+        best = _find_best(comparison, names, [None if gap is None else -gap for gap in column]) if n > 1 else ()
+        for number, gap in enumerate(column):
+            lines[number].append(Cell(show_percent(gap), is_best=number in best))
+    heads = ["selector", *(f"N={n}" for n in ns)]
+    return Table(heads, lines, rules=_rule_below_bounds(comparison, names))
+
+
+def accuracy_by_run(report: Report, n: int, colours: Mapping[str, str]) -> Table:
+    """Return the table that papers print: selectors by run at one n, then the macro and the pooled average."""
+    columns = [_rows_at(run.comparison, n) for run in report.runs] + [_rows_at(report.overall, n)]
+    if report.pooled is not None:
+        columns.append(_rows_at(report.pooled, n))
+    names = [name for name in report.overall.rank() if name in columns[-1]]
+    best = [_find_best(report.overall, names, [column[name].accuracy for name in names]) for column in columns]
+    lines: list[list[Cell]] = []
+    for number, name in enumerate(names):
+        cells = [Cell(name, colour=colours.get(name, ""))]
+        for column, bests in zip(columns, best, strict=True):
+            row = column[name]
+            is_pooled = column is columns[-1] and report.pooled is not None
+            aside = "" if is_pooled else show_narrow_interval(row.low, row.high)
+            cells.append(Cell(show_percent(row.accuracy), aside, is_best=number in bests))
+        lines.append(cells)
     heads = ["selector", *(run.name for run in report.runs), "macro average", "pooled"]
-    return Sheet(heads, table, f"N = {n}", rules=_rule_after_bounds(names))
+    return Table(heads, lines, f"N = {n}", rules=_rule_below_bounds(report.overall, names))
 
 
-def paired(comparison: Comparison, colours: Mapping[str, str], caption: str) -> Sheet:
-    """Differences to the baseline as `Comparison` shows them."""
-    return _as_shown(comparison, comparison.paired_columns(), comparison.paired_table(), colours, caption)
+def paired(comparison: Comparison, colours: Mapping[str, str], caption: str) -> Table:
+    """Return the differences to the baseline as `Comparison` writes them."""
+    return _reorder(comparison, comparison.paired_columns(), comparison.paired_table(), colours, caption)
 
 
-def by_field(comparison: Comparison, colours: Mapping[str, str], caption: str) -> Sheet:
-    """Accuracy by the field that the comparison was asked for, at the largest n."""
+def by_field(comparison: Comparison, colours: Mapping[str, str], caption: str) -> Table:
+    """Return accuracy by the field that the comparison was asked for, at the largest n."""
     n = comparison.ns[-1]
-    told = f"{caption} at N = {n} by {comparison.by} (problems)"
-    return _as_shown(comparison, comparison.group_columns(), comparison.group_rows(n), colours, told)
+    title = f"{caption} at N = {n} by {comparison.by} (problems)"
+    return _reorder(comparison, comparison.group_columns(), comparison.group_rows(n), colours, title)
 
 
-def bounds(comparison: Comparison, colours: Mapping[str, str], caption: str) -> Sheet:
-    """What the trajectories that could not be judged could change."""
-    return _as_shown(comparison, comparison.bounds_columns(), comparison.bounds_table(), colours, caption)
+def bounds(comparison: Comparison, colours: Mapping[str, str], caption: str) -> Table:
+    """Return how far the ungraded trajectories could move each accuracy."""
+    return _reorder(comparison, comparison.bounds_columns(), comparison.bounds_table(), colours, caption)
 
 
-def front(report: Report, colours: Mapping[str, str]) -> Sheet:
-    """The points on a Pareto front, by cost; all of one cost and accuracy share a row."""
-    names = report.ranked()
-    order = {name: place if name not in BOUNDS else len(names) for place, name in enumerate(names)}
-    shared: dict[tuple[float, float], list[Point]] = {}
-    for point in report.points:
-        if point.front and point.accuracy is not None:
-            cost = point.sampled_tokens if point.sampled_tokens is not None else point.flops
-            shared.setdefault((cost or 0.0, point.accuracy), []).append(point)
-    table: list[list[Cell]] = []
-    for _, points in sorted(shared.items()):
-        points.sort(key=lambda point: order[point.selector])
-        first = points[0]
-        others = f"and {len(points) - 1} more that are equal" if len(points) > 1 else ""
+def front(comparison: Comparison, colours: Mapping[str, str]) -> Table:
+    """Return the rows on a Pareto front, by cost; all of one cost and accuracy share a line."""
+    names = sorted(comparison.rank(), key=lambda name: not comparison.competes(name))
+    order = {name: number for number, name in enumerate(names)}
+    on_front = set[Key]().union(*(comparison.pareto_front(cost) for cost in COSTS))
+    shared: dict[tuple[float, float], list[AccuracyRow]] = {}
+    for row in comparison.rows:
+        if row.key in on_front and row.accuracy is not None:
+            cost = row.sampled_tokens if row.sampled_tokens is not None else row.flops
+            shared.setdefault((cost or 0.0, row.accuracy), []).append(row)
+    lines: list[list[Cell]] = []
+    for _, rows in sorted(shared.items()):
+        rows.sort(key=lambda row: order[row.selector])
+        first = rows[0]
+        others = f"and {len(rows) - 1} more that are equal" if len(rows) > 1 else ""
         name = Cell(first.selector, others, colour=colours.get(first.selector, ""))
-        table.append(
+        lines.append(
             [
                 Cell("any") if first.n == 1 else name,
                 Cell(str(first.n)),
-                Cell(percent(first.accuracy), between(first.low, first.high)),
-                Cell(amount(first.sampled_tokens)),
-                Cell(amount(first.flops)),
+                Cell(show_percent(first.accuracy), show_narrow_interval(first.low, first.high)),
+                Cell(show_amount(first.sampled_tokens)),
+                Cell(show_amount(first.flops)),
             ]
         )
-    return Sheet(
-        ["selector", "N", "accuracy", "tokens a problem", "FLOPs a problem"],
-        table,
-        "On the Pareto front of all selectors",
-    )
+    heads = ["selector", "N", "accuracy", "tokens per problem", "FLOPs per problem"]
+    return Table(heads, lines, "On the Pareto front of all selectors")
 
 
 def contested(
     problems: Sequence[Contested], anchors: Sequence[str], names: Sequence[str], has_runs: bool, caption: str
-) -> Sheet:
-    """A row a problem: a tick, a cross or a share for each selector of `names`."""
-    table: list[list[Cell]] = []
+) -> Table:
+    """Return one line per problem: a tick, a dot or a share for each selector of `names`."""
+    lines: list[list[Cell]] = []
     for problem, anchor in zip(problems, anchors, strict=True):
         cells = [Cell(problem.run)] if has_runs else []
         cells += [Cell(problem.problem_id, anchor=anchor), Cell(f"{problem.right} of {problem.candidates}")]
-        table.append(cells + [_mark(problem.values.get(name)) for name in names])
+        lines.append(cells + [_mark(problem.values.get(name)) for name in names])
     heads = [*(["run"] if has_runs else []), "problem", "right", *names]
-    return Sheet(heads, table, caption, left=2 if has_runs else 1)
+    return Table(heads, lines, caption, words=2 if has_runs else 1)
 
 
-def answers(problem: Contested) -> Sheet:
-    rows = [
+def answers(problem: Contested) -> Table:
+    """Return the answers of one problem with their votes."""
+    lines = [
         [Cell("(none)" if answer is None else answer), Cell(str(votes)), Cell(f"{right} of {votes}")]
         for answer, votes, right in problem.answers
     ]
-    return Sheet(["answer", "votes", "right"], rows)
+    return Table(["answer", "votes", "right"], lines)
 
 
-def calibration(sources: Sequence[Reliability], colours: Mapping[str, str]) -> Sheet:
-    """How far each confidence is off, and how well it ranks."""
-    table = [
+def calibration(sources: Sequence[Reliability], colours: Mapping[str, str]) -> Table:
+    """Return how far each confidence is off, and how well it ranks."""
+    lines = [
         [
-            Cell(source_name(source), colour=colours.get(source.name, "")),
+            Cell(source.title, colour=colours.get(source.name, "")),
             Cell(f"{source.cases:,} {'problems' if source.kind == 'problem' else 'trajectories'}"),
-            *(Cell(decimal(value)) for value in (source.ece, source.brier, source.auc, source.within_pool_auc)),
+            *(Cell(show_decimal(value)) for value in (source.ece, source.brier, source.auc, source.within_pool_auc)),
         ]
         for source in sources
     ]
-    return Sheet(["source", "cases", "ECE", "Brier score", "AUC", "AUC within pools"], table)
+    return Table(["source", "cases", "ECE", "Brier score", "AUC", "AUC within pools"], lines)
 
 
-def source_name(source: Reliability) -> str:
-    return "majority: share of votes" if source.name == "majority" else source.name
-
-
-def lengths(runs: Sequence[RunFindings]) -> Sheet:
-    """Mean, quantiles and the largest, of right and wrong trajectories."""
+def lengths(runs: Sequence[RunFindings]) -> Table:
+    """Return mean, quantiles and the largest length, of right and wrong trajectories."""
     heads = ["run", "trajectories", "count", "mean", "5 %", "25 %", "median", "75 %", "95 %", "largest", "unit"]
-    table: list[list[Cell]] = []
+    lines: list[list[Cell]] = []
     for run in runs:
-        found = run.findings
-        for verdict, values in (("right", found.right_lengths), ("wrong", found.wrong_lengths)):
-            summary = summarize_lengths(values) or {}
+        findings = run.findings
+        for verdict, values in (("right", findings.right_lengths), ("wrong", findings.wrong_lengths)):
+            summary = summarise_lengths(values) or {}
             numbers = [f"{value:,.0f}" for value in summary.values()] or [UNDEFINED] * 7
-            words = [run.name, verdict, f"{len(values):,}", *numbers, found.length_unit]
-            table.append([Cell(word) for word in words])
-    return Sheet(heads, table, left=2, rules=list(range(2, len(table), 2)))
+            words = [run.name, verdict, f"{len(values):,}", *numbers, findings.length_unit]
+            lines.append([Cell(word) for word in words])
+    return Table(heads, lines, words=2, rules=list(range(2, len(lines), 2)))
 
 
-def trajectory_counts(runs: Sequence[RunFindings]) -> Sheet:
-    heads = ["run", "right", "wrong", "no answer read", "cut off at the limit", "failed", "not judged"]
-    table: list[list[Cell]] = []
+def trajectory_counts(runs: Sequence[RunFindings]) -> Table:
+    """Return what became of the trajectories of each run."""
+    heads = ["run", "right", "wrong", "no answer read", "cut off at the limit", "failed", "ungraded"]
+    lines: list[list[Cell]] = []
     for run in runs:
-        counted = run.findings.trajectories
-        total = counted["judged"] + counted["failed"] + counted["unjudged"]
-        cut = run.findings.finishes.get("length", 0)
-        numbers = [counted["right"], counted["wrong"], counted["without_answer"], cut]
-        numbers += [counted["failed"], counted["unjudged"]]
-        table.append([Cell(run.name), *(Cell(f"{number:,}", share(number, total)) for number in numbers)])
-    return Sheet(heads, table, "Trajectories")
+        counts = run.findings.trajectories
+        cut_off = run.findings.finishes.get("length", 0)
+        numbers = (counts.right, counts.wrong, counts.without_answer, cut_off, counts.failed, counts.ungraded)
+        lines.append([Cell(run.name), *(Cell(f"{number:,}", show_share(number, counts.total)) for number in numbers)])
+    return Table(heads, lines, "Trajectories")
 
 
-def ties(run: RunFindings, colours: Mapping[str, str], caption: str) -> Sheet:
-    """Ties and abstentions on the whole pools of one run."""
-    table: list[list[Cell]] = []
-    names = [name for name in rank(points_of(run.comparison)) if name in run.findings.counts and name not in BOUNDS]
-    total = len(run.findings.problems)
-    for name in names:
-        counted = run.findings.counts[name]
-        tied = Cell(UNDEFINED) if counted.ties is None else Cell(str(counted.ties), share(counted.ties, total))
-        others = (counted.deciding_ties, counted.abstained)
-        table.append(
-            [Cell(name, colour=colours.get(name, "")), tied, *(Cell(str(each), share(each, total)) for each in others)]
-        )
-    return Sheet(["selector", "ties", "between right and wrong", "abstained"], table, caption)
+def ties(run: RunFindings, colours: Mapping[str, str], caption: str) -> Table:
+    """Return ties and abstentions on the whole pools of one run."""
+    lines: list[list[Cell]] = []
+    counts, total = run.findings.counts, len(run.findings.problems)
+    for name in run.comparison.rank():
+        if name not in counts or not run.comparison.competes(name):
+            continue
+        ties = counts[name].ties
+        numbers = (counts[name].deciding_ties, counts[name].abstained)
+        cells = [Cell(UNDEFINED) if ties is None else Cell(str(ties), show_share(ties, total))]
+        cells += [Cell(str(number), show_share(number, total)) for number in numbers]
+        lines.append([Cell(name, colour=colours.get(name, "")), *cells])
+    return Table(["selector", "ties", "between right and wrong", "abstained"], lines, caption)
 
 
-def stored_picks(runs: Sequence[RunFindings]) -> Sheet:
+def stored_picks(runs: Sequence[RunFindings]) -> Table:
+    """Return what `nbest select` wrote for each selector of each run."""
     heads = ["run", "selector", "problems", "right", "wrong", "abstained", "with a note"]
-    table: list[list[Cell]] = []
+    lines: list[list[Cell]] = []
     for run in runs:
         for name, picks in run.findings.picks.items():
             numbers = (picks.problems, picks.right, picks.wrong, picks.abstained, sum(picks.notes.values()))
-            table.append([Cell(run.name), Cell(name), *(Cell(f"{number:,}") for number in numbers)])
-    return Sheet(heads, table, "Stored selections (`nbest select`)", left=2)
+            lines.append([Cell(run.name), Cell(name), *(Cell(f"{number:,}") for number in numbers)])
+    return Table(heads, lines, "Stored selections (`nbest select`)", words=2)
 
 
-def percent(fraction: float | None) -> str:
-    return UNDEFINED if fraction is None else f"{100 * fraction:.1f}"
+def _rows_at(comparison: Comparison, n: int) -> dict[str, AccuracyRow]:
+    return {row.selector: row for row in comparison.rows if row.n == n}
 
 
-def between(low: float | None, high: float | None) -> str:
-    return "" if low is None or high is None else f"{100 * low:.1f}\N{EN DASH}{100 * high:.1f}"
-
-
-def share(count: int, total: int) -> str:
-    return f"{100 * count / total:.1f} %" if total and count else ""
-
-
-def decimal(value: float | None) -> str:
-    return UNDEFINED if value is None else f"{value:.3f}"
-
-
-def amount(value: float | None) -> str:
-    """Four digits and an exponent where the number is large."""
-    if value is None:
-        return UNDEFINED
-    return f"{value:,.0f}" if value < 1e7 else f"{value:.2e}"
-
-
-def _by_n(
-    report: Report,
-    colours: Mapping[str, str],
-    caption: str,
-    cell: Callable[[Point], Cell],
-    worth: Callable[[Point], float | None],
-    left_out: Sequence[str] = (),
-) -> Sheet:
-    points = {(point.selector, point.n): point for point in report.points}
-    names = [name for name in report.ranked() if name not in left_out]
-    best = {n: _best(names, [worth(points[name, n]) for name in names]) if n > 1 else set[int]() for n in report.ns}
-    table: list[list[Cell]] = []
-    for at, name in enumerate(names):
-        cells = [Cell(name, colour=colours.get(name, ""))]
-        for n in report.ns:
-            made = cell(points[name, n])
-            cells.append(Cell(made.text, made.aside, is_best=at in best[n]))
-        table.append(cells)
-    return Sheet(["selector", *(f"N={n}" for n in report.ns)], table, caption, rules=_rule_after_bounds(names))
-
-
-def _as_shown(
+def _reorder(
     comparison: Comparison,
     heads: Sequence[str],
     rows: Sequence[Sequence[str]],
     colours: Mapping[str, str],
     caption: str,
-) -> Sheet:
-    """A table of selectors that `Comparison` has made, in the order of this report."""
-    order = {name: place for place, name in enumerate(rank(points_of(comparison)))}
+) -> Table:
+    """Return a table of selectors that `Comparison` has written, in the order of this report."""
+    order = {name: number for number, name in enumerate(comparison.rank())}
     ordered = sorted(rows, key=lambda row: order[row[0]])
-    table = [[Cell(row[0], colour=colours.get(row[0], "")), *map(Cell, row[1:])] for row in ordered]
-    return Sheet(heads, table, caption, rules=_rule_after_bounds([row[0] for row in ordered]))
+    lines = [[Cell(row[0], colour=colours.get(row[0], "")), *map(Cell, row[1:])] for row in ordered]
+    return Table(heads, lines, caption, rules=_rule_below_bounds(comparison, [row[0] for row in ordered]))
 
 
-def _best(names: Sequence[str], values: Sequence[float | None]) -> set[int]:
-    """The places of the best that compete; none where all are alike, as they are at N=1."""
+def _find_best(comparison: Comparison, names: Sequence[str], values: Sequence[float | None]) -> set[int]:
+    """Return the positions of the best competitors; none where all are alike, as they are at N=1."""
     known = {
-        at: value
-        for at, (name, value) in enumerate(zip(names, values, strict=True))
-        if name not in BOUNDS and value is not None
+        number: value
+        for number, (name, value) in enumerate(zip(names, values, strict=True))
+        if value is not None and comparison.competes(name)
     }
     if not known or max(known.values()) - min(known.values()) < _ROUNDING:
         return set()
     top = max(known.values())
-    return {at for at, value in known.items() if top - value < _ROUNDING}
+    return {number for number, value in known.items() if top - value < _ROUNDING}
 
 
-def _rule_after_bounds(names: Sequence[str]) -> list[int]:
-    bounds = sum(1 for name in names if name in BOUNDS)
-    return [bounds] if 0 < bounds < len(names) else []
+def _rule_below_bounds(comparison: Comparison, names: Sequence[str]) -> list[int]:
+    """Return where a rule divides bounds and picks by chance from the competitors."""
+    count = sum(1 for name in names if not comparison.competes(name))
+    return [count] if 0 < count < len(names) else []
 
 
 def _mark(value: float | None) -> Cell:
-    """Of a selector on a problem; None = nothing is known of it."""
+    """Return the mark of a selector on a problem; None = it has no value there."""
     if value is None:
         return Cell("")
     if value > 1 - _ROUNDING:

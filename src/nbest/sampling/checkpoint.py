@@ -6,7 +6,7 @@
 import hashlib
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import resources
@@ -19,6 +19,9 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging
 
 from nbest.errors import ConfigError
+from nbest.records import Message
+from nbest.sampling.tokenizing import require_template, tokenize_messages
+from nbest.statistics.flops import forward_flops
 
 BUNDLED = "bundled:"
 
@@ -65,44 +68,65 @@ class Checkpoint:
             )
         return tuple(layer % states for layer in layers)
 
-    def tokenize_prompt(self, prompt: str) -> list[int]:
-        """The ids the model is given for a user's message, generation prompt included."""
+    def tokenize_prompt(self, messages: Sequence[Message]) -> list[int]:
+        """Return the ids that the model reads for a conversation, generation prompt included."""
         with _TOKENIZING:
-            return tokenize_message(self.tokenizer, prompt, self.template)
+            return tokenize_messages(self.tokenizer, messages, self.template)
 
     def tokenize_text(self, text: str) -> list[int]:
-        """The ids of a text alone, with no special tokens around it."""
+        """Return the ids of a text alone, without special tokens around it."""
         with _TOKENIZING:
             return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def count_tokens(self, text: str) -> int:
+        return len(self.tokenize_text(text))
+
+    def count_prompt_tokens(self, messages: Sequence[Message]) -> int:
+        return len(self.tokenize_prompt(messages))
+
+    def token_text(self, token: int) -> str:
+        return self.pieces[token]
 
     def decode(self, tokens: list[int]) -> str:
         with _TOKENIZING:
             return self.tokenizer.decode(tokens, skip_special_tokens=False, clean_up_tokenization_spaces=False)
 
     def count_flops(self, prompt_tokens: int, sampled_tokens: int) -> float:
-        """Approximate floating-point operations of one prompt and one completion.
+        """Return the floating-point operations of one prompt and one completion (`statistics.flops`)."""
+        return forward_flops(
+            prompt_tokens,
+            sampled_tokens,
+            parameters=self.info["non_embedding_parameters"],
+            layers=self.layer_count,
+            attention_width=self.info["attention_width"],
+        )
 
-        Two for each non-embedding parameter and token, and 4 * layers * attention width for each pair of a token and
-        one before it (Kaplan et al., arXiv 2001.08361, table 1, forward pass). Mixtures of experts count as dense.
-        """
-        config = self.model.config.get_text_config()
-        width = self.info["attention_width"]
-        total = prompt_tokens + sampled_tokens
-        return 2.0 * self.info["non_embedding_parameters"] * total + 2.0 * config.num_hidden_layers * width * total**2
-
-
-def tokenize_message(tokenizer: Any, prompt: str, template: str = "chat") -> list[int]:
-    """The ids of `prompt` as a user's message, generation prompt included; with template "none" as it is."""
-    if template == "none":
-        return list(tokenizer(prompt)["input_ids"])
-    message = [{"role": "user", "content": prompt}]
-    return list(tokenizer.apply_chat_template(message, add_generation_prompt=True, return_dict=False))
+    def limit_tokens(self, prompt_tokens: int, max_tokens: int) -> "TokenLimit":
+        """Return how many tokens a completion may have behind a prompt of so many (see `limit_tokens`)."""
+        return limit_tokens(self.context_tokens, prompt_tokens, max_tokens)
 
 
-def require_template(tokenizer: Any, model: str, template: str) -> None:
-    """Raises ConfigError where `template` is "chat" and the tokenizer has none."""
-    if template == "chat" and not getattr(tokenizer, "chat_template", None):
-        raise ConfigError(f"template: the tokenizer of {model!r} has no chat template; use template='none'")
+@dataclass(frozen=True, slots=True)
+class TokenLimit:
+    """The most tokens of a completion. `note` says why there are fewer than asked for; with `tokens` 0 the prompt does
+    not fit and `note` is the reason why the draw fails."""
+
+    tokens: int
+    note: str = ""
+
+
+def limit_tokens(context_tokens: int | None, prompt_tokens: int, max_tokens: int) -> TokenLimit:
+    """Return how many of `max_tokens` a model's context leaves a completion behind a prompt of `prompt_tokens`."""
+    if not prompt_tokens or (context_tokens is not None and prompt_tokens >= context_tokens):
+        return TokenLimit(
+            0,
+            f"the prompt has {prompt_tokens} tokens; it needs at least 1, and fewer than the context of "
+            f"{context_tokens}",
+        )
+    if context_tokens is not None and prompt_tokens + max_tokens > context_tokens:
+        note = f"cut at the model's context of {context_tokens} tokens, before max_tokens={max_tokens}"
+        return TokenLimit(context_tokens - prompt_tokens, note)
+    return TokenLimit(max_tokens)
 
 
 def _measure_attention(config: Any) -> int:

@@ -1,8 +1,8 @@
 """The running batch: rows join, draw one token a step each, and leave. Blocking; knows no event loop and no files.
 
-A row is one attempt. Rows of one job share the prefill of their prompt: keys and values of all its tokens but the
-last are computed once and copied into every row, and the last token is each row's first input. Finished rows stay
-until a sixteenth of the batch is finished; then new attempts take their places, or the rows from the end do.
+A row is one completion being drawn. Rows of one job share the prefill of their prompt: keys and values of all its
+tokens but the last are computed once and copied into every row, and the last token is each row's first input. Finished
+rows stay until a sixteenth of the batch is finished; then new completions take their rows, or the rows from the end do.
 
 Shapes: B rows in use, P tokens of a prompt, V vocabulary, D hidden size.
 """
@@ -20,7 +20,7 @@ from nbest.records import Completion, Finish, Step
 from nbest.sampling.checkpoint import Checkpoint
 from nbest.sampling.columns import ColumnCache
 from nbest.sampling.drawing import draw_tokens, draw_uniforms
-from nbest.sampling.rows import Attempt, Captured, Job, Rows, RowTable
+from nbest.sampling.rows import Job, Request, Rows, RowTable
 from nbest.text.steps import StepRule, StepTracker
 
 PREFILL_TOKENS = 16_384
@@ -28,7 +28,7 @@ PREFILL_TOKENS = 16_384
 
 
 class Batch:
-    """Up to `rows` attempts in one running batch; `length` of the rows are in use, finished ones included."""
+    """Up to `rows` completions in one running batch; `length` of the rows are in use, finished ones included."""
 
     def __init__(self, checkpoint: Checkpoint, rule: StepRule, rows: int):
         self.checkpoint, self.rows, self.length = checkpoint, rows, 0
@@ -52,28 +52,28 @@ class Batch:
         return finished > 0 and finished * 16 >= self.length
 
     def drop(self, jobs: set[Job]) -> None:
-        """Forget the attempts of these jobs."""
+        """Take the rows of these jobs out of the batch."""
         for row in np.flatnonzero(self.table.alive[: self.length]).tolist():
-            attempt = self.table.attempts[row]
-            if attempt is not None and attempt.job in jobs:
+            request = self.table.requests[row]
+            if request is not None and request.job in jobs:
                 self.table.release(row)
 
     def admit(self, jobs: Sequence[Job]) -> None:
-        """Give rows to waiting attempts of these jobs, in order, while there are any."""
+        """Give rows to what waits in these jobs, in order, while there are any."""
         free = self.free_rows
-        chosen: list[Attempt] = []
+        requests: list[Request] = []
         for job in jobs:
-            room = free - len(chosen)
-            chosen += job.waiting[:room]
+            room = free - len(requests)
+            requests += job.waiting[:room]
             job.waiting = job.waiting[room:]
-        if not chosen:
+        if not requests:
             return
-        self._prefill([job for job in dict.fromkeys(attempt.job for attempt in chosen) if job.prefix is None])
-        finished = np.flatnonzero(~self.table.alive[: self.length])[: len(chosen)]
-        fresh = np.arange(self.length, self.length + len(chosen) - len(finished))
+        self._prefill([job for job in dict.fromkeys(request.job for request in requests) if job.prefix is None])
+        finished = np.flatnonzero(~self.table.alive[: self.length])[: len(requests)]
+        fresh = np.arange(self.length, self.length + len(requests) - len(finished))
         rows = np.concatenate([finished, fresh])
         self.length += len(fresh)
-        self.table.seat(chosen, rows)
+        self.table.seat(requests, rows)
         self.tracker.reset(rows)
         groups = self.table.group_by_prefix(rows)
         self.cache.reserve(max(prefix.columns for prefix, _, _ in groups), 1)
@@ -81,9 +81,9 @@ class Batch:
             self.cache.join(prefix, torch.tensor(sources), torch.tensor(targets))
         # A batch that is never empty would otherwise attend over the columns of all rows it ever had.
         self._trim()
-        for attempt in chosen:
-            if not attempt.job.waiting:
-                attempt.job.prefix = None
+        for request in requests:
+            if not request.job.waiting:
+                request.job.prefix = None
 
     def _trim(self) -> None:
         self.cache.trim(torch.from_numpy(self.table.alive[: self.length]))
@@ -131,7 +131,7 @@ class Batch:
             **{name: value for name, value in named.items() if name in self._accepted},
         )
 
-    def step(self) -> list[tuple[Attempt, Completion]]:
+    def step(self) -> list[tuple[Request, Completion]]:
         """Draw one token a row; returns the completions that this finished."""
         count, table = self.length, self.table
         self.cache.reserve(0, 1)
@@ -174,17 +174,20 @@ class Batch:
         rows = np.flatnonzero((begins >= 0) & table.captures[:count] & table.alive[:count])
         if not len(rows):
             return
-        asked = {attempt.job.layers for row in rows.tolist() if (attempt := table.attempts[row]) is not None}
-        layers = asked.pop() if len(asked) == 1 else tuple(sorted(set().union(*asked)))
+        layers_of = {row: request.job.layers for row in rows.tolist() if (request := table.requests[row]) is not None}
+        distinct = set(layers_of.values())
+        layers = next(iter(distinct)) if len(distinct) == 1 else tuple(sorted(set().union(*distinct)))
         where = torch.from_numpy(rows).to(self.checkpoint.device)
         taken = [states[layer][:, -1].index_select(0, where) for layer in layers]
         kept = taken[0][:, None] if len(taken) == 1 else torch.stack(taken, dim=1)
         values: NDArray[np.float32] = kept.float().cpu().numpy()
         spans = zip(rows.tolist(), begins[rows].tolist(), table.counts[rows].tolist(), values, strict=True)
         for row, start, end, value in spans:
-            table.captured[row].append(Captured(Step(start, end), layers, value))
+            own = layers_of[row]
+            table.steps[row].append(Step(start, end))
+            table.states[row].append(value if own == layers else value[[layers.index(layer) for layer in own]])
 
-    def _finish(self, tokens: NDArray[np.int64]) -> list[tuple[Attempt, Completion]]:
+    def _finish(self, tokens: NDArray[np.int64]) -> list[tuple[Request, Completion]]:
         count, table = self.length, self.table
         is_over = self._ends[tokens] | (table.counts[:count] >= table.limits[:count]) | self._find_stops(tokens)
         rows = np.flatnonzero(is_over & table.alive[:count]).tolist()
@@ -215,10 +218,10 @@ class Batch:
                 found[row] = any(string in text for string in stop)
         return found
 
-    def _complete(self, row: int) -> tuple[Attempt, Completion]:
-        table, attempt = self.table, self.table.attempts[row]
-        assert attempt is not None
-        job, count = attempt.job, int(table.counts[row])
+    def _complete(self, row: int) -> tuple[Request, Completion]:
+        table, request = self.table, self.table.requests[row]
+        assert request is not None
+        job, count = request.job, int(table.counts[row])
         tokens = table.tokens[row, :count].copy()
         is_ended = bool(self._ends[tokens[-1]])
         text = self.checkpoint.decode(tokens[:-1].tolist() if is_ended else tokens.tolist())
@@ -235,7 +238,7 @@ class Batch:
             note=job.note if finish == "length" else "",
             certainties=table.certainties[row, :count].copy() if job.params.self_certainty else None,
         )
-        return attempt, completion
+        return request, completion
 
     def compact(self) -> None:
         """Rows from the end take the places of finished ones, and the batch becomes as short as its live rows."""

@@ -10,7 +10,8 @@ Rules
     Any other 4xx is a fault of the settings: ConfigError (400, 401, 403, 404, 405, 422) or EngineError, at once.
     Nothing is hidden: `counts` tells every attempt that failed, by kind, as tried again or as given up.
 
-This module does not know chat templates or tokenizers: both are the server's.
+This module does not know chat templates or tokenizers: both are the server's, and so is what it makes of control
+tokens that stand in a message.
 """
 
 import asyncio
@@ -19,13 +20,16 @@ import os
 import re
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal, TypeAlias
 
 from nbest.errors import ConfigError, EngineError, MissingExtraError, NbestError
-from nbest.loop_thread import LoopThread, gather_all
-from nbest.records import Completion, SamplingParams, derive_seed
+from nbest.loop_thread import LoopThread, as_finished
+from nbest.protocols import PolicyDescription, Sampler
+from nbest.records import Completion, Message, SamplingParams, Usage, WorkReport, derive_seed
 from nbest.sampling.openai_payloads import BadBodyError, Form, build_payload, check_params, read_completion
 
 Mishap: TypeAlias = Literal[
@@ -95,7 +99,7 @@ class _Failure:
     wait_seconds: float = 0.0
 
 
-class OpenAISampler:
+class OpenAISampler(Sampler):
     """A server's model as a Sampler. Needs the extra `openai`. Usable from any event loop; close it when done."""
 
     def __init__(self, endpoint: Endpoint, form: Form):
@@ -106,24 +110,50 @@ class OpenAISampler:
             raise MissingExtraError("openai", "openai") from error
         self.endpoint, self.form = endpoint, form
         self.counts = RequestCounts()
+        self._usage = Usage()
         self._openai = openai
         self._client: Any = None
         self._slots = asyncio.Semaphore(endpoint.concurrency)
         self._thread = LoopThread("nbest-openai")
 
-    async def sample(self, prompt: str, seeds: Sequence[int], params: SamplingParams) -> list[Completion]:
-        """One completion a seed. Raises UnavailableError before any request, ConfigError or EngineError as the module
-        says; then the other requests of this call are given up."""
+    async def sample(
+        self, messages: Sequence[Message], seeds: Sequence[int], params: SamplingParams
+    ) -> AsyncGenerator[tuple[int, Completion], None]:
+        """Yield one completion per seed, with its seed, as each answer comes. Closing the generator ends the requests.
+
+        Raises UnavailableError before any request, ConfigError or EngineError as the module says; then the other
+        requests of this call are given up.
+        """
         check_params(self.form, params)
-        if not seeds:
-            return []
-        return await self._thread.run(self._draw_all(prompt, seeds, params))
+        works = [partial(self._draw, messages, seed, params) for seed in seeds]
+        async with aclosing(self._thread.iterate(as_finished(works))) as completions:
+            async for seed, completion in completions:
+                self._usage += completion.count_usage()
+                yield seed, completion
 
-    async def _draw_all(self, prompt: str, seeds: Sequence[int], params: SamplingParams) -> list[Completion]:
-        return await gather_all([self._draw(prompt, seed, params) for seed in seeds])
+    def describe(self) -> PolicyDescription:
+        """Where the server is does not fix what its model draws: the URL is for the reader."""
+        form = self.form
+        identity = {"type": "openai", "model": form.model, "template": form.template, "dialect": form.dialect}
+        return PolicyDescription(identity, {"base_url": self.endpoint.base_url})
 
-    async def _draw(self, prompt: str, seed: int, params: SamplingParams) -> Completion:
-        payload = build_payload(self.form, prompt, seed, params)
+    @property
+    def vocabulary(self) -> None:
+        return None
+
+    def count_flops(self, prompt_tokens: int, sampled_tokens: int) -> float:
+        """Return 0: the size of the server's model is not known."""
+        del prompt_tokens, sampled_tokens
+        return 0.0
+
+    def report(self) -> WorkReport:
+        counts = self.counts
+        return WorkReport(
+            calls=counts.attempts, usage=self._usage, retried=dict(counts.retried), failed=dict(counts.failed)
+        )
+
+    async def _draw(self, messages: Sequence[Message], seed: int, params: SamplingParams) -> tuple[int, Completion]:
+        payload = build_payload(self.form, messages, seed, params)
         attempts = 0
         while True:
             async with self._slots:
@@ -131,11 +161,11 @@ class OpenAISampler:
             attempts += 1
             if isinstance(outcome, Completion):
                 self.counts.completions += 1
-                return outcome
+                return seed, outcome
             if outcome.kind in _FINAL or attempts > self.endpoint.retries:
                 self.counts.failed[outcome.kind] += 1
                 note = f"{outcome.kind} after {attempts} attempt{'s' * (attempts > 1)}: {outcome.said}"
-                return Completion("", finish="error", note=note)
+                return seed, Completion("", finish="error", note=note)
             self.counts.retried[outcome.kind] += 1
             await asyncio.sleep(self._wait_seconds(seed, attempts, outcome))
 
@@ -202,12 +232,6 @@ class OpenAISampler:
 
     async def aclose(self) -> None:
         await asyncio.to_thread(self.close)
-
-    async def __aenter__(self) -> "OpenAISampler":
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.aclose()
 
 
 def _read_connection_error(error: Exception) -> _Failure:

@@ -14,11 +14,12 @@ from typing import Any, Literal, TypeAlias, cast
 import numpy as np
 
 from nbest.errors import UnavailableError
-from nbest.records import Completion, Finish, Floats, Ids, SamplingParams, Usage
+from nbest.records import Completion, Finish, Floats, Ids, Message, SamplingParams, Usage
+from nbest.sampling.tokenizing import join_contents
 
 Dialect: TypeAlias = Literal["vllm", "openai"]
 Template: TypeAlias = Literal["chat", "none"]
-"""`chat`: the prompt is the user's message of /v1/chat/completions. `none`: it goes to /v1/completions as it is."""
+"""`chat`: the messages go to /v1/chat/completions. `none`: their contents go to /v1/completions as one text."""
 
 MOST_TOP_LOGPROBS = 20
 """OpenAI's limit, and vLLM's default one."""
@@ -64,13 +65,16 @@ def check_params(form: Form, params: SamplingParams) -> None:
         raise UnavailableError("\n".join(faults))
 
 
-def build_payload(form: Form, prompt: str, seed: int, params: SamplingParams) -> dict[str, Any]:
+def build_payload(form: Form, messages: Sequence[Message], seed: int, params: SamplingParams) -> dict[str, Any]:
     """The JSON of one request for one completion."""
     is_chat, is_vllm = form.template == "chat", form.dialect == "vllm"
     limit = "max_tokens" if is_vllm or not is_chat else "max_completion_tokens"
     payload: dict[str, Any] = {"model": form.model, "n": 1, "seed": seed, limit: params.max_tokens}
     payload |= {"temperature": params.temperature, "top_p": params.top_p}
-    payload |= {"messages": [{"role": "user", "content": prompt}]} if is_chat else {"prompt": prompt}
+    if is_chat:
+        payload["messages"] = [{"role": message.role, "content": message.content} for message in messages]
+    else:
+        payload["prompt"] = join_contents(messages)
     if params.stop:
         payload["stop"] = list(params.stop)
     if form.has_logprobs:

@@ -6,12 +6,11 @@ Shapes: R rows allocated, T tokens kept a row (grown as needed).
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nbest.records import CapturedStates, SamplingParams, Step
+from nbest.records import HiddenStates, SamplingParams, Step
 from nbest.sampling.columns import ColumnCache
 from nbest.sampling.drawing import mix_seeds
 
@@ -19,19 +18,19 @@ Rows = NDArray[np.intp]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Attempt:
-    """One completion to draw: its seed, and its place among the completions of its job."""
+class Request:
+    """One completion to draw: its seed, and its position among the completions of its job."""
 
     seed: int
-    place: int
+    position: int
     job: "Job"
 
 
 @dataclass(eq=False)
 class Job:
-    """Attempts at one prompt. `waiting` are those without a row yet; `layers` is `params.capture` counted from 0.
+    """Completions of one prompt. `waiting` are those without a row yet; `layers` is `params.capture` counted from 0.
 
-    `limit_tokens` is the most tokens an attempt may draw; `note` is what a completion says that reached it.
+    `limit_tokens` is the most tokens of a completion; `note` is what one says that reached the limit.
     """
 
     prompt_tokens: list[int]
@@ -39,30 +38,24 @@ class Job:
     limit_tokens: int
     layers: tuple[int, ...] = ()
     note: str = ""
-    attempts: tuple[Attempt, ...] = ()
-    waiting: list[Attempt] = field(default_factory=list[Attempt])
+    requests: tuple[Request, ...] = ()
+    waiting: list[Request] = field(default_factory=list[Request])
     prefix: ColumnCache | None = None
     prefix_row: int = 0
 
-    def add_attempts(self, seeds: Sequence[int]) -> None:
-        self.attempts = tuple(Attempt(seed, place, self) for place, seed in enumerate(seeds))
-        self.waiting = list(self.attempts)
-
-
-class Captured(NamedTuple):
-    """The states [L D] of one step end; `layers` may hold more layers than the row asked for."""
-
-    step: Step
-    layers: tuple[int, ...]
-    values: NDArray[np.float32]
+    def add_requests(self, seeds: Sequence[int]) -> None:
+        self.requests = tuple(Request(seed, position, self) for position, seed in enumerate(seeds))
+        self.waiting = list(self.requests)
 
 
 class RowTable:
     """`rows` rows. A row is alive from `seat` to `release`; `settings` numbers the row's way of drawing in `known`."""
 
     def __init__(self, rows: int):
-        self.attempts: list[Attempt | None] = [None] * rows
-        self.captured: list[list[Captured]] = [[] for _ in range(rows)]
+        self.requests: list[Request | None] = [None] * rows
+        # The step ends of each row so far, and the states [L D] there, of the layers that its job asked for.
+        self.steps: list[list[Step]] = [[] for _ in range(rows)]
+        self.states: list[list[NDArray[np.float32]]] = [[] for _ in range(rows)]
         self.alive = np.zeros(rows, dtype=bool)
         self.inputs = np.zeros(rows, dtype=np.int64)
         self.positions = np.zeros(rows, dtype=np.int64)
@@ -79,13 +72,13 @@ class RowTable:
         self.certainties = np.zeros((rows, 256), dtype=np.float32)
         self.known: dict[SamplingParams, int] = {}
 
-    def seat(self, attempts: Sequence[Attempt], rows: Rows) -> None:
-        for attempt, row in zip(attempts, rows.tolist(), strict=True):
-            job = attempt.job
-            self.attempts[row], self.captured[row] = attempt, []
+    def seat(self, requests: Sequence[Request], rows: Rows) -> None:
+        for request, row in zip(requests, rows.tolist(), strict=True):
+            job = request.job
+            self.requests[row], self.steps[row], self.states[row] = request, [], []
             self.inputs[row], self.positions[row] = job.prompt_tokens[-1], len(job.prompt_tokens) - 1
             self.limits[row], self.captures[row] = job.limit_tokens, bool(job.layers)
-            self.streams[row] = attempt.seed & (2**64 - 1)
+            self.streams[row] = request.seed & (2**64 - 1)
             self.settings[row] = self.known.setdefault(_drawing_part(job.params), len(self.known))
         self.counts[rows], self.alive[rows], self.ending[rows] = 0, True, -1
         self.streams[rows] = mix_seeds(self.streams[rows])
@@ -99,23 +92,23 @@ class RowTable:
     ) -> None:
         """Keep one drawn token of each of the first rows; it is what they are fed next."""
         count = len(tokens)
-        places = self.counts[:count]
-        if int(places.max()) >= self.tokens.shape[1]:
+        columns = self.counts[:count]
+        if int(columns.max()) >= self.tokens.shape[1]:
             for name in ("tokens", "logprobs", "confidences", "certainties"):
                 old = getattr(self, name)
                 setattr(self, name, np.concatenate([old, np.zeros_like(old)], axis=1))
         rows = np.arange(count)
-        self.tokens[rows, places] = tokens
-        self.logprobs[rows, places] = logprobs
-        self.confidences[rows, places] = confidences
-        self.certainties[rows, places] = certainties
+        self.tokens[rows, columns] = tokens
+        self.logprobs[rows, columns] = logprobs
+        self.confidences[rows, columns] = confidences
+        self.certainties[rows, columns] = certainties
         self.inputs[:count] = tokens
         # Finished rows still in the batch stay where they are, inside every model's context.
         self.counts[:count] += self.alive[:count]
         self.positions[:count] += self.alive[:count]
 
     def release(self, row: int) -> None:
-        self.attempts[row], self.captured[row] = None, []
+        self.requests[row], self.steps[row], self.states[row] = None, [], []
         self.alive[row], self.positions[row], self.counts[row] = False, 0, 0
 
     def move(self, sources: Rows, targets: Rows) -> None:
@@ -127,31 +120,26 @@ class RowTable:
         for array in (self.tokens, self.logprobs, self.confidences, self.certainties):
             array[targets, :width] = array[sources, :width]
         for source, target in zip(sources.tolist(), targets.tolist(), strict=True):
-            self.attempts[target], self.captured[target] = self.attempts[source], self.captured[source]
+            self.requests[target] = self.requests[source]
+            self.steps[target], self.states[target] = self.steps[source], self.states[source]
             self.release(source)
 
-    def collect_states(self, row: int, layers: tuple[int, ...], hidden_size: int) -> CapturedStates:
-        captured = self.captured[row]
-        steps = tuple(one.step for one in captured)
-        if not captured:
-            return CapturedStates(layers, steps, np.zeros((0, len(layers), hidden_size), dtype=np.float32))
-        values = [
-            one.values if one.layers == layers else one.values[[one.layers.index(layer) for layer in layers]]
-            for one in captured
-        ]
-        return CapturedStates(layers, steps, np.stack(values))
+    def collect_states(self, row: int, layers: tuple[int, ...], hidden_size: int) -> HiddenStates:
+        """Return the states of a row at the ends of its steps: `values` [S L D]."""
+        values = np.stack(self.states[row]) if self.states[row] else np.zeros((0, len(layers), hidden_size), np.float32)
+        return HiddenStates(layers, tuple(self.steps[row]), values)
 
     def group_by_prefix(self, rows: Rows) -> list[tuple[ColumnCache, list[int], list[int]]]:
         """The prefixes of newly seated rows: (prefix, its rows, our rows)."""
         prefixes: dict[int, ColumnCache] = {}
         pairs: defaultdict[int, tuple[list[int], list[int]]] = defaultdict(lambda: ([], []))
         for row in rows.tolist():
-            attempt = self.attempts[row]
-            assert attempt is not None
-            assert attempt.job.prefix is not None
-            key = id(attempt.job.prefix)
-            prefixes[key] = attempt.job.prefix
-            pairs[key][0].append(attempt.job.prefix_row)
+            request = self.requests[row]
+            assert request is not None
+            assert request.job.prefix is not None
+            key = id(request.job.prefix)
+            prefixes[key] = request.job.prefix
+            pairs[key][0].append(request.job.prefix_row)
             pairs[key][1].append(row)
         return [(prefixes[key], *pair) for key, pair in pairs.items()]
 

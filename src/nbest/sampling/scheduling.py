@@ -1,14 +1,14 @@
-"""Joins the attempts of concurrent callers into one running batch, in a thread of its own.
+"""Joins what concurrent callers draw into one running batch, in a thread of its own.
 
 The event loop only hands jobs over and receives completions; every model call happens in the worker thread. An error
-in the batch reaches each caller whose attempts were in it, and the next job starts with a fresh batch. The thread
+in the batch reaches each caller whose completions were in it, and the next job starts with a fresh batch. The thread
 ends after some idle seconds, which frees the cache, and starts again with the next job.
 """
 
 import asyncio
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -16,7 +16,7 @@ import torch
 from nbest.errors import EngineError
 from nbest.records import Completion
 from nbest.sampling.decoding import Batch
-from nbest.sampling.rows import Attempt, Job
+from nbest.sampling.rows import Job, Request
 
 IDLE_SECONDS = 5.0
 
@@ -24,23 +24,15 @@ _LOG = logging.getLogger(__name__)
 
 
 class Order(NamedTuple):
-    """One caller's job, and where its completions (or the error) go."""
+    """One caller's job, and the queue of its event loop that takes each completion, with its seed, or the error."""
 
     job: Job
     loop: asyncio.AbstractEventLoop
-    future: "asyncio.Future[list[Completion]]"
+    queue: "asyncio.Queue[tuple[int, Completion] | EngineError]"
 
-    def deliver(self, result: list[Completion] | EngineError) -> None:
-        def settle() -> None:
-            if self.future.done():
-                return
-            if isinstance(result, EngineError):
-                self.future.set_exception(result)
-            else:
-                self.future.set_result(result)
-
+    def deliver(self, result: tuple[int, Completion] | EngineError) -> None:
         try:
-            self.loop.call_soon_threadsafe(settle)
+            self.loop.call_soon_threadsafe(self.queue.put_nowait, result)
         except RuntimeError:
             _LOG.debug("the caller's event loop is closed; nobody waits for its completions")
 
@@ -57,11 +49,26 @@ class Scheduler:
         self._is_closed = False
         self._thread: threading.Thread | None = None
 
-    async def draw(self, job: Job, seeds: Sequence[int]) -> list[Completion]:
-        """One completion a seed. A caller that is cancelled takes its rows out of the batch."""
-        loop = asyncio.get_running_loop()
-        order = Order(job, loop, loop.create_future())
-        job.add_attempts(seeds)
+    async def draw(self, job: Job, seeds: Sequence[int]) -> AsyncGenerator[tuple[int, Completion], None]:
+        """Yield each completion with its seed as it finishes. Closing the generator takes its rows out of the batch."""
+        job.add_requests(seeds)
+        order = Order(job, asyncio.get_running_loop(), asyncio.Queue())
+        self._enter(order)
+        unfinished = len(seeds)
+        try:
+            while unfinished:
+                result = await order.queue.get()
+                if isinstance(result, EngineError):
+                    unfinished = 0
+                    raise result
+                unfinished -= 1
+                yield result
+        finally:
+            if unfinished:
+                with self._wake:
+                    self._left.add(job)
+
+    def _enter(self, order: Order) -> None:
         with self._wake:
             if self._is_closed:
                 raise EngineError("this sampler is closed; create a new one")
@@ -70,12 +77,6 @@ class Scheduler:
                 self._thread.start()
             self._arrived.append(order)
             self._wake.notify_all()
-        try:
-            return await order.future
-        except asyncio.CancelledError:
-            with self._wake:
-                self._left.add(job)
-            raise
 
     def close(self) -> None:
         """Stop the worker thread; callers still waiting get an EngineError. Safe to call twice."""
@@ -115,14 +116,14 @@ class Scheduler:
                 return False
             work.accept(self._arrived)
             work.leave(self._left)
-            self._arrived, self._left = [], set()
+            self._arrived, self._left = [], set[Job]()
             return True
 
     def create_batch(self) -> Batch:
         return self._create_batch(self.rows)
 
     def _shrink(self, work: "_Work", shortage: str) -> None:
-        """Start all unfinished attempts again in a batch of half the rows; their seeds make them what they were."""
+        """Start everything unfinished again in a batch of half the rows; their seeds make them what they were."""
         if self.rows == 1:
             work.fail(EngineError(f"out of memory with a single row in the batch: {shortage}"))
             return
@@ -141,7 +142,7 @@ class _Work:
         self.batch: Batch | None = None
         self.orders: dict[Job, Order] = {}
         self.waiting: list[Job] = []
-        self.done: dict[Job, dict[int, Completion]] = {}
+        self.done: dict[Job, set[int]] = {}
 
     def accept(self, orders: Sequence[Order]) -> None:
         for order in orders:
@@ -168,15 +169,15 @@ class _Work:
         if batch.has_slack:
             batch.compact()
         if batch.length:
-            for attempt, completion in batch.step():
-                self._keep(attempt, completion)
+            for request, completion in batch.step():
+                self._deliver(request, completion)
 
-    def _keep(self, attempt: Attempt, completion: Completion) -> None:
-        job = attempt.job
-        parts = self.done.setdefault(job, {})
-        parts[attempt.place] = completion
-        if len(parts) == len(job.attempts):
-            self.orders[job].deliver([parts[place] for place in range(len(parts))])
+    def _deliver(self, request: Request, completion: Completion) -> None:
+        job = request.job
+        self.orders[job].deliver((request.seed, completion))
+        done = self.done.setdefault(job, set())
+        done.add(request.position)
+        if len(done) == len(job.requests):
             self._forget(job)
 
     def _forget(self, job: Job) -> None:
@@ -192,7 +193,7 @@ class _Work:
     def restart(self) -> None:
         self.batch = None
         for job in self.orders:
-            finished = self.done.get(job, {})
-            job.waiting = [attempt for attempt in job.attempts if attempt.place not in finished]
+            done = self.done.get(job, set())
+            job.waiting = [request for request in job.requests if request.position not in done]
             job.prefix = None
         self.waiting = list(self.orders)

@@ -4,19 +4,22 @@ Deterministic, public and free of torch. It has no tokens of its own unless the 
 """
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 
 from nbest.errors import ConfigError, UnavailableError
-from nbest.records import Completion, SamplingParams
+from nbest.protocols import PolicyDescription, Sampler
+from nbest.records import Completion, Message, SamplingParams, WorkReport
+from nbest.sampling.tokenizing import join_contents
 
 Reply = Callable[[str, int], str | Completion]
 
 
-class ScriptedSampler:
+class ScriptedSampler(Sampler):
     """Replies from a function `(prompt, seed) -> text or Completion`, or from a list, in turn: `replies[seed % len]`.
 
-    A text becomes a Completion with `finish="stop"`. A reply function that raises makes that attempt a completion
-    with `finish="error"` and the exception in its note, as an engine does. `calls` keeps (prompt, seed), in order.
+    The prompt is the contents of the messages. A text becomes a Completion with `finish="stop"`. A reply function that
+    raises gives a completion with `finish="error"` and the exception in its note, as an engine does. `calls` keeps
+    (prompt, seed), in order.
     """
 
     def __init__(self, reply: Reply | Sequence[str]):
@@ -27,14 +30,33 @@ class ScriptedSampler:
         self._reply = reply
         self.calls: list[tuple[str, int]] = []
 
-    async def sample(self, prompt: str, seeds: Sequence[int], params: SamplingParams) -> list[Completion]:
-        """One completion a seed. Of `params`, only `capture` is looked at: UnavailableError where it is set."""
+    async def sample(
+        self, messages: Sequence[Message], seeds: Sequence[int], params: SamplingParams
+    ) -> AsyncGenerator[tuple[int, Completion], None]:
+        """Yield one reply per seed, in their order. Raises UnavailableError where `params.capture` is set."""
         if params.capture is not None:
             raise UnavailableError(
                 "capture: a scripted sampler has no model and no hidden states; leave capture out, or use a "
                 "TransformersSampler"
             )
-        return [self._complete(prompt, seed) for seed in seeds]
+        for seed in seeds:
+            yield seed, self._complete(join_contents(messages), seed)
+
+    def describe(self) -> PolicyDescription:
+        script = [] if callable(self._reply) else list(self._reply)
+        return PolicyDescription({"type": "scripted", "script": script}, {})
+
+    @property
+    def vocabulary(self) -> None:
+        return None
+
+    def count_flops(self, prompt_tokens: int, sampled_tokens: int) -> float:
+        """Return 0: there is no model."""
+        del prompt_tokens, sampled_tokens
+        return 0.0
+
+    def report(self) -> WorkReport:
+        return WorkReport(calls=len(self.calls))
 
     def _complete(self, prompt: str, seed: int) -> Completion:
         self.calls.append((prompt, seed))

@@ -5,21 +5,25 @@ make room for waiting ones, and hidden states are kept at step ends while decodi
 """
 
 import asyncio
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 
 import numpy as np
 
 from nbest.errors import ConfigError
-from nbest.records import Completion, SamplingParams
+from nbest.protocols import PolicyDescription, Sampler
+from nbest.records import Completion, Message, SamplingParams, Usage, WorkReport
 from nbest.sampling.checkpoint import Checkpoint, load_checkpoint
 from nbest.sampling.decoding import Batch
 from nbest.sampling.rows import Job
 from nbest.sampling.scheduling import Scheduler
 from nbest.text.steps import BlankLineSplitter
 
+IDENTITY_FIELDS = ("content_hash", "tokenizer_hash", "chat_template_hash", "template", "dtype", "commit")
+"""What of a checkpoint's description fixes the trajectories it draws."""
 
-class TransformersSampler:
+
+class TransformersSampler(Sampler):
     """A policy as a Sampler.
 
     A trajectory is a function of the model, the prompt, the parameters and its own seed: it draws one uniform number
@@ -43,7 +47,7 @@ class TransformersSampler:
     ):
         """Load a model: `bundled:NAME`, a folder, or a hub id. ConfigError where there is none.
 
-        `batch_rows` is the most attempts decoded at once. `dtype`, `device` and `template` as in `load_checkpoint`.
+        `batch_rows` is the most completions decoded at once. `dtype`, `device` and `template` as in `load_checkpoint`.
         """
         if batch_rows < 1:
             raise ConfigError(f"batch_rows: {batch_rows} given; at least 1 is needed")
@@ -59,33 +63,48 @@ class TransformersSampler:
     def _open(self, checkpoint: Checkpoint, batch_rows: int) -> None:
         self.checkpoint = checkpoint
         self.splitter = BlankLineSplitter(checkpoint.pieces, checkpoint.end_tokens)
+        self._usage = Usage()
         self._scheduler = Scheduler(lambda rows: Batch(checkpoint, self.splitter.rule, rows), batch_rows)
 
-    async def sample(self, prompt: str, seeds: Sequence[int], params: SamplingParams) -> list[Completion]:
-        """One completion a seed. A prompt that fills the model's context gives `finish="error"` completions."""
-        _check(params)
+    async def sample(
+        self, messages: Sequence[Message], seeds: Sequence[int], params: SamplingParams
+    ) -> AsyncGenerator[tuple[int, Completion], None]:
+        """Yield one completion per seed, with its seed, as each finishes.
+
+        Where the prompt fills the model's context, all of them have `finish="error"`. Raises ConfigError, EngineError.
+        """
+        check_params(params)
         layers = () if params.capture is None else self.checkpoint.resolve_layers(params.capture)
         if not seeds:
-            return []
-        tokens = self.checkpoint.tokenize_prompt(prompt)
-        context = self.checkpoint.context_tokens
-        if not tokens or (context is not None and len(tokens) >= context):
-            note = f"the prompt has {len(tokens)} tokens; it needs at least 1, and fewer than the context of {context}"
-            ids = np.array(tokens, dtype=np.int32)
-            return [Completion(text="", prompt_tokens=ids, finish="error", note=note) for _ in seeds]
-        limit, note = params.max_tokens, ""
-        if context is not None and len(tokens) + limit > context:
-            limit = context - len(tokens)
-            note = f"cut at the model's context of {context} tokens, before max_tokens={params.max_tokens}"
-        job = Job(tokens, params, limit, layers, note=note)
-        return await self._scheduler.draw(job, seeds)
+            return
+        tokens = self.checkpoint.tokenize_prompt(messages)
+        limit = self.checkpoint.limit_tokens(len(tokens), params.max_tokens)
+        if not limit.tokens:
+            for seed in seeds:
+                ids = np.array(tokens, dtype=np.int32)
+                yield seed, Completion(text="", prompt_tokens=ids, finish="error", note=limit.note)
+            return
+        job = Job(tokens, params, limit.tokens, layers, note=limit.note)
+        async with aclosing(self._scheduler.draw(job, seeds)) as completions:
+            async for seed, completion in completions:
+                self._usage += completion.count_usage()
+                yield seed, completion
 
-    def policy_info(self) -> dict[str, Any]:
-        """What a run's manifest keeps of the policy: names, hashes, versions, sizes."""
-        return {**self.checkpoint.info, "batch_rows": self._scheduler.rows}
+    def describe(self) -> PolicyDescription:
+        """Return the hashes that fix what this policy draws, and its sizes and versions."""
+        info = {**self.checkpoint.info, "batch_rows": self._scheduler.rows}
+        identity = {"type": "transformers", "model": info["model"]} | {name: info[name] for name in IDENTITY_FIELDS}
+        return PolicyDescription(identity, info)
+
+    @property
+    def vocabulary(self) -> Checkpoint:
+        return self.checkpoint
 
     def count_flops(self, prompt_tokens: int, sampled_tokens: int) -> float:
         return self.checkpoint.count_flops(prompt_tokens, sampled_tokens)
+
+    def report(self) -> WorkReport:
+        return WorkReport(usage=self._usage)
 
     def close(self) -> None:
         """Stop the worker thread. Callers that still wait get an EngineError."""
@@ -94,14 +113,9 @@ class TransformersSampler:
     async def aclose(self) -> None:
         await asyncio.to_thread(self.close)
 
-    async def __aenter__(self) -> "TransformersSampler":
-        return self
 
-    async def __aexit__(self, *_: object) -> None:
-        await self.aclose()
-
-
-def _check(params: SamplingParams) -> None:
+def check_params(params: SamplingParams) -> None:
+    """Raise ConfigError listing every sampling setting that is out of its range."""
     allowed = {
         "temperature": (params.temperature >= 0, "0 (greedy) or more"),
         "top_p": (0 < params.top_p <= 1, "above 0, at most 1 (1 = off)"),

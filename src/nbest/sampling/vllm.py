@@ -9,22 +9,26 @@ This module does not know the events of other engines; what vLLM draws for a see
 
 import asyncio
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
+from functools import partial
 from importlib import import_module
 from typing import Any
 
 import numpy as np
 
 from nbest.errors import ConfigError, EngineError, MissingExtraError, UnavailableError
-from nbest.loop_thread import LoopThread, gather_all
-from nbest.records import Completion, Finish, Floats, SamplingParams
-from nbest.sampling.checkpoint import locate_checkpoint, require_template, tokenize_message
+from nbest.loop_thread import LoopThread, as_finished
+from nbest.protocols import PolicyDescription, Sampler
+from nbest.records import Completion, Finish, Floats, Message, SamplingParams, Usage, WorkReport
+from nbest.sampling.checkpoint import TokenLimit, limit_tokens, locate_checkpoint
+from nbest.sampling.tokenizing import TokenizerVocabulary, require_template, tokenize_messages
 
 _FINISHES: dict[str | None, Finish] = {"stop": "stop", "length": "length", "abort": "error", "error": "error"}
 MOST_TOP_LOGPROBS = 20
 
 
-class VllmSampler:
+class VllmSampler(Sampler):
     """A model in vLLM as a Sampler. Usable from any event loop; close it when done."""
 
     def __init__(
@@ -36,7 +40,7 @@ class VllmSampler:
         engine: Mapping[str, Any] | None = None,
     ):
         """Loads the model: `bundled:NAME`, a folder, or a hub id. `engine` holds further AsyncEngineArgs
-        (`tensor_parallel_size`, say). Raises MissingExtraError, ConfigError where vLLM refuses the model or a setting.
+        (`tensor_parallel_size`, say). Raises MissingExtraError, ConfigError where vLLM refuses the model or a settings.
         """
         try:
             vllm: Any = import_module("vllm")
@@ -65,26 +69,31 @@ class VllmSampler:
         except (ValueError, TypeError, OSError, RuntimeError) as error:
             self._thread.close()
             raise ConfigError(f"model: vLLM did not load {model!r}. {type(error).__name__}: {error}") from error
+        self._usage = Usage()
         self._context_tokens = int(self._engine.model_config.max_model_len)
 
-    async def sample(self, prompt: str, seeds: Sequence[int], params: SamplingParams) -> list[Completion]:
-        """One completion a seed. A prompt that fills the model's context gives `finish="error"` completions; so does
-        a request that vLLM fails. Raises EngineError where the engine is dead."""
+    async def sample(
+        self, messages: Sequence[Message], seeds: Sequence[int], params: SamplingParams
+    ) -> AsyncGenerator[tuple[int, Completion], None]:
+        """Yield one completion per seed, with its seed, as each finishes; closing the generator aborts the others.
+
+        Where the prompt fills the model's context, and where vLLM fails a request, completions have `finish="error"`.
+        Raises EngineError where the engine is dead.
+        """
         _check(params)
         if not seeds:
-            return []
-        tokens = tokenize_message(self._tokenizer, prompt, self._template)
-        context = self._context_tokens
-        if not tokens or len(tokens) >= context:
-            note = f"the prompt has {len(tokens)} tokens; it needs at least 1, and fewer than the context of {context}"
-            ids = np.array(tokens, dtype=np.int32)
-            return [Completion("", ids, finish="error", note=note) for _ in seeds]
-        limit, note = params.max_tokens, ""
-        if len(tokens) + limit > context:
-            limit = context - len(tokens)
-            note = f"cut at the model's context of {context} tokens, before max_tokens={params.max_tokens}"
-        asked = [self._translate(params, seed, limit) for seed in seeds]
-        return await self._thread.run(self._draw_all(tokens, asked, params, note))
+            return
+        tokens = tokenize_messages(self._tokenizer, messages, self._template)
+        limit = limit_tokens(self._context_tokens, len(tokens), params.max_tokens)
+        if not limit.tokens:
+            for seed in seeds:
+                yield seed, Completion("", np.array(tokens, dtype=np.int32), finish="error", note=limit.note)
+            return
+        works = [partial(self._draw, tokens, seed, params, limit) for seed in seeds]
+        async with aclosing(self._thread.iterate(as_finished(works))) as completions:
+            async for seed, completion in completions:
+                self._usage += completion.count_usage()
+                yield seed, completion
 
     def _translate(self, params: SamplingParams, seed: int, max_tokens: int) -> Any:
         return self._vllm.SamplingParams(
@@ -103,27 +112,36 @@ class VllmSampler:
             output_kind=self._final_only,
         )
 
-    async def _draw_all(
-        self, tokens: list[int], asked: Sequence[Any], params: SamplingParams, note: str
-    ) -> list[Completion]:
-        return await gather_all([self._draw(tokens, each, params, note) for each in asked])
-
-    async def _draw(self, tokens: list[int], asked: Any, params: SamplingParams, note: str) -> Completion:
-        last: Any = None
+    async def _draw(
+        self, tokens: list[int], seed: int, params: SamplingParams, limit: TokenLimit
+    ) -> tuple[int, Completion]:
+        settings, last = self._translate(params, seed, limit.tokens), None
         try:
-            async for output in self._engine.generate({"prompt_token_ids": tokens}, asked, uuid.uuid4().hex):
+            # Cancelling this task closes vLLM's generator, which aborts the request in the engine.
+            async for output in self._engine.generate({"prompt_token_ids": tokens}, settings, uuid.uuid4().hex):
                 last = output
         except Exception as error:
-            if getattr(self._engine, "errored", False):
+            if self._engine.errored:
                 raise EngineError(f"vLLM stopped: {type(error).__name__}: {error}") from error
             ids = np.array(tokens, dtype=np.int32)
-            return Completion("", ids, finish="error", note=f"{type(error).__name__}: {error}")
-        return _read_output(last, tokens, params.top_logprobs, note)
+            return seed, Completion("", ids, finish="error", note=f"{type(error).__name__}: {error}")
+        return seed, _read_output(last, tokens, params.top_logprobs, limit.note)
 
-    def describe(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """What a manifest keeps: what fixes the result, and what is only told."""
-        kept = ("type", "model", "revision", "dtype", "template")
-        return {name: self.info[name] for name in kept}, dict(self.info)
+    def describe(self) -> PolicyDescription:
+        names = ("type", "model", "revision", "dtype", "template")
+        return PolicyDescription({name: self.info[name] for name in names}, dict(self.info))
+
+    @property
+    def vocabulary(self) -> TokenizerVocabulary:
+        return TokenizerVocabulary(self._tokenizer, self._template, self._context_tokens)
+
+    def count_flops(self, prompt_tokens: int, sampled_tokens: int) -> float:
+        """Return 0: vLLM does not say how many parameters the model has."""
+        del prompt_tokens, sampled_tokens
+        return 0.0
+
+    def report(self) -> WorkReport:
+        return WorkReport(usage=self._usage)
 
     def close(self) -> None:
         """Ends the engine's processes and the thread. Callers that wait are cancelled."""
@@ -137,12 +155,6 @@ class VllmSampler:
 
     async def aclose(self) -> None:
         await asyncio.to_thread(self.close)
-
-    async def __aenter__(self) -> "VllmSampler":
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.aclose()
 
 
 def _load_tokenizer(model: str, folder: str, revision: str | None, template: str) -> Any:

@@ -10,16 +10,13 @@ Pure numpy; this module does not know which model made the scores. Shapes: B tra
 """
 
 from collections.abc import Sequence
-from typing import Literal, TypeAlias, get_args
+from typing import get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from nbest.config import Aggregation
 from nbest.errors import ConfigError, DataError
-
-Aggregation: TypeAlias = Literal["mean", "min", "last", "product", "geometric_mean"]
-"""`product` falls with every further step and underflows to 0 below 1e-308; `geometric_mean` is its S-th root (SPRM,
-arXiv 2507.01951) and needs scores of at least 0, of which one 0 makes it 0."""
 
 AGGREGATIONS: tuple[Aggregation, ...] = get_args(Aggregation)
 

@@ -1,4 +1,4 @@
-"""Scorers that read only what the sampler wrote down while it drew: log-probabilities, confidences, certainties.
+"""Scorers that read only the numbers a sampler recorded: log-probabilities, confidences, certainties.
 
     name              higher is better                                      needs in the run
     mean-logprob      mean log-probability of the sampled tokens            logprobs
@@ -13,16 +13,17 @@
 Sources and signs
     DeepConf (arXiv 2508.15260, section 3; facebookresearch/deepconf, `analysis_offline.py`): token confidence is
     C = -(1/k) sum_j log P(j) over the k most probable tokens. HIGHER is better: a peaked distribution leaves little for
-    the other k - 1. `Completion.confidences` holds the mean without the minus; it is put in here, so these scores are
+    the other k - 1. `Completion.confidences` holds the mean without the minus, which is added here, so these scores are
     never negative and can weigh votes. The published code rounds C and its windows to three decimals; here nothing is.
     Self-certainty (arXiv 2502.18581): -(1/(T V)) sum_t sum_v log(V p_v). HIGHER is better; 0 = uniform.
-    `perplexity` is negated so that it, too, rises with quality; it orders as mean-logprob does and weighs differently.
+    `perplexity` is negated so that it rises with quality, too; it orders as mean-logprob does and weighs differently.
 
 Rules
     A trajectory shorter than a window (or the tail) is one window (or tail) of all its tokens, as in the published
-    code. Then, in a world of short trajectories, the four DeepConf scores are one and the same: set a shorter one.
-    A failed attempt, one without tokens, one whose numbers the source did not record and one with a number that is
-    not finite gets NaN and no steps. Where no attempt of a pool that could be scored has the numbers: UnavailableError.
+    code. Where all trajectories are that short, the four DeepConf scores are equal: choose a shorter window.
+    A trajectory gets NaN and no steps where it failed, has no tokens, or has numbers that were not recorded or are not
+    finite; `report().unscored` counts the reasons. Where no trajectory of a pool that did not fail has the numbers:
+    UnavailableError.
     With a `splitter`, `Score.steps` holds the same measure of each step's own tokens (DeepConf: the mean confidence).
 
 This module does not know texts, answers, runs or models. Shape: T tokens of a completion.
@@ -38,8 +39,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nbest.errors import ConfigError, DataError, UnavailableError
-from nbest.protocols import Scorer, StepSplitter
+from nbest.protocols import Scorer, StateSource, StepSplitter
 from nbest.records import Pool, Score, Trajectory
+from nbest.states.sources import NO_STATES
 from nbest.statistics.logprobs import lowest_share_mean, step_features, window_means
 
 Values: TypeAlias = NDArray[np.float64]
@@ -82,7 +84,7 @@ class _Measure:
     sign: float = 1.0
 
 
-class LogprobScorer:
+class LogprobScorer(Scorer):
     """The log-probabilities of the sampled tokens, at temperature 1: their mean, their minimum or minus perplexity.
 
     Perplexity is capped at e^709, where float64 ends. Raises ConfigError for an unknown `how`.
@@ -98,12 +100,13 @@ class LogprobScorer:
         self._measure = _Measure(self.name, "logprobs", *_choose("how", how, rules))
         self._splitter = splitter
 
-    async def score(self, pool: Pool) -> list[Score]:
-        """One Score a trajectory, in pool order. Raises UnavailableError, see the module's rules."""
+    async def score(self, pool: Pool, states: StateSource = NO_STATES) -> list[Score]:
+        """Return one Score per trajectory, in pool order. Raises UnavailableError, see the module's rules."""
+        del states
         return _score_pool(pool, self._measure, self._splitter)
 
 
-class DeepConfScorer:
+class DeepConfScorer(Scorer):
     """Token confidence (minus the mean of the top-k log-probabilities), over all tokens, the tail or windows.
 
     `kind`: `mean` of all tokens; `tail`, the mean of the last `tail` tokens; `bottom`, the mean of the lowest `share`
@@ -136,12 +139,13 @@ class DeepConfScorer:
         self._measure = _Measure(self.name, "confidences", _choose("kind", kind, rules), _step_means, sign=-1.0)
         self._splitter = splitter
 
-    async def score(self, pool: Pool) -> list[Score]:
-        """One Score a trajectory, in pool order. Raises UnavailableError, see the module's rules."""
+    async def score(self, pool: Pool, states: StateSource = NO_STATES) -> list[Score]:
+        """Return one Score per trajectory, in pool order. Raises UnavailableError, see the module's rules."""
+        del states
         return _score_pool(pool, self._measure, self._splitter)
 
 
-class SelfCertaintyScorer:
+class SelfCertaintyScorer(Scorer):
     """The mean over tokens of KL(uniform || policy), in nats (arXiv 2502.18581); its own vote is Borda."""
 
     name = "self-certainty"
@@ -150,26 +154,26 @@ class SelfCertaintyScorer:
         self._measure = _Measure(self.name, "certainties", _mean, _step_means)
         self._splitter = splitter
 
-    async def score(self, pool: Pool) -> list[Score]:
-        """One Score a trajectory, in pool order. Raises UnavailableError, see the module's rules."""
+    async def score(self, pool: Pool, states: StateSource = NO_STATES) -> list[Score]:
+        """Return one Score per trajectory, in pool order. Raises UnavailableError, see the module's rules."""
+        del states
         return _score_pool(pool, self._measure, self._splitter)
 
 
 def _score_pool(pool: Pool, measure: _Measure, splitter: StepSplitter | None) -> list[Score]:
-    able = [each for each in pool.trajectories if each.completion.finish != "error"]
-    if able and all(getattr(each.completion, measure.source) is None for each in able):
+    able = [trajectory for trajectory in pool.trajectories if not trajectory.has_failed]
+    if able and all(_read_numbers(trajectory, measure.source) is None for trajectory in able):
         what, fix = _FIXES[measure.source]
         raise UnavailableError(
             f"{measure.name}: problem {pool.problem_id!r} has no {what} ({measure.source!r}) in any of its "
-            f"{len(able)} attempts that did not fail. {fix}"
+            f"{len(able)} trajectories that did not fail. {fix}"
         )
-    return [_score_one(each, measure, splitter) for each in pool.trajectories]
+    return [_score_one(trajectory, measure, splitter) for trajectory in pool.trajectories]
 
 
 def _score_one(trajectory: Trajectory, measure: _Measure, splitter: StepSplitter | None) -> Score:
-    completion = trajectory.completion
-    numbers: NDArray[np.float32] | None = getattr(completion, measure.source)
-    if completion.finish == "error" or numbers is None or not len(numbers) or not np.isfinite(numbers).all():
+    completion, numbers = trajectory.completion, _read_numbers(trajectory, measure.source)
+    if trajectory.has_failed or numbers is None or not len(numbers) or not np.isfinite(numbers).all():
         return Score(trajectory.id, math.nan)
     values = numbers.astype(np.float64) * measure.sign
     steps = splitter(completion) if splitter else []
@@ -178,6 +182,16 @@ def _score_one(trajectory: Trajectory, measure: _Measure, splitter: StepSplitter
     except DataError as error:
         raise DataError(f"trajectory {trajectory.id!r}: {error}") from error
     return Score(trajectory.id, measure.rule(values), tuple(float(score) for score in scores))
+
+
+def _read_numbers(trajectory: Trajectory, source: Source) -> NDArray[np.float32] | None:
+    completion = trajectory.completion
+    numbers = {
+        "logprobs": completion.logprobs,
+        "confidences": completion.confidences,
+        "certainties": completion.certainties,
+    }
+    return numbers[source]
 
 
 def _choose(setting: str, key: str, rules: Mapping[str, _Kind]) -> _Kind:

@@ -1,73 +1,126 @@
-"""One table: the expectation of every selector over the k-subsets of a problem's trajectories.
+"""What `compare` needs of a selector: the expectation over the k-subsets of a problem's trajectories, by name.
 
-Each entry states the rule of the selector of the same name (`selecting/scored.py`, `selecting/voting.py`,
-`selecting/weighted.py`) as an estimator: what wins, what abstains, and that ties, which the selector breaks by index,
-share the credit. `oracle` is pass@k, the bound of all selectors; it needs verdicts, so it exists here only and cannot
-be served. All are exact but the weighted votes, which are drawn where a k has too many subsets
-(`statistics/subsets.py`) and say so: their curve is a `SampledCurve`.
+Each selector's estimator stands in the file of the selector and states its rule: what wins, what abstains. Ties, which
+the selector breaks by index, share the credit. All are exact but the weighted votes and the combined selector, which
+are drawn where a k has too many subsets (`statistics/subsets.py`) and say so: their curve is a `SampledCurve`.
 
-This module does not know runs, tables or intervals.
+This module does not know runs, tables, intervals or any single selector.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nbest.errors import ConfigError
-from nbest.records import derive_seed
-from nbest.selecting.outcomes import Outcomes
-from nbest.selecting.scored import is_measured_in_tokens
-from nbest.statistics.estimators import Curve, best_of_k, majority_at_k
-from nbest.statistics.subsets import weighted_vote_at_k
-from nbest.statistics.votes import RULES
-from nbest.verifying.equivalence import Clusterer
+from nbest.protocols import Clusterer
+from nbest.registry import find_method, specs
+from nbest.selecting.outcomes import Outcomes, Survey
+from nbest.specs import Role, did_you_mean, load
+from nbest.statistics.estimators import Curve, best_of_k
 
 Estimator: TypeAlias = Callable[[Outcomes, Sequence[int]], Curve]
+"""From one problem's outcomes and the subset sizes k to the expectations at each k; NaN where k is beyond the pool."""
 
-NAMES = ("first", "random", "majority", "longest", "shortest", "oracle")
-"""Every selector that a run can be compared by, beside those of `SCORED` for its stored scores."""
-SCORED = ("score", *RULES)
-"""What stands before the colon of a selector by a stored score: its argmax, and the weighted votes of it."""
-_ALLOWED = f"{', '.join(NAMES)}, {', '.join(f'{prefix}:NAME' for prefix in SCORED)}"
+Comparison: TypeAlias = Callable[[Outcomes], NDArray[np.float64]]
+"""From one problem's outcomes to the numbers that a selector compares: of trajectories, or of answers."""
 
 
-def check_names(selectors: Sequence[str]) -> None:
-    """Raises ConfigError for names that no run can be compared by, all of them at once."""
-    unknown = [name for name in selectors if name not in NAMES and not scorer_of(name)]
-    faults = [f"selector {name!r} is none of {_ALLOWED}" for name in unknown]
-    if not selectors:
-        faults = [f"no selector was named; there are {_ALLOWED}"]
-    if faults:
-        raise ConfigError(faults)
+@dataclass(frozen=True, slots=True)
+class EstimatorContext:
+    """What an estimator may need: which answers are equal, the seed of drawn subsets, the full name of its scorer."""
+
+    equivalence: Clusterer
+    seed: int = 0
+    scorer: str = ""
 
 
-def scorer_of(selector: str) -> str:
-    """The NAME in `score:NAME` or `vote:NAME`, ...; empty where the selector is something else."""
-    prefix, _, scorer = selector.partition(":")
-    return scorer if prefix in SCORED else ""
+@dataclass(frozen=True, slots=True)
+class Contestant:
+    """A selector in a comparison: what measuring needs to know of it.
+
+    `scorers` are the full names of the scorers whose scores its estimator reads. `obstacle(survey, run)` says why a run
+    cannot be measured by it, "" where it can. `compared` gives the numbers whose highest one wins in a whole pool, None
+    where the selector compares none. `tells_draws` is False where its curve does not say how it was drawn. `is_blind`
+    marks a selector that reads neither answers nor scores: that it disagrees with others says nothing.
+    """
+
+    name: str
+    estimate: Estimator
+    scorers: tuple[str, ...] = ()
+    role: Role = "competitor"
+    obstacle: Callable[[Survey, str], str] = lambda survey, run: ""  # noqa: ARG005
+    compared: Comparison | None = None
+    tells_draws: bool = True
+    is_blind: bool = False
 
 
-def estimator(selector: str, equivalence: Clusterer, seed: int = 0) -> Estimator:
-    """The estimator of a selector; `seed` fixes the subsets of those that draw some. Raises ConfigError for a name that
-    is none."""
-    check_names([selector])
-    if selector == "majority":
-        return lambda outcomes, ks: majority_at_k(outcomes.correct, clusters_of(outcomes, equivalence), ks)
-    if scorer := scorer_of(selector):
-        prefix = selector.partition(":")[0]
-        if prefix in RULES:
-            return _weighted_vote(prefix, scorer, equivalence, seed)
-        return lambda outcomes, ks: _best(outcomes, outcomes.scores[scorer], ks)
-    ranking = _RANKINGS[selector]
-    return lambda outcomes, ks: _best(outcomes, ranking(outcomes), ks)
+def contestant(name: str, equivalence: Clusterer, seed: int = 0) -> Contestant:
+    """Return a selector as a contestant, by its name (see `registry.py`); `seed` is for curves that draw subsets.
+
+    Raises ConfigError for an unknown name or option, or a selector without a curve.
+    """
+    spec, method = find_method("selector", name)
+    options, scorers = spec.parse_options(method), tuple(spec.list_scorers(method))
+    if spec.estimator is None:
+        raise ConfigError(
+            f"selector {name!r} has no curve: select with it first (`nbest select RUN -s {name}`), then compare its "
+            f"selections as stored:{name}"
+        )
+    scorer = "" if method.scorer is None else str(method.scorer)
+    context = EstimatorContext(equivalence, seed, scorer)
+    estimate: Estimator = load(spec.estimator)(context, options)
+    compared = None if spec.compared is None else spec.compared(context, options)
+
+    def obstacle(survey: Survey, run: str) -> str:
+        faults = [missing_scores(needed, survey, run) for needed in scorers]
+        if spec.obstacle is not None and not any(faults):
+            faults.append(spec.obstacle(survey, run, options, scorer))
+        return next((f"{name}: {fault}" for fault in faults if fault), "")
+
+    is_blind = spec.role != "bound" and not spec.needs
+    return Contestant(name, estimate, scorers, spec.role, obstacle, compared, is_blind=is_blind)
+
+
+def default_contestants(survey: Survey) -> list[str]:
+    """Return the names of the selectors that a run is compared by where none are named.
+
+    They are those that read no scores, for every stored score the argmax and one vote, and the bound last.
+    """
+    plain = [
+        spec for spec in specs("selector") if spec.estimator is not None and not (spec.reads_scores or spec.scorers)
+    ]
+    rivals = [spec.name for spec in plain if spec.role != "bound"]
+    scored = [name for scorer in survey.unscored for name in (f"score:{scorer}", default_vote(survey, scorer))]
+    return [*rivals, *scored, *(spec.name for spec in plain if spec.role == "bound")]
+
+
+def default_vote(survey: Survey, scorer: str) -> str:
+    """Return the weighted vote that a scorer is compared by: by its scores where they can be weights, else by rank."""
+    fits = not survey.negative.get(scorer, 0) and not survey.infinite.get(scorer, 0)
+    return f"{'vote' if fits else 'borda'}:{scorer}"
+
+
+def missing_scores(scorer: str, survey: Survey, run: str) -> str:
+    """Return why the scores of a scorer cannot be used on a run; "" where they can."""
+    if scorer not in survey.unscored:
+        stored = ", ".join(survey.unscored) or "none"
+        hint = did_you_mean(scorer, survey.unscored)
+        return f"run {run} holds no scores of {scorer!r}; stored: {stored}.{hint}"
+    if survey.unscored[scorer]:
+        return (
+            f"{survey.unscored[scorer]} of {survey.problems} problems of run {run} have no score of "
+            f"{scorer!r}; score the rest first"
+        )
+    return ""
 
 
 class RememberedClusters:
     """A `Clusterer` that keeps its last reply, so that many selectors of one problem ask about its answers once.
 
-    Whoever asks about some of these answers only (a resampled pool does) is told their clusters among all of them.
+    A question about some of these answers only (of a resampled pool, say) gets their clusters among all of them.
     """
 
     def __init__(self, equivalence: Clusterer):
@@ -76,55 +129,38 @@ class RememberedClusters:
 
     def cluster(self, answers: Sequence[str | None]) -> list[int | None]:
         if not self._reply.keys() >= set(answers):
-            asked = list(answers)
-            self._reply = dict(zip(asked, self._equivalence.cluster(asked), strict=True))
+            distinct = list(answers)
+            self._reply = dict(zip(distinct, self._equivalence.cluster(distinct), strict=True))
         return [self._reply[answer] for answer in answers]
 
     def same(self, a: str, b: str) -> bool:
         return self._equivalence.same(a, b)
 
 
-def clusters_of(outcomes: Outcomes, equivalence: Clusterer) -> NDArray[np.int64]:
-    """[N] the number of each trajectory's answer; -1 = no answer. Each distinct string is looked at once."""
-    places = {answer: place for place, answer in enumerate(dict.fromkeys(outcomes.answers)) if answer is not None}
-    numbers = equivalence.cluster(list(places))
-    cluster_of = dict(zip(places, numbers, strict=True))
-    found = [None if answer is None else cluster_of[answer] for answer in outcomes.answers]
-    return np.array([-1 if number is None else number for number in found], dtype=np.int64)
+def cluster_answers(outcomes: Outcomes, equivalence: Clusterer) -> NDArray[np.int64]:
+    """Return [N] the cluster of each trajectory's answer, -1 = no answer. Each distinct string is asked about once."""
+    answers = [answer for answer in dict.fromkeys(outcomes.answers) if answer is not None]
+    numbers = dict(zip(answers, equivalence.cluster(answers), strict=True))
+    clusters = [None if answer is None else numbers[answer] for answer in outcomes.answers]
+    return np.array([-1 if cluster is None else cluster for cluster in clusters], dtype=np.int64)
 
 
-def lengths_of(outcomes: Outcomes) -> NDArray[np.int64]:
-    """[N] lengths in the unit of this pool (`is_measured_in_tokens`); needs `characters` where it is not tokens."""
+def measure_lengths(outcomes: Outcomes) -> NDArray[np.int64]:
+    """Return lengths [N] in the unit of this pool (`is_measured_in_tokens`); needs `characters` if it is not tokens."""
     is_tokens = is_measured_in_tokens(outcomes.sampled_tokens.tolist(), outcomes.failed.tolist())
     return outcomes.sampled_tokens if is_tokens else outcomes.characters
 
 
-def _best(outcomes: Outcomes, ranking: NDArray[np.generic], ks: Sequence[int]) -> Curve:
-    """Best-of-k by `ranking` [N], where a failed attempt never wins."""
-    scores = np.where(outcomes.failed, np.nan, ranking.astype(np.float64))
-    return best_of_k(outcomes.correct, scores, ks)
+def is_measured_in_tokens(tokens: Sequence[int], failed: Sequence[bool]) -> bool:
+    """Return whether every trajectory that did not fail has tokens: otherwise lengths of its pool are in characters."""
+    return all(count > 0 for count, has_failed in zip(tokens, failed, strict=True) if not has_failed)
 
 
-def _weighted_vote(prefix: str, scorer: str, equivalence: Clusterer, seed: int) -> Estimator:
-    """The subsets differ from problem to problem and are the same for every rule and scorer."""
+def rank_by(ranking: Callable[[Outcomes], NDArray[np.generic]]) -> Estimator:
+    """Return the estimator of best-of-k by `ranking` [N], where a failed trajectory never wins."""
 
     def estimate(outcomes: Outcomes, ks: Sequence[int]) -> Curve:
-        return weighted_vote_at_k(
-            outcomes.correct,
-            clusters_of(outcomes, equivalence),
-            outcomes.scores[scorer],
-            ks,
-            RULES[prefix],
-            seed=derive_seed(seed, outcomes.problem_id, 0),
-        )
+        scores = np.where(outcomes.failed, np.nan, ranking(outcomes).astype(np.float64))
+        return best_of_k(outcomes.correct, scores, ks)
 
     return estimate
-
-
-_RANKINGS: dict[str, Callable[[Outcomes], NDArray[np.generic]]] = {
-    "first": lambda outcomes: -outcomes.indices,
-    "random": lambda outcomes: np.zeros(len(outcomes.correct)),
-    "longest": lambda outcomes: lengths_of(outcomes),
-    "shortest": lambda outcomes: -lengths_of(outcomes),
-    "oracle": lambda outcomes: outcomes.correct,
-}

@@ -1,10 +1,10 @@
 """What became of the trajectories of one problem: the small columns that an estimator of a selector reads.
 
 Rules
-    A trajectory whose verdict is None is left out of its pool and counted (`Outcomes.unjudged`). The whole pool stands
-    beside it twice, these trajectories as all wrong and as all right (`Outcomes.extremes`): every estimator rises with
-    `correct`, so any other verdicts of theirs lie between.
-    A failed attempt (`finish="error"`) stays in its pool as one that cannot win: wrong, without answer or score.
+    A trajectory whose verdict is None is left out of its pool and counted (`Outcomes.ungraded`). The whole pool stands
+    beside it twice, with these trajectories as all wrong and as all right (`Outcomes.extremes`): every estimator rises
+    with `correct`, so the value under any other verdicts lies between.
+    A failed trajectory (`finish="error"`) stays in its pool as one that cannot win: wrong, without answer or score.
 
 This module does not know runs or files. Shapes: N graded trajectories of a problem.
 """
@@ -18,13 +18,14 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Outcomes:
-    """The judged trajectories of one problem by index; arrays are [N].
+    """The graded trajectories of one problem by index; arrays are [N].
 
     `correct` and `failed` are bool; `answers` as the verifier read them; `sampled_tokens` is 0 where the source
     recorded no tokens; `characters` of text is all 0 unless asked for; `scores` by scorer, NaN = missing.
-    `prompt_tokens` is None unless asked for. `unjudged` ones are left out; `extremes` is the whole pool with these as
-    all wrong, and as all right (None without any), `positions` where each judged one stands in the whole pool (None:
-    0, 1, ...). `sampling_seconds` is the mean over the trajectories where their source told it for each, else None.
+    `prompt_tokens` is None unless asked for. `ungraded` trajectories are left out; `extremes` is the whole pool with
+    these as all wrong, and as all right (None without any), `positions` where each graded one stands in the whole pool
+    (None: 0, 1, ...). `sampling_seconds` is the mean over the trajectories where their source recorded it for every
+    one, else None.
     """
 
     problem_id: str
@@ -35,23 +36,23 @@ class Outcomes:
     sampled_tokens: NDArray[np.int64]
     characters: NDArray[np.int64]
     scores: Mapping[str, NDArray[np.float64]]
-    unjudged: int = 0
+    ungraded: int = 0
     prompt_tokens: NDArray[np.int64] | None = None
     positions: NDArray[np.int64] | None = None
     extremes: "tuple[Outcomes, Outcomes] | None" = None
     sampling_seconds: float | None = None
 
-    def take(self, places: NDArray[np.int64]) -> "Outcomes":
-        """The trajectories at `places`, which may repeat, as a pool of its own."""
+    def take(self, positions: NDArray[np.int64]) -> "Outcomes":
+        """Return the trajectories at `positions`, which may repeat, as a pool of its own."""
         return Outcomes(
             problem_id=self.problem_id,
-            indices=self.indices[places],
-            correct=self.correct[places],
-            failed=self.failed[places],
-            answers=tuple(self.answers[place] for place in map(int, places)),
-            sampled_tokens=self.sampled_tokens[places],
-            characters=self.characters[places],
-            scores={name: values[places] for name, values in self.scores.items()},
+            indices=self.indices[positions],
+            correct=self.correct[positions],
+            failed=self.failed[positions],
+            answers=tuple(self.answers[position] for position in map(int, positions)),
+            sampled_tokens=self.sampled_tokens[positions],
+            characters=self.characters[positions],
+            scores={name: values[positions] for name, values in self.scores.items()},
         )
 
 
@@ -59,8 +60,8 @@ class Outcomes:
 class Survey:
     """What a run holds, counted before anything is evaluated.
 
-    `problems` with at least one trajectory; `unverified` trajectories have no verdict at all, `unjudged` one that is
-    None; `answered` ones can vote; `n_min` and `n_max` are the sizes of the smallest and largest pool of judged
+    `problems` with at least one trajectory; `unverified` trajectories have no verdict at all, `ungraded` ones a verdict
+    of None; `answered` ones can vote; `n_min` and `n_max` are the sizes of the smallest and largest pool of graded
     trajectories; `tokenless` trajectories did not fail and have no tokens; `unscored` counts for every scorer the
     problems of which no trajectory that could win has a score. `negative` and `infinite` count for every scorer such
     scores among `answered` trajectories, `voting` all of these that have a score: what decides whether scores can be
@@ -70,7 +71,7 @@ class Survey:
     problems: int
     trajectories: int
     unverified: int
-    unjudged: int
+    ungraded: int
     answered: int
     failed: int
     tokenless: int

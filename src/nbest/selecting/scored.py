@@ -3,21 +3,37 @@
 Rules that hold for all of them
     The trajectory with the highest number wins; of equal ones, the one with the lowest index. (Evaluation lets ties
     share the credit: its expectation is over the order of the samples as well.)
-    A failed attempt (`finish="error"`) never wins. An empty pool, or one where every attempt failed, abstains.
+    A failed trajectory (`finish="error"`) never wins. An empty pool, or one where every trajectory failed, abstains.
 
 A pool is never changed and its order does not matter: rules look at `Trajectory.index`, while `Selection.index` is a
-position in `pool.trajectories`. This module does not know targets, verdicts, runs or models; the bound by verdicts
-(`oracle`) is an estimator of evaluation and no selector.
+position in `pool.trajectories`. This module does not know targets, runs or models; only the estimator of the bound
+(`oracle`), which is no selector, reads verdicts.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
 
-from nbest.errors import UnavailableError
-from nbest.records import Pool, Score, Selection, Trajectory, derive_seed
+import numpy as np
+from numpy.typing import NDArray
+
+from nbest.config import Section
+from nbest.errors import ConfigError, UnavailableError
+from nbest.protocols import Selector
+from nbest.records import Pool, Score, Selection, derive_seed
+from nbest.selecting.estimators import (
+    Comparison,
+    Estimator,
+    EstimatorContext,
+    is_measured_in_tokens,
+    measure_lengths,
+    rank_by,
+)
+from nbest.selecting.outcomes import Outcomes
+from nbest.specs import Spec
 from nbest.text.answers import answer_of
 
 
-class FirstSelector:
+class FirstSelector(Selector):
     """Picks the trajectory with the lowest index that did not fail: what one sample alone would have given."""
 
     name = "first"
@@ -26,7 +42,7 @@ class FirstSelector:
         return pick_highest(pool, [0.0] * len(pool.trajectories))
 
 
-class RandomSelector:
+class RandomSelector(Selector):
     """Picks uniformly at random: a draw fixed by `seed`, the pool's id and the trajectories' own ids and indices.
 
     The same pool gives the same pick on every machine and in any order of its trajectories. Evaluation does not use
@@ -40,15 +56,15 @@ class RandomSelector:
 
     async def select(self, pool: Pool) -> Selection:
         pool_seed = derive_seed(self.seed, pool.problem_id, 0)
-        lots = [derive_seed(pool_seed, each.id, each.index) for each in pool.trajectories]
+        lots = [derive_seed(pool_seed, trajectory.id, trajectory.index) for trajectory in pool.trajectories]
         return pick_highest(pool, lots)
 
 
-class LengthSelector:
+class LengthSelector(Selector):
     """Picks the longest trajectory, or the shortest: by sampled tokens.
 
-    Where an attempt of the pool that could win has no tokens (text sampled elsewhere), the whole pool is measured in
-    characters of text, and the note says so: one unit a pool.
+    Where a trajectory that could win has no tokens (text sampled elsewhere), the whole pool is measured in characters
+    of text, and the note says so: a pool has one unit.
     """
 
     def __init__(self, is_longest: bool):
@@ -56,24 +72,24 @@ class LengthSelector:
         self.name = "longest" if is_longest else "shortest"
 
     async def select(self, pool: Pool) -> Selection:
-        tokens = [len(each.completion.tokens) for each in pool.trajectories]
-        failed = [has_failed(each) for each in pool.trajectories]
+        tokens = [len(trajectory.completion.tokens) for trajectory in pool.trajectories]
+        failed = [trajectory.has_failed for trajectory in pool.trajectories]
         note = ""
         if is_measured_in_tokens(tokens, failed):
             lengths = tokens
         else:
-            lengths = [len(each.completion.text) for each in pool.trajectories]
-            note = "measured in characters: not every attempt has tokens"
+            lengths = [len(trajectory.completion.text) for trajectory in pool.trajectories]
+            note = "measured in characters: not every trajectory has tokens"
         return pick_highest(pool, lengths if self.is_longest else [-length for length in lengths], note)
 
 
-class ScoreSelector:
+class ScoreSelector(Selector):
     """Picks the trajectory with the highest stored score of one scorer.
 
-    `scores` maps trajectory ids to scores; a lazy mapping that reads them on demand will do. Trajectories without a
-    score cannot win while another has one, and the note counts them. Where no attempt that could win has a score,
-    the pool was not scored: UnavailableError names the run, the scorer and how many are missing. A score that is NaN
-    counts as missing.
+    `scores` maps trajectory ids to scores, and may be filled after the selector is made. Trajectories without a score
+    cannot win while another has one, and the note counts them. Where no trajectory that could win has a score, the pool
+    was not scored: UnavailableError names the run, the scorer and how many are missing. A score that is NaN counts as
+    missing.
     """
 
     def __init__(self, scorer: str, scores: Mapping[str, Score], run: str = ""):
@@ -83,50 +99,160 @@ class ScoreSelector:
         self._run = run
 
     async def select(self, pool: Pool) -> Selection:
-        found = [self._scores.get(each.id) for each in pool.trajectories]
-        values = [None if score is None or score.value != score.value else score.value for score in found]
-        able = [value for value, each in zip(values, pool.trajectories, strict=True) if not has_failed(each)]
-        missing = able.count(None)
-        if able and missing == len(able):
-            where = f"run {self._run}" if self._run else "the mapping given"
+        scores = [self._scores.get(trajectory.id) for trajectory in pool.trajectories]
+        values = [None if score is None or score.value != score.value else score.value for score in scores]
+        usable = [
+            value for value, trajectory in zip(values, pool.trajectories, strict=True) if not trajectory.has_failed
+        ]
+        missing = usable.count(None)
+        if usable and missing == len(usable):
+            where = self._run or "the mapping of scores"
             raise UnavailableError(
                 f"{where} has no score of {self.scorer!r} for any of the {missing} trajectories of problem "
                 f"{pool.problem_id!r}. Score this run first, or select by another scorer."
             )
-        note = f"{missing} of {len(able)} attempts have no score of {self.scorer!r}" if missing else ""
+        note = f"{missing} of {len(usable)} trajectories have no score of {self.scorer!r}" if missing else ""
         return pick_highest(pool, values, note)
 
 
-def has_failed(trajectory: Trajectory) -> bool:
-    """Whether this attempt failed: it is data, but it never wins and never votes."""
-    return trajectory.completion.finish == "error"
-
-
-def is_measured_in_tokens(tokens: Sequence[int], failed: Sequence[bool]) -> bool:
-    """The unit of a pool's lengths: tokens where every attempt that did not fail has some, characters otherwise."""
-    return all(count > 0 for count, is_out in zip(tokens, failed, strict=True) if not is_out)
-
-
 def pick_highest(pool: Pool, values: Sequence[float | None], note: str = "") -> Selection:
-    """The selection of the highest of `values` (one a trajectory; None = cannot win); abstains where none can win."""
+    """Return the selection of the highest of `values`, one per trajectory; None = it cannot win.
+
+    Of equal values the one with the lowest index wins. It abstains where none can win.
+    """
     positions = [
-        place
-        for place, (each, value) in enumerate(zip(pool.trajectories, values, strict=True))
-        if value is not None and not has_failed(each)
+        position
+        for position, (trajectory, value) in enumerate(zip(pool.trajectories, values, strict=True))
+        if value is not None and not trajectory.has_failed
     ]
     if not positions:
         return abstention(pool)
 
-    def rank(place: int) -> tuple[float, int]:
-        value = values[place]
+    def rank(position: int) -> tuple[float, int]:
+        value = values[position]
         assert value is not None
-        return (value, -pool.trajectories[place].index)
+        return (value, -pool.trajectories[position].index)
 
     best = max(positions, key=rank)
     return Selection(pool.problem_id, best, answer_of(pool.trajectories[best], pool.kind), note=note)
 
 
 def abstention(pool: Pool, note: str = "") -> Selection:
-    """The selection that picks nothing, with the reason."""
-    reason = note or (f"all {len(pool.trajectories)} attempts failed" if pool.trajectories else "the pool is empty")
+    """Return the selection that picks nothing, with the reason."""
+    reason = note or (f"all {len(pool.trajectories)} trajectories failed" if pool.trajectories else "the pool is empty")
     return Selection(pool.problem_id, None, note=reason)
+
+
+class RandomOptions(Section):
+    """`seed` fixes the draw (None: that of the command or call)."""
+
+    seed: int | None = None
+
+
+def _build_oracle(*_: object) -> Any:
+    raise ConfigError("selector 'oracle' sees the verdicts: it is a bound in `nbest compare`, never a selection")
+
+
+def _build_random(context: Any, options: RandomOptions, _: str) -> RandomSelector:
+    return RandomSelector(context.seed if options.seed is None else options.seed)
+
+
+def _build_score(context: Any, _: Section, scorer: str) -> ScoreSelector:
+    return ScoreSelector(scorer, context.scores(scorer), context.where)
+
+
+Ranking: TypeAlias = Callable[[Outcomes, str], NDArray[Any]]
+"""From outcomes and a scorer's name to the numbers [N] of which a selector picks the highest."""
+
+
+def _best_by(ranking: Ranking) -> Callable[..., Estimator]:
+    """Return the estimator of a selector that picks the highest of `ranking` [N]; ties share the credit."""
+
+    def estimator(context: EstimatorContext, _: Section) -> Estimator:
+        return rank_by(lambda outcomes: ranking(outcomes, context.scorer))
+
+    return estimator
+
+
+def _compare_by(ranking: Ranking) -> Callable[..., Comparison]:
+    def compared(context: EstimatorContext, _: Section) -> Comparison:
+        def compare(outcomes: Outcomes) -> NDArray[np.float64]:
+            values = ranking(outcomes, context.scorer).astype(np.float64)
+            return values[~np.isnan(values) & ~outcomes.failed]
+
+        return compare
+
+    return compared
+
+
+def _longest(outcomes: Outcomes, _: str) -> NDArray[np.int64]:
+    return measure_lengths(outcomes)
+
+
+def _shortest(outcomes: Outcomes, _: str) -> NDArray[np.int64]:
+    return -measure_lengths(outcomes)
+
+
+def _highest(outcomes: Outcomes, scorer: str) -> NDArray[np.float64]:
+    return outcomes.scores[scorer]
+
+
+SPECS = (
+    Spec(
+        "first",
+        "selector",
+        lambda *_: FirstSelector(),
+        "The first trajectory that did not fail: what one sample alone would give.",
+        role="chance",
+        estimator=_best_by(lambda outcomes, _: -outcomes.indices),
+        position=1,
+    ),
+    Spec(
+        "random",
+        "selector",
+        _build_random,
+        "A trajectory at random.",
+        options=RandomOptions,
+        role="chance",
+        estimator=_best_by(lambda outcomes, _: np.zeros(len(outcomes.correct))),
+        position=2,
+    ),
+    Spec(
+        "longest",
+        "selector",
+        lambda *_: LengthSelector(True),
+        "The trajectory with most sampled tokens.",
+        estimator=_best_by(_longest),
+        compared=_compare_by(_longest),
+        position=4,
+    ),
+    Spec(
+        "shortest",
+        "selector",
+        lambda *_: LengthSelector(False),
+        "The trajectory with fewest sampled tokens.",
+        estimator=_best_by(_shortest),
+        compared=_compare_by(_shortest),
+        position=5,
+    ),
+    Spec(
+        "score",
+        "selector",
+        _build_score,
+        "The trajectory with the highest score of a scorer (best-of-N).",
+        needs=frozenset({"scores"}),
+        reads_scores=True,
+        estimator=_best_by(_highest),
+        compared=_compare_by(_highest),
+        position=10,
+    ),
+    Spec(
+        "oracle",
+        "selector",
+        _build_oracle,
+        "A right trajectory where there is one: pass@N, the bound of every selector.",
+        role="bound",
+        estimator=_best_by(lambda outcomes, _: outcomes.correct),
+        position=90,
+    ),
+)

@@ -1,8 +1,8 @@
 """Majority vote over equal answers (self-consistency, Wang et al. 2022, arXiv 2203.11171).
 
 Rules
-    Every attempt that has an answer casts one vote for its cluster of equal answers; which answers are equal is said
-    by a `Clusterer`, the same one that grades. Attempts without an answer and failed attempts do not vote.
+    Every trajectory that has an answer casts one vote for its cluster of equal answers. A `Clusterer`, the same one
+    that grades, says which answers are equal. Trajectories without an answer and failed ones do not vote.
     The cluster with most votes wins; of equal ones, the cluster whose first member has the lowest index. (Evaluation
     lets tied clusters share the credit.) The pick is the winner's member with the lowest index.
     Without any vote the pool abstains.
@@ -12,14 +12,24 @@ This module does not know how answers are read or compared, and never sees a tar
 
 import asyncio
 from collections import Counter
+from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from nbest.config import Section
+from nbest.protocols import Clusterer, Selector
 from nbest.records import Pool, Selection
-from nbest.selecting.scored import abstention, has_failed
+from nbest.selecting.estimators import Comparison, Estimator, EstimatorContext, cluster_answers
+from nbest.selecting.outcomes import Outcomes, Survey
+from nbest.selecting.scored import abstention
+from nbest.specs import Spec
+from nbest.statistics.estimators import MAJORITY_LIMIT, Curve, majority_at_k
 from nbest.text.answers import answer_of
-from nbest.verifying.equivalence import Clusterer
 
 
-class MajoritySelector:
+class MajoritySelector(Selector):
     """Picks a member of the largest cluster of equal answers; `confidence` is that cluster's share of the votes.
 
     `equivalence` is asked in a thread of its own, so that pools can be selected concurrently.
@@ -31,17 +41,61 @@ class MajoritySelector:
         self._equivalence = equivalence
 
     async def select(self, pool: Pool) -> Selection:
-        order = sorted(range(len(pool.trajectories)), key=lambda place: pool.trajectories[place].index)
-        voters = [place for place in order if not has_failed(pool.trajectories[place])]
+        order = sorted(range(len(pool.trajectories)), key=lambda position: pool.trajectories[position].index)
+        voters = [position for position in order if not pool.trajectories[position].has_failed]
         if not voters:
             return abstention(pool)
-        answers = [answer_of(pool.trajectories[place], pool.kind) for place in voters]
+        answers = [answer_of(pool.trajectories[position], pool.kind) for position in voters]
         clusters = await asyncio.to_thread(self._equivalence.cluster, answers)
         votes = Counter(cluster for cluster in clusters if cluster is not None)
         if not votes:
-            return abstention(pool, f"none of {len(voters)} attempts has an answer")
+            return abstention(pool, f"none of {len(voters)} trajectories has an answer")
         most = max(votes.values())
-        place = next(at for at, cluster in enumerate(clusters) if cluster is not None and votes[cluster] == most)
+        pick = next(voter for voter, cluster in enumerate(clusters) if cluster is not None and votes[cluster] == most)
         tied = sum(1 for count in votes.values() if count == most)
         note = f"{tied} answers tie with {most} votes each; the first one stated wins" if tied > 1 else ""
-        return Selection(pool.problem_id, voters[place], answers[place], most / votes.total(), note=note)
+        return Selection(pool.problem_id, voters[pick], answers[pick], most / votes.total(), note=note)
+
+
+def _build(context: Any, *_: object) -> MajoritySelector:
+    return MajoritySelector(context.equivalence)
+
+
+def _estimator(context: EstimatorContext, _: Section) -> Estimator:
+    def estimate(outcomes: Outcomes, ks: Sequence[int]) -> Curve:
+        return majority_at_k(outcomes.correct, cluster_answers(outcomes, context.equivalence), ks)
+
+    return estimate
+
+
+def _compared(context: EstimatorContext, _: Section) -> Comparison:
+    def compare(outcomes: Outcomes) -> NDArray[np.float64]:
+        votes = cluster_answers(outcomes, context.equivalence)
+        return np.bincount(votes[votes >= 0]).astype(np.float64)
+
+    return compare
+
+
+def _obstacle(survey: Survey, run: str, *_: object) -> str:
+    if survey.answered == 0:
+        return f"no trajectory of run {run} has an answer to vote with"
+    if survey.n_max > MAJORITY_LIMIT:
+        return f"exact for pools of at most {MAJORITY_LIMIT}, run {run} has one of {survey.n_max}"
+    return ""
+
+
+SPECS = (
+    Spec(
+        "majority",
+        "selector",
+        _build,
+        "The answer that most trajectories give (self-consistency).",
+        "arXiv 2203.11171",
+        needs=frozenset({"answers"}),
+        role="baseline",
+        estimator=_estimator,
+        compared=_compared,
+        obstacle=_obstacle,
+        position=3,
+    ),
+)

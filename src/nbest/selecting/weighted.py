@@ -1,37 +1,57 @@
 """Votes over equal answers, weighted by stored scores: vote:, vote-max:, borda:, softmax: and filtered:NAME.
 
 Rules
-    What a vote weighs, which cluster wins and who is picked is said in `statistics/votes.py`, the same code that
-    evaluation takes its expectations with. Of picks with equal scores, the one with the lowest index.
-    Failed attempts, attempts without an answer and attempts without a score (or one of NaN) cast no vote; the note
-    counts those that have an answer and no score.
+    What a vote weighs, which cluster wins and which member is picked is defined in `statistics/votes.py`, which the
+    estimators use as well. Of picks with equal scores, the one with the lowest index.
+    Failed trajectories and those without an answer or a score (or with a score of NaN) cast no vote; the note counts
+    those that have an answer and no score.
     `confidence` is the winner's share of the weight of all clusters; None where it is undefined (all weights are 0, or
     some are negative, as `vote-max` allows). Where clusters tie, it is the share of the one picked.
-    A pool where nobody can vote abstains; one without any score was not scored: UnavailableError (as `ScoreSelector`).
+    A pool without a vote abstains; one without any score was not scored: UnavailableError (as `ScoreSelector`).
 
 This module does not know how answers are read or compared, and never sees a target.
 """
 
 import asyncio
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
 
+from nbest.config import Section
 from nbest.errors import UnavailableError
-from nbest.records import Pool, Score, Selection, Trajectory
-from nbest.selecting.scored import abstention, has_failed
-from nbest.statistics.votes import Ballot, Outcome, SumVote, VoteRule, hold_vote, make_ballot
+from nbest.protocols import Clusterer, Selector
+from nbest.records import Pool, Score, Selection, Trajectory, derive_seed
+from nbest.selecting.estimators import Comparison, Estimator, EstimatorContext, cluster_answers
+from nbest.selecting.outcomes import Outcomes, Survey
+from nbest.selecting.scored import abstention
+from nbest.specs import NoOptions, Spec
+from nbest.statistics.estimators import Curve
+from nbest.statistics.subsets import weighted_vote_at_k
+from nbest.statistics.votes import (
+    Ballot,
+    BordaVote,
+    FilteredVote,
+    MaximumVote,
+    Outcome,
+    SoftmaxVote,
+    SumVote,
+    VoteRule,
+    hold_vote,
+    make_ballot,
+)
 from nbest.text.answers import answer_of
-from nbest.verifying.equivalence import Clusterer
 
 
-class WeightedVoteSelector:
+class WeightedVoteSelector(Selector):
     """Picks the best-scored member of the cluster of equal answers that weighs most under `rule`.
 
     `scores` maps trajectory ids to the scores of `scorer`. `equivalence` says which answers are equal; it is asked in
     a thread of its own. `run` is named in messages. Raises UnavailableError for a pool that was not scored, or whose
-    scores cannot be weights of this rule (negative ones in a sum).
+    scores cannot be weights of this rule (negative ones in a sum). `scores` may be filled after the selector is made.
     """
 
     def __init__(
@@ -47,43 +67,47 @@ class WeightedVoteSelector:
         self.name = f"{self.rule.name}:{scorer}"
         self._scores = scores
         self._equivalence = equivalence
-        self._where = f"run {run}" if run else "the mapping given"
+        self._where = run or "the mapping of scores"
 
     async def select(self, pool: Pool) -> Selection:
-        able = [place for place, each in enumerate(pool.trajectories) if not has_failed(each)]
-        able.sort(key=lambda place: pool.trajectories[place].index)
-        if not able:
+        order = [position for position, trajectory in enumerate(pool.trajectories) if not trajectory.has_failed]
+        order.sort(key=lambda position: pool.trajectories[position].index)
+        if not order:
             return abstention(pool)
-        attempts = [pool.trajectories[place] for place in able]
-        values = self._values(attempts, pool.problem_id)
-        answers = [answer_of(each, pool.kind) for each in attempts]
+        trajectories = [pool.trajectories[position] for position in order]
+        values = self._read_values(trajectories, pool.problem_id)
+        answers = [answer_of(trajectory, pool.kind) for trajectory in trajectories]
         numbers = await asyncio.to_thread(self._equivalence.cluster, answers)
         unscored = sum(number is not None and math.isnan(value) for number, value in zip(numbers, values, strict=True))
-        note = f"{unscored} of {len(able)} attempts have an answer and no score of {self.scorer!r}" if unscored else ""
+        note = (
+            f"{unscored} of {len(order)} trajectories have an answer and no score of {self.scorer!r}"
+            if unscored
+            else ""
+        )
         ballot = make_ballot([-1 if number is None else number for number in numbers], values)
         if not len(ballot):
-            return abstention(pool, note or f"none of {len(able)} attempts has an answer")
-        self._require_weights(ballot, attempts, pool.problem_id)
+            return abstention(pool, note or f"none of {len(order)} trajectories has an answer")
+        self._require_weights(ballot, trajectories, pool.problem_id)
         outcome = hold_vote(ballot, self.rule, np.ones((1, len(ballot)), dtype=np.bool_))
-        voter = min(np.flatnonzero(outcome.picked[0]), key=lambda at: int(ballot.places[at]))
-        place = int(ballot.places[voter])
+        voter = min(np.flatnonzero(outcome.picked[0]), key=lambda voter: int(ballot.places[voter]))
+        pick = int(ballot.places[voter])
         confidence = _share_of(outcome, int(ballot.clusters[voter]))
-        return Selection(pool.problem_id, able[place], answers[place], confidence, note=note)
+        return Selection(pool.problem_id, order[pick], answers[pick], confidence, note=note)
 
-    def _values(self, attempts: list[Trajectory], problem_id: str) -> list[float]:
-        found = [self._scores.get(each.id) for each in attempts]
-        values = [math.nan if score is None else score.value for score in found]
+    def _read_values(self, trajectories: list[Trajectory], problem_id: str) -> list[float]:
+        scores = [self._scores.get(trajectory.id) for trajectory in trajectories]
+        values = [math.nan if score is None else score.value for score in scores]
         if all(map(math.isnan, values)):
             raise UnavailableError(
-                f"{self._where} has no score of {self.scorer!r} for any of the {len(attempts)} trajectories of problem "
-                f"{problem_id!r}. Score this run first, or select by another scorer."
+                f"{self._where} has no score of {self.scorer!r} for any of the {len(trajectories)} trajectories of "
+                f"problem {problem_id!r}. Score this run first, or select by another scorer."
             )
         return values
 
-    def _require_weights(self, ballot: Ballot, attempts: list[Trajectory], problem_id: str) -> None:
+    def _require_weights(self, ballot: Ballot, trajectories: list[Trajectory], problem_id: str) -> None:
         fault = self.rule.fault(ballot.scores)
         if fault:
-            lowest = attempts[int(ballot.places[0])].id
+            lowest = trajectories[int(ballot.places[0])].id
             raise UnavailableError(
                 f"{self.name}: problem {problem_id!r} of {self._where}: {fault} (lowest: {ballot.scores[0]:g} of "
                 f"trajectory {lowest!r})"
@@ -94,3 +118,88 @@ def _share_of(outcome: Outcome, cluster: int) -> float | None:
     weights = outcome.weights[0]
     total = float(weights.sum()) if np.isfinite(weights).all() and (weights >= 0).all() else 0.0
     return float(weights[cluster]) / total if total > 0 else None
+
+
+class BordaOptions(Section):
+    """`power` of the number of voters ranked at or below; 0 is the plain majority."""
+
+    power: float = Field(default=BordaVote().power, ge=0, allow_inf_nan=False)
+
+
+class SoftmaxOptions(Section):
+    """`temperature` in units of the score."""
+
+    temperature: float = Field(default=SoftmaxVote().temperature, gt=0, allow_inf_nan=False)
+
+
+class FilteredOptions(Section):
+    """`share` of the voters, the best-scored ones, that may vote."""
+
+    share: float = Field(default=FilteredVote().share, gt=0, le=1)
+
+
+def _spec(rule: type[VoteRule], summary: str, source: str, position: int, options: type[Section] = NoOptions) -> Spec:
+    def make(values: Section) -> VoteRule:
+        return rule(**values.model_dump())
+
+    def build(context: Any, values: Section, scorer: str) -> WeightedVoteSelector:
+        return WeightedVoteSelector(scorer, context.scores(scorer), context.equivalence, make(values), context.where)
+
+    def estimator(context: EstimatorContext, values: Section) -> Estimator:
+        vote = make(values)
+
+        def estimate(outcomes: Outcomes, ks: Sequence[int]) -> Curve:
+            return weighted_vote_at_k(
+                outcomes.correct,
+                cluster_answers(outcomes, context.equivalence),
+                outcomes.scores[context.scorer],
+                ks,
+                vote,
+                # The subsets differ from problem to problem and are the same for every rule and scorer.
+                seed=derive_seed(context.seed, outcomes.problem_id, 0),
+            )
+
+        return estimate
+
+    def compared(context: EstimatorContext, values: Section) -> Comparison:
+        vote = make(values)
+
+        def compare(outcomes: Outcomes) -> NDArray[np.float64]:
+            ballot = make_ballot(cluster_answers(outcomes, context.equivalence), outcomes.scores[context.scorer])
+            weights = hold_vote(ballot, vote, np.ones((1, len(ballot)), dtype=np.bool_)).weights
+            return weights[0] if len(ballot) else np.zeros(0)
+
+        return compare
+
+    def obstacle(survey: Survey, run: str, values: Section, scorer: str) -> str:
+        if survey.answered == 0:
+            return f"no trajectory of run {run} has an answer to vote with"
+        counts = (by_scorer.get(scorer, 0) for by_scorer in (survey.negative, survey.infinite, survey.voting))
+        fault = make(values).explain(*counts)
+        return f"run {run}: {fault}" if fault else ""
+
+    return Spec(
+        rule.name,
+        "selector",
+        build,
+        summary,
+        source,
+        options,
+        frozenset({"scores", "answers"}),
+        reads_scores=True,
+        estimator=estimator,
+        obstacle=obstacle,
+        compared=compared,
+        position=position,
+    )
+
+
+SPECS = (
+    _spec(SumVote, "The answer with the highest sum of scores.", "arXiv 2206.02336", 11),
+    _spec(MaximumVote, "The answer of the highest-scored trajectory that has one.", "", 12),
+    _spec(BordaVote, "A vote weighted by rank; takes scores of any sign.", "arXiv 2502.18581", 13, BordaOptions),
+    _spec(SoftmaxVote, "A vote weighted by the exponential of the score.", "", 14, SoftmaxOptions),
+    _spec(
+        FilteredVote, "A score-weighted vote of the best-scored trajectories.", "arXiv 2508.15260", 15, FilteredOptions
+    ),
+)

@@ -1,8 +1,9 @@
 """Any Sampler behind OpenAI's protocol: POST /v1/chat/completions, POST /v1/completions, GET /v1/models.
 
 Rules
-    A Sampler takes one user's message, so a chat holds exactly one message, of role `user`; anything else is refused
-    with status 400. Whether a chat template is put around a prompt is the sampler's own setting, on both paths.
+    A chat has turns of the roles system, user and assistant, the last one of the user, whose content is text or text
+    parts; anything else is refused with status 400.
+    Whether a chat template is put around a prompt is the sampler's own setting, on both paths.
     Nothing asked for is dropped in silence: a field that is not read here is refused, `stream = true` as well.
     Choice 0 is drawn with `seed`, choice i with a seed derived from it; without one, a random seed is drawn.
     A completion that failed is no answer: status 500, with `x-should-retry: false`, because its seed would fail again.
@@ -15,13 +16,14 @@ import secrets
 import time
 import uuid
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from nbest.errors import ConfigError, DataError, MissingExtraError, UnavailableError
 from nbest.protocols import Sampler
-from nbest.records import Completion, SamplingParams, Usage, derive_seed
+from nbest.records import ROLES, Completion, Message, Role, SamplingParams, Usage, derive_seed, user_message
+from nbest.sampling.collecting import collect
 
 MOST_CHOICES = 128
 Count = Annotated[int, Field(ge=1)]
@@ -141,7 +143,7 @@ def create_app(sampler: Sampler, name: str) -> Any:
 
     @app.post("/v1/completions")
     async def complete(request: CompletionRequest) -> dict[str, Any]:
-        done = await _draw(sampler, name, request, request.prompt, request.max_tokens)
+        done = await _draw(sampler, name, request, user_message(request.prompt), request.max_tokens)
         return _write("text_completion", request, done, request.logprobs is not None)
 
     # Registered by their decorators; named here so that they are seen to be used.
@@ -156,16 +158,23 @@ def _read_faults(faults: Sequence[Any]) -> _Refusal:
     return _Refusal(400, "; ".join(told), param=places[0] or None)
 
 
-def _read_messages(messages: Sequence[_Message]) -> str:
-    if len(messages) != 1 or messages[0].role != "user":
-        roles = ", ".join(message.role for message in messages)
-        raise _Refusal(400, f"messages: one message of role 'user' is taken here; got {roles}", param="messages")
-    content = messages[0].content
+def _read_messages(messages: Sequence[_Message]) -> tuple[Message, ...]:
+    roles = [message.role for message in messages]
+    unknown = sorted({role for role in roles if role not in ROLES})
+    if unknown or roles[-1] != "user":
+        reason = f"roles {', '.join(unknown)}" if unknown else f"a last message of role {roles[-1]!r}"
+        allowed = f"roles {', '.join(ROLES)}, the last one user"
+        raise _Refusal(400, f"messages: got {reason}; allowed: {allowed}", param="messages")
+    return tuple(Message(cast("Role", message.role), _read_content(message)) for message in messages)
+
+
+def _read_content(message: _Message) -> str:
+    content = message.content
     return content if isinstance(content, str) else "".join(part.text for part in content)
 
 
 async def _draw(
-    sampler: Sampler, name: str, request: _Request, prompt: str, max_tokens: int | None
+    sampler: Sampler, name: str, request: _Request, messages: Sequence[Message], max_tokens: int | None
 ) -> list[Completion]:
     if request.stream:
         raise _Refusal(400, "stream: answers are sent whole here; leave it out or set it to false", param="stream")
@@ -173,7 +182,7 @@ async def _draw(
         message = f"model: {request.model!r} is not served here; the model of this server is {name!r}"
         raise _Refusal(404, message, param="model", code="model_not_found")
     try:
-        done = await sampler.sample(prompt, request.list_seeds(), request.to_params(max_tokens))
+        done = await collect(sampler, messages, request.list_seeds(), request.to_params(max_tokens))
     except (ConfigError, UnavailableError, DataError) as error:
         raise _Refusal(400, str(error)) from error
     failed = [completion for completion in done if completion.finish == "error"]

@@ -14,12 +14,13 @@ import torch
 from torch import Tensor
 
 from nbest.errors import ConfigError, DataError, EngineError
-from nbest.records import HiddenStates, Step, Trajectory
+from nbest.protocols import Encoder
+from nbest.records import HiddenStates, Step, Trajectory, user_message
 from nbest.sampling.checkpoint import Checkpoint, load_checkpoint
 from nbest.text.steps import BlankLineSplitter
 
 
-class TransformersEncoder:
+class TransformersEncoder(Encoder):
     """An Encoder over a causal language model that transformers loads.
 
     States agree with those captured while sampling up to rounding, because the same sums are taken in another order:
@@ -43,21 +44,24 @@ class TransformersEncoder:
     def from_checkpoint(
         cls, checkpoint: Checkpoint, layers: tuple[int, ...] = (-1,), batch_tokens: int = 16_384
     ) -> "TransformersEncoder":
-        """An encoder of a model that is loaded already. `batch_tokens` bounds a forward pass, padding included."""
+        """Return an encoder of a model that is loaded already.
+
+        `batch_tokens` bounds a forward pass, padding included. Raises ConfigError.
+        """
         encoder = cls.__new__(cls)
         encoder._open(checkpoint, layers, batch_tokens)
         return encoder
 
     def _open(self, checkpoint: Checkpoint, layers: tuple[int, ...], batch_tokens: int) -> None:
         if batch_tokens < 1:
-            raise ConfigError(f"batch_tokens: {batch_tokens} given; at least 1 is needed")
+            raise ConfigError(f"batch_tokens: got {batch_tokens}; at least 1 is needed")
         self.checkpoint, self.layers = checkpoint, checkpoint.resolve_layers(layers)
         self.splitter = BlankLineSplitter(checkpoint.pieces, checkpoint.end_tokens)
         self._batch_tokens = batch_tokens
         self._busy = threading.Lock()
 
     def tokenize_trajectory(self, prompt: str, trajectory: Trajectory) -> Trajectory:
-        """The trajectory with the tokens this model would read, where it has none; else as it is.
+        """Return the trajectory with the tokens this model would read, where it has none; otherwise as it is.
 
         `prompt` is the user's message. A text that ended by itself (`finish` "stop" or "unknown") gets an end token,
         so that its last step is closed; one that was cut or failed does not.
@@ -68,18 +72,20 @@ class TransformersEncoder:
         tokens: list[int] = self.checkpoint.tokenize_text(completion.text)
         if completion.finish in ("stop", "unknown") and self.checkpoint.end_tokens:
             tokens.append(min(self.checkpoint.end_tokens))
-        given = np.array(self.checkpoint.tokenize_prompt(prompt), dtype=np.int32)
-        filled = replace(completion, prompt_tokens=given, tokens=np.array(tokens, dtype=np.int32))
+        prompt_tokens = np.array(self.checkpoint.tokenize_prompt(user_message(prompt)), dtype=np.int32)
+        filled = replace(completion, prompt_tokens=prompt_tokens, tokens=np.array(tokens, dtype=np.int32))
         return replace(trajectory, completion=filled)
 
     async def encode(self, trajectories: Sequence[Trajectory], steps: Sequence[Sequence[Step]]) -> list[HiddenStates]:
-        """One HiddenStates a trajectory, in order; a trajectory without steps has values [0 L D].
+        """Return the states of each trajectory, in order; one without steps has values [0 L D].
 
         Raises DataError, naming the trajectory, where tokens are missing, a step lies outside them, or prompt and
         steps are longer than the model's context (nothing is ever cut to fit).
         """
         if len(trajectories) != len(steps):
-            raise DataError(f"{len(trajectories)} trajectories and {len(steps)} lists of steps were given; one each")
+            raise DataError(
+                f"{len(trajectories)} trajectories and {len(steps)} lists of steps; each trajectory needs one list"
+            )
         for trajectory, spans in zip(trajectories, steps, strict=True):
             self._check(trajectory, spans)
         return await asyncio.to_thread(self._encode, list(trajectories), [tuple(spans) for spans in steps])
@@ -112,21 +118,20 @@ class TransformersEncoder:
                 ends = [_find_ends(trajectories[index], steps[index]) for index in part]
                 states = self._compute([rows[index] for index in part], ends)
                 offsets = np.cumsum([len(end) for end in ends])[:-1]
-                for index, found in zip(part, np.split(states, offsets), strict=True):
-                    values[index] = found
-        return [
-            HiddenStates(trajectory.id, self.layers, spans, found)
-            for trajectory, spans, found in zip(trajectories, steps, values, strict=True)
-        ]
+                for index, block in zip(part, np.split(states, offsets), strict=True):
+                    values[index] = block
+        return [HiddenStates(self.layers, spans, rows) for spans, rows in zip(steps, values, strict=True)]
 
     def _compute(self, rows: list[np.ndarray], ends: list[np.ndarray]) -> np.ndarray:
-        """The states [S L D] at tokens `ends` of each row, rows one after another. Right-padded: no mask is needed
-        before the padding, because attention is causal."""
+        """Return the states [S L D] at tokens `ends` of each row, one row after another.
+
+        Rows are padded on the right: attention is causal, so the padding changes no state.
+        """
         device, width = self.checkpoint.device, max(map(len, rows))
         ids = torch.zeros((len(rows), width), dtype=torch.int64)
         mask = torch.zeros((len(rows), width), dtype=torch.int64)
-        for place, row in enumerate(rows):
-            ids[place, : len(row)], mask[place, : len(row)] = torch.from_numpy(row), 1
+        for number, row in enumerate(rows):
+            ids[number, : len(row)], mask[number, : len(row)] = torch.from_numpy(row), 1
         where = torch.from_numpy(np.repeat(np.arange(len(rows)), [len(end) for end in ends])).to(device)
         which = torch.from_numpy(np.concatenate(ends)).to(device)
         try:
@@ -145,7 +150,7 @@ class TransformersEncoder:
 
 
 def _read_tokens(trajectory: Trajectory, steps: tuple[Step, ...]) -> np.ndarray:
-    """Prompt and completion up to the last step's end: what stands behind it changes no state."""
+    """Return prompt and completion up to the end of the last step: later tokens change no state."""
     if not steps:
         return np.empty(0, dtype=np.int64)
     completion = trajectory.completion
@@ -158,7 +163,7 @@ def _find_ends(trajectory: Trajectory, steps: tuple[Step, ...]) -> np.ndarray:
 
 
 def bucket(lengths: list[int], most_tokens: int) -> list[list[int]]:
-    """Indices of the non-empty rows in batches of similar length, at most `most_tokens` each, padding included."""
+    """Return the indices of non-empty rows in batches of similar length, of at most `most_tokens` with padding."""
     parts: list[list[int]] = []
     for index in sorted((index for index, length in enumerate(lengths) if length), key=lambda index: lengths[index]):
         if not parts or (len(parts[-1]) + 1) * lengths[index] > most_tokens:

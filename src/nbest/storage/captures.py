@@ -1,67 +1,100 @@
 """The states folder of a run: which stored states belong to which trajectory.
 
 States captured while sampling carry the checksum of the tokens they belong to. A process killed between its states and
-its trajectories leaves states of tokens that nobody has; these are never taken for those of another attempt. States
+its trajectories leaves states of tokens that nobody has; they are never taken for those of another trajectory. States
 computed afterwards (by an Encoder) belong to the trajectory as the run holds it and carry no such checksum.
 
 This module does not know how states are laid out in a file, nor how trajectories are stored.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from nbest.errors import UnavailableError
-from nbest.records import HiddenStates
+from nbest.records import HiddenStates, StatesEntry
 from nbest.storage.parts import list_parts, retry_listing, write_part
-from nbest.storage.states import SUFFIX, StatesPart, make_block, write_states
+from nbest.storage.states import SUFFIX, StatesPart, write_states
 
 _NO_TOKENS: Mapping[str, int] = {}
 
 
 class StatesFolder:
-    """`tokens_of` gives the checksum of the tokens of every trajectory of the run; it is called only where states
-    were captured."""
+    """The states of a run: its parts, as one `StateSource`.
 
-    def __init__(self, path: Path, tokens_of: Callable[[], Mapping[str, int]]):
+    `token_checksums` returns the checksum of the tokens of every trajectory of the run; it is called only where states
+    were captured. The folder is listed when it is first asked, and again after `append` and `refresh`.
+    """
+
+    def __init__(self, path: Path, token_checksums: Callable[[], Mapping[str, int]]):
         self.path = path
-        self._tokens_of = tokens_of
+        self._read_token_checksums = token_checksums
         self._parts: dict[Path, StatesPart] = {}
-        self._indexed: tuple[list[StatesPart], Mapping[str, int], dict[str, StatesPart]] = ([], _NO_TOKENS, {})
+        self._listing: Mapping[str, StatesPart] | None = None
+        self._index: tuple[list[StatesPart], Mapping[str, int], dict[str, StatesPart]] = ([], _NO_TOKENS, {})
 
     def parts(self) -> list[StatesPart]:
-        """By name. Headers are parsed once, since a part never changes. Raises DamagedRunError."""
-        paths = list_parts(self.path, SUFFIX)
+        """Return the parts by name. A header is parsed once, since a part never changes. Raises DamagedRunError."""
         known = self._parts
+        paths = list_parts(self.path, SUFFIX)
         self._parts = {path: known[path] if path in known else StatesPart(path) for path in paths}
         return list(self._parts.values())
 
-    def append(self, states: Sequence[HiddenStates], about: Mapping[str, str], checksums: Mapping[str, int]) -> None:
-        """Writes a part for each set of layers. `checksums` holds those of the tokens, for captured states."""
-        groups: dict[tuple[int, ...], list[HiddenStates]] = {}
-        for one in states:
-            groups.setdefault(tuple(one.layers), []).append(one)
-        for layers, members in groups.items():
-            blocks = [make_block(one, checksums.get(one.trajectory_id)) for one in members]
-            write_part(self.path, SUFFIX, write_states(blocks, layers, about))
+    def append(
+        self,
+        states: Mapping[str, HiddenStates],
+        origin: Mapping[str, str],
+        token_checksums: Mapping[str, int] = _NO_TOKENS,
+    ) -> None:
+        """Write one part per list of layers. `states` are by trajectory id, `origin` goes into the header.
+
+        `token_checksums` holds, for captured states, those of the tokens they belong to. Raises DataError, ConfigError,
+        StorageError.
+        """
+        groups: dict[tuple[int, ...], dict[str, HiddenStates]] = {}
+        for key, value in states.items():
+            groups.setdefault(tuple(value.layers), {})[key] = value
+        for group in groups.values():
+            write_part(self.path, SUFFIX, write_states(group, origin, token_checksums))
+        self._listing = None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the run holds no states at all."""
+        return not self._list()
+
+    def find(self, trajectory_id: str) -> StatesEntry | None:
+        """Return what the header says of a trajectory's states; None where there are none."""
+        part = self._list().get(trajectory_id)
+        if part is None:
+            return None
+        return StatesEntry(part.entries[trajectory_id].shape[0], part.layers, part.origin, str(part.path))
+
+    def refresh(self) -> None:
+        """Take in the parts that were written since the folder was listed."""
+        self._listing = retry_listing(self.index)
 
     def ids(self) -> set[str]:
+        """Return the ids of the trajectories that have states now."""
         return set(retry_listing(self.index))
 
     def index(self) -> Mapping[str, StatesPart]:
-        """The part that counts for each id: the first by part name whose tokens are those of the trajectory."""
+        """Return the part that counts for each id: the first by name whose tokens are those of the trajectory."""
         parts = self.parts()
-        tokens_of = self._tokens_of() if any(part.is_captured for part in parts) else _NO_TOKENS
-        if self._indexed[0] != parts or self._indexed[1] is not tokens_of:
+        checksums = self._read_token_checksums() if any(part.is_captured for part in parts) else _NO_TOKENS
+        if self._index[0] != parts or self._index[1] is not checksums:
             index: dict[str, StatesPart] = {}
             for part in parts:
                 for key, entry in part.entries.items():
-                    if entry.tokens_checksum in (None, tokens_of.get(key)):
+                    if entry.tokens_checksum in (None, checksums.get(key)):
                         index.setdefault(key, part)
-            self._indexed = (parts, tokens_of, index)
-        return self._indexed[2]
+            self._index = (parts, checksums, index)
+        return self._index[2]
 
     def read(self, trajectory_ids: Iterable[str]) -> Iterator[HiddenStates]:
-        """In this order, each read when it is asked for. Raises UnavailableError, DamagedRunError."""
+        """Yield the states of these trajectories, in this order, each read when it is asked for.
+
+        Raises UnavailableError naming a trajectory that has none, DamagedRunError.
+        """
         index = retry_listing(self.index)
         for key in trajectory_ids:
             if key not in index:
@@ -71,6 +104,12 @@ class StatesFolder:
             try:
                 states = index[key].read(key)
             except FileNotFoundError:
+                # A compaction replaced this part.
                 states = retry_listing(lambda key=key: self.index()[key].read(key))
                 index = retry_listing(self.index)
             yield states
+
+    def _list(self) -> Mapping[str, StatesPart]:
+        if self._listing is None:
+            self.refresh()
+        return self._listing or {}

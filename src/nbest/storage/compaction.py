@@ -1,5 +1,5 @@
 # pyright: standard
-"""Merges the small parts of a run into large ones; drops duplicates and what killed processes left behind.
+"""Compaction: merges the small parts of a run into large ones and drops duplicates and leftovers of killed processes.
 
 May be killed at any instant, and readers and writers may be at work: a merged part is written whole before the parts it
 replaces are removed, and its name takes the place of the first of them, so that at each moment the first by name is the
@@ -28,13 +28,13 @@ from nbest.storage.parquet import (
     first_rows,
     open_part,
     read_ids,
-    read_kept,
+    read_rows,
     write_tables,
 )
 from nbest.storage.parts import damage, is_temporary, list_parts, remove_parts, write_part
 from nbest.storage.run import Run
 from nbest.storage.states import SUFFIX as STATES_SUFFIX
-from nbest.storage.states import StatesPart, write_states
+from nbest.storage.states import StatesPart, merge_states
 from nbest.storage.tables import Table
 
 TARGET_BYTES = 256 << 20
@@ -44,7 +44,11 @@ STALE_SECONDS = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Compacted:
-    """What was done in one folder of a run. Sizes are those of the parts; `duplicates` counts rows."""
+    """What compaction did in one folder of a run.
+
+    `bytes_before` and `bytes_after` add up the sizes of its parts, `duplicates` counts the rows that were dropped,
+    `temporaries` the temporary files that were removed.
+    """
 
     folder: str
     parts_before: int
@@ -57,18 +61,20 @@ class Compacted:
 
 @dataclass(frozen=True, slots=True)
 class _Part:
+    """The size of a part. `live_rows` counts the rows that are the first with their id, None where it is unsettled."""
+
     path: Path
     size_bytes: int
     rows: int
-    kept: int | None
+    live_rows: int | None
 
 
 def compact(run: Run, target_bytes: int = TARGET_BYTES, target_rows: int = TARGET_ROWS) -> list[Compacted]:
-    """Merges neighbouring parts up to about `target_bytes` or `target_rows`, one result a folder.
+    """Merge neighbouring parts up to about `target_bytes` or `target_rows`; return one result per folder.
 
-    Parts of at least half the target are left as they are, unless they hold duplicates. Temporary files older than an
-    hour are removed. Raises DamagedRunError, and StorageError where the disk is full (nothing is lost then); a second
-    compaction of the same run at the same time may end with StorageError, and loses nothing either.
+    Parts of at least half the target stay as they are, unless they hold duplicates. Temporary files older than an hour
+    are removed. Raises DamagedRunError, and StorageError where the disk is full (nothing is lost then). A second
+    compaction of the same run at the same time may end with StorageError; it loses nothing either.
     """
     limits = (target_bytes, target_rows)
     try:
@@ -89,55 +95,56 @@ def _compact_table(table: Table, folder: Path, limits: tuple[int, int]) -> Compa
     mask_of = dict(zip(paths, masks, strict=True))
     parts = [_measure(path, len(mask), int(mask.sum())) for path, mask in mask_of.items()]
     for group in _group(parts, limits):
-        chosen = [part.path for part in group]
-        write = write_tables(table, _merge(_kept_tables(chosen, table, mask_of)))
+        paths_of_group = [part.path for part in group]
+        write = write_tables(table, _merge(_live_tables(paths_of_group, table, mask_of)))
         _replace(group, SUFFIX, write, lambda path: _count_rows(path, table))
     return _result(folder, parts, SUFFIX)
 
 
 def _compact_states(states: StatesFolder, limits: tuple[int, int]) -> Compacted:
-    held = states.parts()
-    counted = states.index()
-    parts = [_measure_states(part, counted) for part in held]
-    part_of = {part.path: part for part in held}
-    for group in _group(parts, limits, lambda path: (part_of[path].layers, part_of[path].about)):
-        chosen = [part_of[part.path] for part in group]
-        blocks = [
-            part.block(entry) for part in chosen for key, entry in part.entries.items() if counted.get(key) is part
-        ]
-        write = write_states(blocks, chosen[0].layers, chosen[0].about)
+    stored = states.parts()
+    index = states.index()
+    parts = [_measure_states(part, index) for part in stored]
+    part_of = {part.path: part for part in stored}
+    for group in _group(parts, limits, lambda path: (part_of[path].layers, part_of[path].origin)):
+        members = [part_of[part.path] for part in group]
+        owners = {key: part for part in members for key in part.entries if index.get(key) is part}
+        write = merge_states(owners, members[0].layers, members[0].origin)
         _replace(group, STATES_SUFFIX, write, lambda path: len(StatesPart(path).entries))
     return _result(states.path, parts, STATES_SUFFIX)
 
 
-def _measure(path: Path, rows: int, kept: int) -> _Part:
-    return _Part(path, path.stat().st_size, rows, kept)
+def _measure(path: Path, rows: int, live_rows: int) -> _Part:
+    return _Part(path, path.stat().st_size, rows, live_rows)
 
 
-def _measure_states(part: StatesPart, counted: Mapping[str, StatesPart]) -> _Part:
-    """States that fit no trajectory yet may be those of a sampler that is about to write its trajectories: such a part
-    is left alone (`kept` None) until it is old."""
+def _measure_states(part: StatesPart, index: Mapping[str, StatesPart]) -> _Part:
+    """Return the size of a part of states.
+
+    States that fit no trajectory yet may be those of a sampler that is about to write its trajectories: such a part is
+    left alone (`live_rows` None) until it is old.
+    """
     stat = part.path.stat()
     is_young = time.time() - stat.st_mtime < STALE_SECONDS
-    kept = 0
+    live_rows = 0
     for key, entry in part.entries.items():
-        owner = counted.get(key)
+        owner = index.get(key)
         if owner is part:
-            kept += 1
+            live_rows += 1
         elif is_young and (owner is None or owner.entries[key].tokens_checksum != entry.tokens_checksum):
             return _Part(part.path, stat.st_size, len(part.entries), None)
-    return _Part(part.path, stat.st_size, len(part.entries), kept)
+    return _Part(part.path, stat.st_size, len(part.entries), live_rows)
 
 
 def _group(
     parts: Sequence[_Part], limits: tuple[int, int], kind_of: Callable[[Path], object] = lambda _: None
 ) -> Iterator[list[_Part]]:
-    """Runs of neighbours that are to become one part each. Only neighbours: the order by name must not change."""
+    """Yield groups of neighbours, each to become one part. Only neighbours: the order by name must not change."""
     group: list[_Part] = []
     size, rows = 0, 0
     for part in parts:
         is_large = 2 * part.size_bytes >= limits[0] or 2 * part.rows >= limits[1]
-        is_settled = part.kept is None or (part.kept == part.rows > 0 and is_large)
+        is_settled = part.live_rows is None or (part.live_rows == part.rows > 0 and is_large)
         is_full = size + part.size_bytes > limits[0] or rows + part.rows > limits[1]
         if group and (is_settled or is_full or kind_of(part.path) != kind_of(group[0].path)):
             if _is_worth(group):
@@ -151,13 +158,13 @@ def _group(
 
 
 def _is_worth(group: Sequence[_Part]) -> bool:
-    return len(group) > 1 or any(part.kept != part.rows for part in group)
+    return len(group) > 1 or any(part.live_rows != part.rows for part in group)
 
 
 def _replace(
     group: Sequence[_Part], suffix: str, write: Callable[[BinaryIO], None], count_rows: Callable[[Path], int]
 ) -> None:
-    paths, count = [part.path for part in group], sum(part.kept or 0 for part in group)
+    paths, count = [part.path for part in group], sum(part.live_rows or 0 for part in group)
     if count:
         merged = write_part(paths[0].parent, suffix, write, first=paths[0])
         if count_rows(merged) != count:
@@ -165,13 +172,13 @@ def _replace(
     remove_parts(paths)
 
 
-def _kept_tables(paths: Sequence[Path], table: Table, mask_of: Mapping[Path, NDArray[np.bool_]]) -> Iterator[pa.Table]:
+def _live_tables(paths: Sequence[Path], table: Table, mask_of: Mapping[Path, NDArray[np.bool_]]) -> Iterator[pa.Table]:
     for path in paths:
-        yield from read_kept(path, table, mask_of[path])
+        yield from read_rows(path, table, mask_of[path])
 
 
 def _merge(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
-    """Small tables joined up to the size of a row group."""
+    """Join small tables up to the size of a row group."""
     waiting: list[pa.Table] = []
     for table in tables:
         waiting.append(table)
@@ -208,6 +215,6 @@ def _result(folder: Path, before: Sequence[_Part], suffix: str) -> Compacted:
         parts_after=len(after),
         bytes_before=sum(part.size_bytes for part in before),
         bytes_after=sum(path.stat().st_size for path in after),
-        duplicates=sum(part.rows - part.kept for part in before if part.kept is not None),
+        duplicates=sum(part.rows - part.live_rows for part in before if part.live_rows is not None),
         temporaries=temporaries,
     )

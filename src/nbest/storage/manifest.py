@@ -1,7 +1,7 @@
-"""run.json: what fixes the result of a run (`identity`) and what is only told about it (`info`).
+"""run.json: what fixes the result of a run (`identity`) and what is kept for the reader (`info`).
 
-Written once and never replaced; whoever comes later must bring the same identity. This module does not know what the
-settings mean.
+It is written once and never replaced; whoever opens the run later must have the same identity. This module
+does not know what the settings mean.
 """
 
 import json
@@ -17,18 +17,18 @@ FORMAT = 1
 
 _ABSENT = object()
 _ADDED: Mapping[str, object] = {"sampling.self_certainty": False}
-"""Fields that an identity may lack, and the value that says the same as their absence: runs were made without them."""
+"""Fields that the identity of an older run may lack, and the value that means the same as their absence."""
 
 
 def create_manifest(path: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """Writes `{"identity": {...}, "info": {...}}`, or checks it against the one that is there, and returns that one.
+    """Write `{"identity": {...}, "info": {...}}`, or check it against the one that is there; return the stored one.
 
-    Raises ConfigError listing every field of the identity that differs; a differing `info` is no fault, the first
-    one stays. A field that identities did not have from the start is, where it is absent, its default.
+    A differing `info` is no fault: the first one stays. A field that identities did not have from the start has its
+    default where it is absent. Raises ConfigError listing every field of the identity that differs.
     """
-    stranger = set(manifest) - {"identity", "info"}
-    if stranger:
-        raise ConfigError(f"manifest: unknown keys {sorted(stranger)}; allowed are identity and info")
+    unknown = set(manifest) - {"identity", "info"}
+    if unknown:
+        raise ConfigError(f"manifest: unknown keys {sorted(unknown)}; allowed are identity and info")
     try:
         text = json.dumps({"format": FORMAT, "identity": {}, "info": {}, **manifest}, indent=2, allow_nan=False) + "\n"
     except (TypeError, ValueError) as error:
@@ -37,9 +37,9 @@ def create_manifest(path: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
     def write(file: BinaryIO) -> None:
         file.write(text.encode())
 
-    written = write_once(path, write)
+    is_new = write_once(path, write)
     stored = read_manifest(path)
-    if not written:
+    if not is_new:
         faults = list(_differences("", stored["identity"], json.loads(text)["identity"]))
         if faults:
             rule = f"{path.parent} is a run with other settings. Choose another folder or use the same settings:"
@@ -48,7 +48,7 @@ def create_manifest(path: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
-    """`identity` and `info`. Raises ConfigError where there is no run, DamagedRunError, DataError."""
+    """Return `identity` and `info`. Raises ConfigError where there is no run, DamagedRunError, DataError."""
     try:
         manifest = json.loads(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError) as error:
@@ -61,18 +61,19 @@ def read_manifest(path: Path) -> dict[str, Any]:
     version = cast("dict[str, Any]", manifest).get("format") if isinstance(manifest, dict) else None
     if version != FORMAT:
         raise DataError(
-            f"{path}: format {version!r} is not known here, only {FORMAT}. Install the nbest that wrote it."
+            f"{path}: format {version!r} is unknown to this version of nbest, which reads {FORMAT}. "
+            "Install the version that wrote it."
         )
     return {"identity": manifest["identity"], "info": manifest["info"]}
 
 
 def _differences(name: str, old: object, new: object) -> Iterator[str]:
     if isinstance(old, dict) and isinstance(new, dict):
-        held, given = cast("dict[str, object]", old), cast("dict[str, object]", new)
-        for key in sorted({*held, *given}):
+        stored, fields = cast("dict[str, object]", old), cast("dict[str, object]", new)
+        for key in sorted({*stored, *fields}):
             inner = f"{name}.{key}" if name else key
             absent = _ADDED.get(inner, _ABSENT)
-            yield from _differences(inner, held.get(key, absent), given.get(key, absent))
+            yield from _differences(inner, stored.get(key, absent), fields.get(key, absent))
         return
     first, second = cast("object", old), new
     if first != second or isinstance(first, bool) != isinstance(second, bool):

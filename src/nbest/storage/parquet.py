@@ -2,8 +2,8 @@
 """Table parts: Parquet files written in bounded row groups and read with every checksum verified.
 
 A page carries a checksum, so a flipped byte is an error that names the part, never a wrong number. Row groups are
-bounded in bytes: whoever reads one at a time has bounded memory. The rule "of rows with one id the first by sorted
-part name counts" stands here, in `first_rows`, and nowhere else.
+bounded in bytes, so reading one at a time needs bounded memory. Of rows with the same id the first one by sorted part
+name counts; that rule stands in `first_rows` and nowhere else.
 
 This module does not know what the columns mean, nor which folders a run has.
 """
@@ -31,7 +31,7 @@ _MAGIC = b"PAR1"
 
 
 def encode_chunks(table: Table, records: Sequence[Any]) -> Iterator[pa.Table]:
-    """The records as Arrow tables, each as large as a row group may be. Raises DataError."""
+    """Yield the records as Arrow tables, each as large as a row group may be. Raises DataError."""
     start, weight = 0, 0
     for position, record in enumerate(records):
         weight += table.weigh(record)
@@ -42,7 +42,7 @@ def encode_chunks(table: Table, records: Sequence[Any]) -> Iterator[pa.Table]:
 
 
 def write_tables(table: Table, tables: Iterable[pa.Table]) -> Callable[[BinaryIO], None]:
-    """A writer for `parts.write_part`: one row group a table; `tables` may stream."""
+    """Return a writer for `parts.write_part`: one row group per table; `tables` may stream."""
 
     leaf = {field.name: f"{field.name}.list.element" if _is_list(field) else field.name for field in table.schema}
     floats = [field.name for field in table.schema if field.type == pa.list_(pa.float32())]
@@ -63,7 +63,7 @@ def write_tables(table: Table, tables: Iterable[pa.Table]) -> Callable[[BinaryIO
 
 
 def check_footer(path: Path) -> None:
-    """Raises DamagedRunError where a file is not a whole Parquet file. Reads its two ends; `open_part` parses."""
+    """Raise DamagedRunError where a file is not a whole Parquet file. Only its two ends are read."""
     with reading(path, _FAULTS):
         size = os.stat(path).st_size
         with open(path, "rb") as file:
@@ -75,14 +75,17 @@ def check_footer(path: Path) -> None:
     if head != _MAGIC:
         raise damage(path, "it is not a Parquet file")
     if size < 12 or tail[4:] != _MAGIC or int.from_bytes(tail[:4], "little") > size - 12:
-        raise damage(path, f"it is cut short or overwritten at its end: after {size:,} bytes stands no Parquet footer")
+        raise damage(
+            path,
+            f"it is cut short or overwritten: its {size:,} bytes do not end in a Parquet footer",
+        )
     with reading(path, _FAULTS):
         check_seal(path)
 
 
 @contextmanager
 def open_part(path: Path, table: Table) -> Generator[pq.ParquetFile]:
-    """A part, its columns checked. Raises DamagedRunError; FileNotFoundError where it is gone."""
+    """Open a part and check its columns. Raises DamagedRunError; FileNotFoundError where it is gone."""
     check_footer(path)
     with reading(path, _FAULTS):
         part = pq.ParquetFile(path, page_checksum_verification=True, pre_buffer=False)
@@ -102,26 +105,26 @@ def open_part(path: Path, table: Table) -> Generator[pq.ParquetFile]:
 
 
 def list_columns(path: Path) -> list[str]:
-    """The columns that a part has. Raises DamagedRunError; FileNotFoundError where it is gone."""
+    """Return the columns of a part. Raises DamagedRunError; FileNotFoundError where it is gone."""
     with reading(path, _FAULTS):
         return pq.read_schema(path).names
 
 
 def read_group(part: pq.ParquetFile, group: int, table: Table, columns: Sequence[str] | None, path: Path) -> pa.Table:
-    """One row group, the optional columns that the part lacks as nulls. Raises DamagedRunError naming the part."""
+    """Return one row group; optional columns that the part lacks are null. Raises DamagedRunError naming the part."""
     with reading(path, _FAULTS):
         rows = part.read_row_group(group, columns=columns, use_threads=False)
         rows.validate(full=True)
         if rows.num_rows != part.metadata.row_group(group).num_rows:
             raise damage(path, f"row group {group} holds another number of rows than its footer says")
-    for place, field in enumerate([f for f in table.schema if columns is None or f.name in columns]):
+    for position, field in enumerate([f for f in table.schema if columns is None or f.name in columns]):
         if field.name in table.optional and field.name not in rows.column_names:
-            rows = rows.add_column(place, field, pa.nulls(rows.num_rows, field.type))
+            rows = rows.add_column(position, field, pa.nulls(rows.num_rows, field.type))
     return rows
 
 
 def read_group_at(path: Path, table: Table, row: int) -> tuple[int, pa.Table]:
-    """The row group of a part that holds a row, and the number of its first row."""
+    """Return the row group that holds a row, preceded by the number of its first row in the part."""
     with open_part(path, table) as part:
         start = 0
         for group in range(part.metadata.num_row_groups):
@@ -133,20 +136,20 @@ def read_group_at(path: Path, table: Table, row: int) -> tuple[int, pa.Table]:
 
 
 def scan(path: Path, table: Table, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
-    """The row groups of a part, one at a time."""
+    """Yield the row groups of a part, one at a time."""
     with open_part(path, table) as part:
         for group in range(part.metadata.num_row_groups):
             yield read_group(part, group, table, columns, path)
 
 
 def read_ids(path: Path, table: Table) -> pa.ChunkedArray:
-    """The id column of a part."""
+    """Return the id column of a part."""
     chunks = [chunk for rows in scan(path, table, [table.key]) for chunk in rows.column(0).chunks]
     return pa.chunked_array(chunks, type=pa.string())
 
 
 def first_rows(ids: Sequence[pa.ChunkedArray]) -> list[NDArray[np.bool_]]:
-    """For each part a mask of the rows that count: of rows with one id, the first by part and row.
+    """Return a mask per part of the rows that count: of rows with the same id, the first by part and row.
 
     `ids` holds the id column of each part, parts sorted by name.
     """
@@ -159,19 +162,19 @@ def first_rows(ids: Sequence[pa.ChunkedArray]) -> list[NDArray[np.bool_]]:
     return np.split(mask, np.cumsum([len(part) for part in ids])[:-1])
 
 
-def read_kept(path: Path, table: Table, mask: NDArray[np.bool_]) -> Iterator[pa.Table]:
-    """The row groups of a part without the rows that the mask leaves out."""
+def read_rows(path: Path, table: Table, mask: NDArray[np.bool_]) -> Iterator[pa.Table]:
+    """Yield the row groups of a part without the rows where `mask` is False."""
     start = 0
     for rows in scan(path, table):
-        kept = mask[start : start + rows.num_rows]
+        group_mask = mask[start : start + rows.num_rows]
         start += rows.num_rows
-        yield rows if kept.all() else rows.filter(pa.array(kept))
+        yield rows if group_mask.all() else rows.filter(pa.array(group_mask))
 
 
 def read_records(list_paths: Callable[[], Sequence[Path]], table: Table) -> Iterator[Any]:
-    """The records of the parts of a folder, each id once, one row group in memory at a time.
+    """Yield the records of the parts of a folder, each id once, one row group in memory at a time.
 
-    Goes on where it was when a compaction replaces parts meanwhile.
+    Continues where it was if a compaction replaces parts meanwhile.
     """
     seen: set[str] = set()
     for rows in relist(list_paths, lambda path: scan(path, table)):
@@ -182,8 +185,8 @@ def read_records(list_paths: Callable[[], Sequence[Path]], table: Table) -> Iter
 
 
 def _fits(schema: pa.Schema, table: Table) -> bool:
-    held = [field for field in table.schema if field.name not in table.optional or field.name in schema.names]
-    return schema.equals(pa.schema(held))
+    fields = [field for field in table.schema if field.name not in table.optional or field.name in schema.names]
+    return schema.equals(pa.schema(fields))
 
 
 def _is_list(field: pa.Field) -> bool:

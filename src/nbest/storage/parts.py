@@ -36,7 +36,7 @@ _MAX_LISTINGS = 8
 
 
 def list_parts(folder: Path, suffix: str) -> list[Path]:
-    """The parts in a folder, by name; none where the folder does not exist. Temporary files are never listed."""
+    """Return the parts in a folder, by name; none where it does not exist. Temporary files are never listed."""
     try:
         names = [entry.name for entry in os.scandir(folder)]
     except FileNotFoundError:
@@ -45,14 +45,15 @@ def list_parts(folder: Path, suffix: str) -> list[Path]:
 
 
 def is_temporary(path: Path) -> bool:
+    """Return whether a path is that of a file which was being written."""
     return path.name.startswith(".") and path.suffix == ".tmp"
 
 
 def write_part(folder: Path, suffix: str, write: Write, first: Path | None = None) -> Path:
-    """Writes one part and returns its path.
+    """Write one part and return its path.
 
     `first` is the first of the parts that this one replaces: the new name sorts in its place, before the part that
-    came next, so that "the first by name counts" names the same rows before, during and after the replacement.
+    came next, so that the rows which count are the same before, during and after the replacement.
     Raises StorageError; then the part does not exist.
     """
     make_folder(folder)
@@ -63,9 +64,9 @@ def write_part(folder: Path, suffix: str, write: Write, first: Path | None = Non
 
 
 def write_once(path: Path, write: Write) -> bool:
-    """Writes a file that nobody may replace. False where it exists already: compare with what is there.
+    """Write a file that nobody may replace; return False where it exists already.
 
-    Of several processes that do this at one moment exactly one gets True, and none sees half a file.
+    If several processes do this at the same moment, exactly one gets True, and none sees half a file.
     """
     make_folder(path.parent)
     if path.exists():
@@ -84,6 +85,7 @@ def write_once(path: Path, write: Write) -> bool:
 
 
 def make_folder(folder: Path) -> None:
+    """Create a folder and those above it, durably. Raises StorageError."""
     if folder.is_dir():
         return
     with _naming_refusal(folder):
@@ -92,6 +94,7 @@ def make_folder(folder: Path) -> None:
 
 
 def remove_parts(paths: list[Path]) -> None:
+    """Remove parts, durably; those that are gone already are no fault."""
     for path in paths:
         path.unlink(missing_ok=True)
     for folder in {path.parent for path in paths}:
@@ -99,13 +102,14 @@ def remove_parts(paths: list[Path]) -> None:
 
 
 def check_seal(path: Path) -> None:
-    """Raises DamagedRunError where the end of a part does not fit the checksum in its name. Other names carry none."""
-    sealed = _SEALED.match(path.name)
-    if sealed and _read_seal(path) != (sealed[3] or sealed[2]):
+    """Raise DamagedRunError where the end of a part does not fit the checksum in its name. Other names carry none."""
+    match = _SEALED.match(path.name)
+    if match and _read_seal(path) != (match[3] or match[2]):
         raise damage(path, "its end does not fit the checksum in its name")
 
 
 def damage(path: Path, what: str) -> DamagedRunError:
+    """Return the error that names a damaged part and says what to do."""
     return DamagedRunError(
         f"{path}: {what}. It is never read as whole. Move this file out of the run folder, then run the same command "
         "again: it does only what is missing."
@@ -114,10 +118,10 @@ def damage(path: Path, what: str) -> DamagedRunError:
 
 @contextmanager
 def reading(path: Path, faults: tuple[type[Exception], ...]) -> Generator[None]:
-    """Names the part in whatever its reader raises: `faults`, and OSErrors without a number, mean damage.
+    """Name the part in whatever its reader raises: `faults`, and OSErrors without a number, mean damage.
 
-    A part that is gone stays a FileNotFoundError (a compaction replaced it: list again, see `retry_listing`); what
-    the system refuses (permission, too many open files, a failing disk) is a StorageError, not damage.
+    A part that is gone stays a FileNotFoundError (a compaction replaced it; see `retry_listing`). What the system
+    refuses (permission, too many open files, a failing disk) is a StorageError, not damage.
     """
     try:
         yield
@@ -134,19 +138,19 @@ def reading(path: Path, faults: tuple[type[Exception], ...]) -> Generator[None]:
 
 
 def retry_listing(read: Callable[[], T]) -> T:
-    """Calls `read`, which lists a folder and reads its parts, again where a compaction removed a part meanwhile."""
+    """Return what `read` returns; call it again where a compaction removed one of the parts that it listed."""
     return next(relist(lambda: [Path()], lambda _: iter([read()])))
 
 
 def relist(list_paths: Callable[[], Sequence[Path]], read: Callable[[Path], Iterator[T]]) -> Iterator[T]:
-    """What `read` gives of each path, from the beginning again where a compaction removed one meanwhile."""
-    for attempt in range(_MAX_LISTINGS):
+    """Yield what `read` yields for each path, from the beginning again where a compaction removed one meanwhile."""
+    for trial in range(_MAX_LISTINGS):
         try:
             for path in list_paths():
                 yield from read(path)
             return
         except FileNotFoundError as error:
-            if attempt + 1 == _MAX_LISTINGS:
+            if trial + 1 == _MAX_LISTINGS:
                 raise StorageError(
                     f"{error.filename or error}: it vanishes while it is read. If `nbest compact` or something that "
                     "deletes files is at work on this run, wait until it is done and run the same command again."
@@ -157,16 +161,16 @@ def _stem(first: Path | None, suffix: str) -> str:
     if first is None:
         return f"part-{time.time_ns():020d}-{uuid.uuid4().hex[:8]}"
     # The name of an unmerged part, prolonged: "-" sorts before ".", hence before that part and after what precedes it.
-    sealed = _SEALED.match(first.name)
+    match = _SEALED.match(first.name)
     return (
-        f"{sealed[1]}{sealed[2]}-{time.time_ns():020d}"
-        if sealed
+        f"{match[1]}{match[2]}-{time.time_ns():020d}"
+        if match
         else f"{first.name.removesuffix(suffix)}-{time.time_ns():020d}"
     )
 
 
 def _read_seal(path: Path) -> str:
-    """CRC-32 of the last 64 KiB. Parquet keeps a footer without a checksum there."""
+    """Return the CRC-32 of the last 64 KiB, where Parquet keeps a footer without a checksum."""
     with open(path, "rb") as file:
         file.seek(max(0, os.fstat(file.fileno()).st_size - _SEALED_BYTES))
         return f"{zlib.crc32(file.read()):08x}"
@@ -205,7 +209,7 @@ def _naming_refusal(path: Path) -> Generator[None]:
             raise  # Not what is written is missing, but a part that it is written from.
         refusal = StorageError(
             f"{path}: the disk refused a write ({error.strerror or _one_line(error)}); {_free_bytes(path)} bytes are "
-            "free there. Everything written before is whole. Make room or mend the cause, then run the same command "
+            "free there. Everything written before is whole. Make room or fix the cause, then run the same command "
             "again: it does only what is missing."
         )
         refusal.errno = error.errno

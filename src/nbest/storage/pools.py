@@ -1,14 +1,15 @@
 # pyright: standard
-"""Pools out of parts: streaming, in problem order, each trajectory once, in bounded memory.
+"""Reads pools from parts: streaming, in problem order, each trajectory once, in bounded memory.
 
-An index pass reads three small columns and keeps twelve bytes a trajectory. Then windows of consecutive problems are
-fetched: every row group that holds a row of the window is read once and dropped before the next is read. Parts written
-problem by problem are thus read about once; parts in which problems are interleaved are read once a window.
+A first pass reads three small columns into an index of twelve bytes per trajectory. Then sections of consecutive
+problems are fetched: every row group that holds a row of the section is read once and dropped before the next is read.
+Parts written problem by problem are thus read about once; parts in which problems are interleaved are read once per
+section.
 
 This module does not know scores, verdicts or states, nor what is in a text.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,12 @@ from numpy.typing import NDArray
 
 from nbest.errors import DamagedRunError, DataError
 from nbest.records import Pool, Trajectory
-from nbest.storage.parquet import SUFFIX, first_rows, open_part, read_group, scan
+from nbest.storage.parquet import SUFFIX, first_rows, open_part, read_group
 from nbest.storage.parts import list_parts, retry_listing
-from nbest.storage.tables import PROBLEMS, TRAJECTORIES
+from nbest.storage.problem_parts import ProblemParts
+from nbest.storage.tables import TRAJECTORIES
 
-WINDOW_BYTES = 64 << 20
+SECTION_BYTES = 64 << 20
 """About how much of the trajectories stands in memory at once (one pool is never divided)."""
 
 _INDEXED = ["id", "problem_id", "index"]
@@ -31,8 +33,11 @@ _INDEXED = ["id", "problem_id", "index"]
 
 @dataclass(frozen=True, slots=True)
 class _Index:
-    """Rows sorted by problem position and index. Problem p has the slots `bounds[p]` to `bounds[p + 1]`; a slot is row
-    `row[slot]` of part `part[slot]`. `starts[part]` is the first row of each row group, `row_bytes[part]` a mean."""
+    """All rows, sorted by the position of their problem and by index.
+
+    Problem p has the slots `bounds[p]` to `bounds[p + 1]`; a slot is row `row[slot]` of part `part[slot]`.
+    `starts[part]` holds the first row of each row group, `row_bytes[part]` the mean size of a row.
+    """
 
     paths: list[Path]
     bounds: NDArray[np.int64]
@@ -42,13 +47,14 @@ class _Index:
     row_bytes: NDArray[np.float64]
 
     def weigh(self, position: int) -> float:
+        """Return about how many bytes the pool of a problem needs in memory."""
         return float(self.row_bytes[self.part[self.bounds[position] : self.bounds[position + 1]]].sum())
 
 
 class PoolReader:
-    """Reads the pools of one run. `tokens=False` leaves what is kept a token (ids, log-probabilities) on the disk."""
+    """Reads the pools of one run. `tokens=False` leaves what is kept per token (ids, log-probabilities) on the disk."""
 
-    def __init__(self, problems: Path, trajectories: Path, tokens: bool = True):
+    def __init__(self, problems: ProblemParts, trajectories: Path, tokens: bool = True):
         self._problems = problems
         self._folder = trajectories
         skipped = frozenset[str]() if tokens else TRAJECTORIES.bulky
@@ -56,29 +62,32 @@ class PoolReader:
         self._index: _Index | None = None
 
     def read(self, ids: Collection[str] | None = None) -> Iterator[Pool]:
-        """The pools of all problems or of those in `ids`, in problem order; empty where nothing was sampled yet.
+        """Yield the pools of all problems or of those in `ids`, in problem order; empty where nothing was sampled yet.
 
         Raises DataError for an unknown problem id, DamagedRunError.
         """
-        positions = read_positions(self._problems)
+        positions = self._problems.read_positions()
         unknown = set(ids or ()) - positions.keys()
         if unknown:
-            raise DataError(f"{self._problems}: no problem has the id {', '.join(map(repr, sorted(unknown)[:5]))}")
+            raise DataError(
+                f"{self._problems.first}: no problem has the id {', '.join(map(repr, sorted(unknown)[:5]))}"
+            )
         wanted = None if ids is None else {positions[key] for key in ids}
-        window: list[tuple[int, str, str, Any]] = []
+        section: list[tuple[int, str, str, Any]] = []
         weight = 0.0
         for head in self._heads(wanted):
             more = retry_listing(lambda: self._indexed(positions)).weigh(head[0])
-            if window and weight + more > WINDOW_BYTES:
-                yield from self._pools(window, positions)
-                window, weight = [], 0.0
-            window.append(head)
+            if section and weight + more > SECTION_BYTES:
+                yield from self._pools(section, positions)
+                section, weight = [], 0.0
+            section.append(head)
             weight += more
-        yield from self._pools(window, positions)
+        yield from self._pools(section, positions)
 
     def _heads(self, wanted: Collection[int] | None) -> Iterator[tuple[int, str, str, Any]]:
+        """Yield position, id, prompt and kind of each problem."""
         position = 0
-        for rows in scan(self._problems, PROBLEMS, ["id", "prompt", "kind"]):
+        for rows in self._problems.scan(["id", "prompt", "kind"]):
             for fields in zip(*(column.to_pylist() for column in rows.columns), strict=True):
                 if wanted is None or position in wanted:
                     yield (position, *fields)
@@ -86,34 +95,33 @@ class PoolReader:
 
     def _indexed(self, positions: Mapping[str, int]) -> _Index:
         if self._index is None:
-            self._index = _build_index(list_parts(self._folder, SUFFIX), positions, self._columns)
+            paths = list_parts(self._folder, SUFFIX)
+            self._index = _build_index(paths, positions, self._columns, self._problems.read_positions)
         return self._index
 
-    def _pools(self, window: Sequence[tuple[int, str, str, Any]], positions: Mapping[str, int]) -> Iterator[Pool]:
+    def _pools(self, section: Sequence[tuple[int, str, str, Any]], positions: Mapping[str, int]) -> Iterator[Pool]:
         def fetch() -> list[tuple[Trajectory, ...]]:
             try:
-                return _fetch(self._indexed(positions), [head[0] for head in window], self._columns)
+                return _fetch(self._indexed(positions), [head[0] for head in section], self._columns)
             except FileNotFoundError:
                 self._index = None
                 raise
 
-        fetched = retry_listing(fetch)
-        fetched.reverse()
-        for _, key, prompt, kind in window:
-            yield Pool(key, prompt, fetched.pop(), kind)
+        # Popped one by one, so that a pool is not kept in memory once it was yielded.
+        remaining = retry_listing(fetch)
+        remaining.reverse()
+        for _, key, prompt, kind in section:
+            yield Pool(key, prompt, remaining.pop(), kind)
 
 
-def read_positions(problems: Path) -> dict[str, int]:
-    """Problem ids and their positions, in order. Raises DamagedRunError."""
-    ids = [key for rows in scan(problems, PROBLEMS, ["id"]) for key in rows.column(0).to_pylist()]
-    return {key: position for position, key in enumerate(ids)}
-
-
-def _build_index(paths: list[Path], positions: Mapping[str, int], columns: Sequence[str]) -> _Index:
+def _build_index(
+    paths: list[Path], positions: Mapping[str, int], columns: Sequence[str], reread: Callable[[], Mapping[str, int]]
+) -> _Index:
+    """Index the trajectories of the problems in `positions`; `reread` returns the positions as they are now."""
     ids: list[pa.ChunkedArray] = []
     starts: list[NDArray[np.int64]] = []
     row_bytes: list[float] = []
-    places: list[NDArray[np.int64]] = []
+    positions_of: list[NDArray[np.int64]] = []
     indices: list[NDArray[np.int32]] = []
     for path in paths:
         with open_part(path, TRAJECTORIES) as part:
@@ -124,26 +132,27 @@ def _build_index(paths: list[Path], positions: Mapping[str, int], columns: Seque
             rows = [read_group(part, group, TRAJECTORIES, _INDEXED, path) for group in range(len(groups))]
         table = pa.concat_tables([TRAJECTORIES.schema.empty_table().select(_INDEXED), *rows])
         ids.append(table.column("id"))
-        places.append(_place(path, table, positions))
+        positions_of.append(_locate(path, table, positions, reread))
         indices.append(table.column("index").to_numpy())
-    kept = np.concatenate([np.empty(0, np.bool_), *first_rows(ids)])
-    part = np.repeat(np.arange(len(paths), dtype=np.int32), [len(place) for place in places])
-    row = np.concatenate([np.empty(0, np.int64), *(np.arange(len(place)) for place in places)])
-    place = np.concatenate([np.empty(0, np.int64), *places])
+    mask = np.concatenate([np.empty(0, np.bool_), *first_rows(ids)])
+    mask &= np.concatenate([np.empty(0, np.bool_), *(values >= 0 for values in positions_of)])
+    part = np.repeat(np.arange(len(paths), dtype=np.int32), [len(values) for values in positions_of])
+    row = np.concatenate([np.empty(0, np.int64), *(np.arange(len(values)) for values in positions_of)])
+    position = np.concatenate([np.empty(0, np.int64), *positions_of])
     index = np.concatenate([np.empty(0, np.int32), *indices])
-    order = np.lexsort((row[kept], part[kept], index[kept], place[kept]))
+    order = np.lexsort((row[mask], part[mask], index[mask], position[mask]))
     return _Index(
         paths,
-        np.searchsorted(place[kept][order], np.arange(len(positions) + 1)),
-        part[kept][order],
-        row[kept][order],
+        np.searchsorted(position[mask][order], np.arange(len(positions) + 1)),
+        part[mask][order],
+        row[mask][order],
         starts,
         np.array(row_bytes),
     )
 
 
 def _group_bytes(group: Any, columns: Sequence[str]) -> int:
-    """What the columns of a row group need in memory; the numbers may be smaller on the disk, in a dictionary."""
+    """Return the bytes that these columns of a row group need in memory; on the disk they may be smaller."""
     total = 0
     for chunk in (group.column(number) for number in range(group.num_columns)):
         name = chunk.path_in_schema.split(".")[0]
@@ -152,33 +161,37 @@ def _group_bytes(group: Any, columns: Sequence[str]) -> int:
     return total
 
 
-def _place(path: Path, table: pa.Table, positions: Mapping[str, int]) -> NDArray[np.int64]:
-    """The problem position of each row."""
+def _locate(
+    path: Path, table: pa.Table, positions: Mapping[str, int], reread: Callable[[], Mapping[str, int]]
+) -> NDArray[np.int64]:
+    """Return the position of each row's problem; -1 where it was added after `positions` were read."""
     coded = table.column("problem_id").combine_chunks().dictionary_encode()
     names = coded.dictionary.to_pylist()
-    for name in names:
-        if name not in positions:
-            raise DamagedRunError(
-                f"{path}: it holds trajectories of the problem {name!r}, which is not among the {len(positions)} "
-                "problems of this run (problems.parquet). Was it copied from another run? Move this file away, or put "
-                "back the problems.parquet that belongs to it."
-            )
-    return np.array([positions[name] for name in names], dtype=np.int64)[coded.indices.to_numpy()]
+    if any(name not in positions for name in names):
+        known = reread()
+        for name in names:
+            if name not in known:
+                raise DamagedRunError(
+                    f"{path}: it holds trajectories of the problem {name!r}, which is not among the {len(known)} "
+                    "problems of this run (problems.parquet). Was it copied from another run? Move this file away, or "
+                    "put back the problems.parquet that belongs to it."
+                )
+    return np.array([positions.get(name, -1) for name in names], dtype=np.int64)[coded.indices.to_numpy()]
 
 
-def _fetch(index: _Index, window: Sequence[int], columns: Sequence[str]) -> list[tuple[Trajectory, ...]]:
-    """The trajectories of each problem of a window; one row group is alive at a time."""
-    spans = [np.arange(index.bounds[position], index.bounds[position + 1]) for position in window]
+def _fetch(index: _Index, section: Sequence[int], columns: Sequence[str]) -> list[tuple[Trajectory, ...]]:
+    """Return the trajectories of each problem of a section; one row group is in memory at a time."""
+    spans = [np.arange(index.bounds[position], index.bounds[position + 1]) for position in section]
     slots = np.concatenate([np.empty(0, np.int64), *spans])
-    found: dict[int, Trajectory] = {}
+    trajectories: dict[int, Trajectory] = {}
     for number in np.unique(index.part[slots]):
-        mine = slots[index.part[slots] == number]
+        part_slots = slots[index.part[slots] == number]
         path, starts = index.paths[number], index.starts[number]
-        groups = np.searchsorted(starts, index.row[mine], side="right") - 1
+        groups = np.searchsorted(starts, index.row[part_slots], side="right") - 1
         with open_part(path, TRAJECTORIES) as part:
             for group in np.unique(groups):
-                chosen = mine[groups == group]
+                group_slots = part_slots[groups == group]
                 rows = read_group(part, int(group), TRAJECTORIES, columns, path)
-                rows = rows.take(pa.array(index.row[chosen] - starts[group]))
-                found.update(zip(chosen.tolist(), TRAJECTORIES.decode(rows), strict=True))
-    return [tuple(found[slot] for slot in span.tolist()) for span in spans]
+                rows = rows.take(pa.array(index.row[group_slots] - starts[group]))
+                trajectories.update(zip(group_slots.tolist(), TRAJECTORIES.decode(rows), strict=True))
+    return [tuple(trajectories[slot] for slot in span.tolist()) for span in spans]

@@ -1,11 +1,11 @@
 # pyright: standard
 """A run: one folder that every stage adds to and none rewrites.
 
-    run.json  problems.parquet  trajectories/  states/  verdicts/  scores/<scorer>/  selections/<selector>/
+    run.json  problems.parquet  problems/  trajectories/  states/  verdicts/  scores/<scorer>/  selections/<selector>/
 
 A stage asks what is done (`done_*`), does the rest and appends it. It may be killed at any instant and started again,
-by many processes and machines at once: a part exists whole or not at all, and of rows with one id the first by part
-name counts, everywhere. Relative to the size of a run only ids stand in memory; records stream.
+by many processes and machines at once: a part exists whole or not at all, and of rows with the same id the first one by
+part name counts. Of a whole run only ids are in memory; records stream.
 
 This module does not know how anything is sampled, checked, scored or selected.
 """
@@ -26,51 +26,54 @@ from nbest.storage.parquet import (
     SUFFIX,
     check_footer,
     encode_chunks,
-    read_group_at,
     read_ids,
     read_records,
     scan,
     write_tables,
 )
 from nbest.storage.parts import list_parts, retry_listing, write_once, write_part
-from nbest.storage.pools import PoolReader, read_positions
+from nbest.storage.pools import PoolReader
+from nbest.storage.problem_parts import ProblemLookup, ProblemParts
 from nbest.storage.tables import PROBLEMS, SCORES, SELECTIONS, TRAJECTORIES, VERDICTS, Table, tokens_checksum
 from nbest.storage.views import create_view, open_views
 
-_NAME = re.compile(r"[A-Za-z0-9_:=-][A-Za-z0-9_.:=@-]{0,127}")
+_NAME = re.compile(r"[A-Za-z0-9_:=-][A-Za-z0-9_.:=@(), -]{0,127}")
 
 
 class Run:
-    """Made by `create` or `open`, which check that every part in the folder is whole (DamagedRunError names it)."""
+    """A run folder, opened by `create` or `open`, which check that every part in it is whole.
+
+    `manifest` is what run.json holds, `states_folder` the hidden states, as a `StateSource`.
+    """
 
     def __init__(self, path: Path, manifest: Mapping[str, Any]):
         self.path = path
         self.manifest = manifest
-        self._positions: dict[str, int] | None = None
-        self._held_problems: tuple[int, list[Problem]] = (0, [])
+        self._problems = ProblemParts(path)
+        self._lookup: ProblemLookup | None = None
         self.states_folder = StatesFolder(path / "states", self._read_token_checksums)
         self._token_checksums: tuple[list[Path], dict[str, int]] = ([], {})
 
     @classmethod
     def create(cls, path: str | Path, manifest: Mapping[str, Any]) -> "Run":
-        """Makes the folder, or opens it where it is there and was made with the same `manifest["identity"]`.
+        """Create the folder, or open it where it exists and was created with the same `manifest["identity"]`.
 
         `manifest` is `{"identity": {...}, "info": {...}}`, both JSON; the first `info` stays. Raises ConfigError
-        listing every field of the identity that differs.
+        listing every field of the identity that differs, DamagedRunError.
         """
         manifests.create_manifest(Path(path) / manifests.NAME, manifest)
         return cls.open(path)
 
     @classmethod
     def open(cls, path: str | Path) -> "Run":
-        """Raises ConfigError where there is no run, DamagedRunError."""
+        """Open the run in a folder. Raises ConfigError where there is none, DamagedRunError naming a part."""
         folder = Path(path).absolute()
         run = cls(folder, manifests.read_manifest(folder / manifests.NAME))
         run.check()
         return run
 
     def tables(self) -> list[tuple[Table, Path]]:
-        """The folders of table parts, there or not."""
+        """Return every table with the folder of its parts, which need not exist."""
         return [
             (TRAJECTORIES, self.path / "trajectories"),
             (VERDICTS, self.path / "verdicts"),
@@ -79,11 +82,10 @@ class Run:
         ]
 
     def check(self, deep: bool = False) -> None:
-        """Raises DamagedRunError naming the first part that is not whole. `deep` reads every byte of every part."""
+        """Raise DamagedRunError naming the first part that is not whole. `deep` reads every byte of every part."""
 
         def check_all() -> None:
-            problems = self.path / "problems.parquet"
-            parts = [(PROBLEMS, problems)] if problems.exists() else []
+            parts = [(PROBLEMS, path) for path in self._problems.list_paths()]
             parts += [(table, path) for table, folder in self.tables() for path in list_parts(folder, SUFFIX)]
             for table, path in parts:
                 check_footer(path)
@@ -98,129 +100,144 @@ class Run:
     # Problems
 
     def write_problems(self, problems: Sequence[Problem]) -> None:
-        """Writes them once. Raises ConfigError where the run holds others, DataError where an id occurs twice."""
+        """Write the problems, once.
+
+        Raises ConfigError where the run holds other problems, DataError where an id occurs twice.
+        """
         seen: set[str] = set()
         for problem in problems:
             if problem.id in seen:
                 raise DataError(f"problem {problem.id!r} occurs twice; the ids of a run's problems must differ")
             seen.add(problem.id)
-        path = self.path / "problems.parquet"
+        path = self._problems.first
         chunks = list(encode_chunks(PROBLEMS, list(enumerate(problems))))
         if write_once(path, write_tables(PROBLEMS, chunks)):
             return
         stored = (row for rows in scan(path, PROBLEMS) for row in rows.to_pylist())
         ours = (row for rows in chunks for row in rows.to_pylist())
-        for held, given in zip_longest(stored, ours):
-            if held != given:
-                raise ConfigError(_differing_problems(path, held, given))
+        for old, new in zip_longest(stored, ours):
+            if old != new:
+                raise ConfigError(_differing_problems(path, old, new))
+
+    def append_problems(self, problems: Sequence[Problem]) -> None:
+        """Add the problems that the run does not hold yet: for questions that come one by one.
+
+        Raises ConfigError where the run holds another problem under one of the ids.
+        """
+        self._problems.append(problems)
 
     def problems(self) -> Iterator[Problem]:
-        """In the order they were written. Raises UnavailableError where none were written, DamagedRunError."""
-        for rows in scan(self._problems_path(), PROBLEMS):
-            yield from PROBLEMS.decode(rows)
+        """Yield the problems in the order they were written. Raises UnavailableError where there are none."""
+        self._require_problems()
+        yield from self._problems.read()
 
     def problem(self, problem_id: str) -> Problem:
-        """Raises DataError where the id is unknown. Cheap in the order of the problems: a row group is kept."""
-        if self._positions is None:
-            self._positions = read_positions(self._problems_path())
-        if problem_id not in self._positions:
-            raise DataError(f"{self.path}: no problem has the id {problem_id!r}; there are {len(self._positions)}")
-        position = self._positions[problem_id]
-        start, held = self._held_problems
-        if not start <= position < start + len(held):
-            start, rows = read_group_at(self._problems_path(), PROBLEMS, position)
-            held = PROBLEMS.decode(rows)
-            self._held_problems = (start, held)
-        return held[position - start]
+        """Return a problem by id. Cheap in the order of the problems: a row group is kept. Raises DataError."""
+        self._require_problems()
+        if self._lookup is None or problem_id not in self._lookup:
+            self._lookup = ProblemLookup(self._problems)
+        if problem_id not in self._lookup:
+            raise DataError(f"{self.path}: no problem has the id {problem_id!r}; there are {len(self._lookup)}")
+        return self._lookup.read(problem_id)
 
     # Trajectories and their pools
 
-    def append_trajectories(self, trajectories: Sequence[Trajectory], about: Mapping[str, str] | None = None) -> None:
-        """Writes one part; captured states go to `states/` before it, with `about` in their header."""
-        captured = [
-            HiddenStates(t.id, held.layers, held.steps, held.values)
-            for t in trajectories
-            if (held := t.completion.states) is not None
-        ]
-        sums = {t.id: tokens_checksum(t.completion) for t in trajectories if t.completion.states is not None}
-        self.states_folder.append(captured, about or {}, sums)
+    def append_trajectories(self, trajectories: Sequence[Trajectory], origin: Mapping[str, str] | None = None) -> None:
+        """Write one part of trajectories; the states they carry go to `states/` before it, with `origin` in the header.
+
+        Raises DataError, ConfigError, StorageError.
+        """
+        states = {t.id: t.completion.states for t in trajectories if t.completion.states is not None}
+        checksums = {t.id: tokens_checksum(t.completion) for t in trajectories if t.id in states}
+        self.states_folder.append(states, origin or {}, checksums)
         self._append(TRAJECTORIES, self.path / "trajectories", trajectories)
 
     def pools(self, ids: Collection[str] | None = None, tokens: bool = True) -> Iterator[Pool]:
-        """The pool of every problem (or of those in `ids`), in problem order, trajectories by index; streams.
+        """Yield the pool of every problem (or of those in `ids`), in problem order, trajectories by index.
 
         A problem of which nothing was sampled yet has an empty pool. `tokens=False` leaves token ids,
         log-probabilities, confidences and certainties on the disk: they come back empty. Raises DamagedRunError,
         DataError for an unknown id.
         """
-        return PoolReader(self._problems_path(), self.path / "trajectories", tokens).read(ids)
+        self._require_problems()
+        return PoolReader(self._problems, self.path / "trajectories", tokens).read(ids)
 
     def done_trajectories(self) -> set[str]:
+        """Return the ids of the trajectories that the run holds."""
         return self._done(TRAJECTORIES, self.path / "trajectories")
 
     # Hidden states
 
-    def append_states(self, states: Sequence[HiddenStates], about: Mapping[str, str] | None = None) -> None:
-        """Writes a part for each set of layers. `about` (policy, norm, step rule) is kept in its header."""
-        self.states_folder.append(states, about or {}, {})
+    def append_states(self, states: Mapping[str, HiddenStates], origin: Mapping[str, str] | None = None) -> None:
+        """Write the states of trajectories by id. `origin` (policy, norm, step rule) is kept in the header.
+
+        Raises DataError, ConfigError, StorageError.
+        """
+        self.states_folder.append(states, origin or {})
 
     def states(self, trajectory_ids: Iterable[str]) -> Iterator[HiddenStates]:
-        """The states of these trajectories, in this order, each read when it is asked for.
+        """Yield the states of these trajectories, in this order, each read when it is asked for.
 
         Raises UnavailableError naming a trajectory that has none, DamagedRunError.
         """
         return self.states_folder.read(trajectory_ids)
 
     def done_states(self) -> set[str]:
-        """Ids that have states. Captured states whose tokens are not those of the trajectory do not count."""
+        """Return the ids that have states. Captured states of other tokens than the trajectory's do not count."""
         return self.states_folder.ids()
 
     # Verdicts, scores, selections
 
     def append_verdicts(self, verdicts: Sequence[Verdict]) -> None:
+        """Write one part of verdicts."""
         self._append(VERDICTS, self.path / "verdicts", verdicts)
 
     def verdicts(self) -> Iterator[Verdict]:
+        """Yield the verdicts, one per trajectory id."""
         return self._records(VERDICTS, self.path / "verdicts")
 
     def done_verdicts(self) -> set[str]:
+        """Return the ids of the trajectories that have a verdict."""
         return self._done(VERDICTS, self.path / "verdicts")
 
     def append_scores(self, name: str, scores: Sequence[Score]) -> None:
-        """`name` is that of the scorer: letters, digits and `-_.:=@` (ConfigError)."""
+        """Write one part of scores under the name of their scorer. Raises ConfigError for a name that cannot be one."""
         self._append(SCORES, self._folder("scores", name), scores)
 
     def scores(self, name: str) -> Iterator[Score]:
+        """Yield the scores under this name, one per trajectory id."""
         return self._records(SCORES, self._folder("scores", name))
 
     def done_scores(self, name: str) -> set[str]:
+        """Return the ids of the trajectories that have a score under this name."""
         return self._done(SCORES, self._folder("scores", name))
 
     def scorers(self) -> list[str]:
-        """Names of the scorers that wrote here."""
+        """Return the names under which the run holds scores."""
         return _folders(self.path / "scores")
 
     def append_selections(self, name: str, selections: Sequence[Selection]) -> None:
-        """`name` is that of the selector: letters, digits and `-_.:=@` (ConfigError)."""
+        """Write one part of selections under the name of their selector. Raises ConfigError as `append_scores`."""
         self._append(SELECTIONS, self._folder("selections", name), selections)
 
     def selections(self, name: str) -> Iterator[Selection]:
+        """Yield the selections under this name, one per problem id."""
         return self._records(SELECTIONS, self._folder("selections", name))
 
     def done_selections(self, name: str) -> set[str]:
-        """Problem ids."""
+        """Return the ids of the problems that have a selection under this name."""
         return self._done(SELECTIONS, self._folder("selections", name))
 
     def selectors(self) -> list[str]:
-        """Names of the selectors that wrote here."""
+        """Return the names under which the run holds selections."""
         return _folders(self.path / "selections")
 
     def connect(self, memory_limit: str = "1GB", threads: int = 1) -> duckdb.DuckDBPyConnection:
-        """A DuckDB connection with the views problems, trajectories, verdicts, scores (column scorer) and selections
-        (column selector), each id once: a snapshot of the parts of this moment. Close it when done.
+        """Return a DuckDB connection with the tables as views, a snapshot of the parts of this moment; close it.
 
-        Footers and id columns are checked here (DamagedRunError). DuckDB does not verify the checksums of the pages
-        it reads later; `check(deep=True)` does.
+        The views are problems, trajectories, verdicts, scores (column scorer) and selections (column selector); each
+        holds an id once. Footers and id columns are checked here (DamagedRunError). DuckDB does not verify the
+        checksums of the pages it reads later; `check(deep=True)` does.
         """
         database = open_views(memory_limit, threads)
         try:
@@ -231,26 +248,24 @@ class Run:
         return database
 
     def _create_views(self, database: duckdb.DuckDBPyConnection) -> None:
-        problems = self.path / "problems.parquet"
-        create_view(database, PROBLEMS, {"": [problems] if problems.exists() else []})
+        create_view(database, PROBLEMS, {"": self._problems.list_paths()})
         for table in (TRAJECTORIES, VERDICTS):
             create_view(database, table, {"": list_parts(self.path / table.name, SUFFIX)})
         for table, names, label in ((SCORES, self.scorers(), "scorer"), (SELECTIONS, self.selectors(), "selector")):
             parts = {name: list_parts(self.path / table.name / name, SUFFIX) for name in names}
             create_view(database, table, parts, label)
 
-    # How all of them are kept
+    # Parts and names
 
-    def _problems_path(self) -> Path:
-        path = self.path / "problems.parquet"
-        if not path.exists():
+    def _require_problems(self) -> None:
+        if not self._problems.list_paths():
             raise UnavailableError(f"{self.path}: it holds no problems yet. Run the command that writes them first.")
-        return path
 
     def _folder(self, stage: str, name: str) -> Path:
         if not _NAME.fullmatch(name):
             raise ConfigError(
-                f"{stage}: {name!r} cannot be a name; allowed: up to 128 letters, digits and -_.:=@ (not . or @ first)"
+                f"{stage}: {name!r} cannot be a name. Allowed are up to 128 letters, digits, spaces and -_.:=@(), "
+                "beginning with a letter, a digit or one of _:=-. Choose one with --as"
             )
         return self.path / stage / name
 
@@ -267,17 +282,17 @@ class Run:
         return read_records(lambda: list_parts(folder, SUFFIX), table)
 
     def _read_token_checksums(self) -> dict[str, int]:
-        """Of each trajectory; the same object as long as no part came or went."""
+        """Return the checksum of each trajectory's tokens; the same object as long as the parts are the same."""
 
         def read() -> dict[str, int]:
             paths = list_parts(self.path / "trajectories", SUFFIX)
             if paths != self._token_checksums[0]:
-                found: dict[str, int] = {}
+                checksums: dict[str, int] = {}
                 for path in paths:
                     for rows in scan(path, TRAJECTORIES, ["id", "tokens_checksum"]):
                         for key, checksum in zip(*(column.to_pylist() for column in rows.columns), strict=True):
-                            found.setdefault(key, checksum)
-                self._token_checksums = (paths, found)
+                            checksums.setdefault(key, checksum)
+                self._token_checksums = (paths, checksums)
             return self._token_checksums[1]
 
         return retry_listing(read)
@@ -290,14 +305,14 @@ def _folders(path: Path) -> list[str]:
         return []
 
 
-def _differing_problems(path: Path, held: Mapping[str, Any] | None, given: Mapping[str, Any] | None) -> str:
+def _differing_problems(path: Path, old: Mapping[str, Any] | None, new: Mapping[str, Any] | None) -> str:
     def show(problem: Mapping[str, Any] | None) -> str:
         if problem is None:
             return "no more problems"
-        differing = [name for name in problem if held is None or given is None or held[name] != given[name]]
+        differing = [name for name in problem if old is None or new is None or old[name] != new[name]]
         return ", ".join(f"{name} {problem[name]!r:.120}" for name in ("id", *differing))
 
     return (
-        f"{path}: the run holds other problems. It has {show(held)}; this command has {show(given)}. "
+        f"{path}: the run holds other problems. It has {show(old)}; this command has {show(new)}. "
         "Choose another folder or use the same problems."
     )

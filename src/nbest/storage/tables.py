@@ -1,5 +1,5 @@
 # pyright: standard
-"""The records as rows: one schema a kind of record, and the conversion both ways.
+"""The records as rows: one schema per kind of record, and the conversion both ways.
 
 What is stored is what the record holds: None is null, an empty array is an empty list. `meta` is a JSON string, in
 which a tuple comes back as a list. This module does not know files; `parquet.py` writes and reads them.
@@ -26,9 +26,9 @@ _UNSTORABLE = (pa.ArrowException, UnicodeEncodeError, OverflowError, TypeError, 
 class Table:
     """How one kind of record is stored.
 
-    `key` is the id column. `to_columns` gives the values of each column, `decode` the records of an Arrow table, both
+    `key` is the id column. `to_columns` returns the values of each column, `decode` the records of an Arrow table, both
     in order. `weigh` estimates the bytes of a record. The values of `repeating` columns are kept in a dictionary;
-    `bulky` columns hold a number a token; a part may lack `optional` columns and is read as if they were null.
+    `bulky` columns hold one number per token; a part may lack `optional` columns and is read as if they were null.
     """
 
     name: str
@@ -42,7 +42,7 @@ class Table:
     optional: frozenset[str] = frozenset()
 
     def encode(self, records: Sequence[Any]) -> pa.Table:
-        """One Arrow table. Raises DataError naming the record and the field that cannot be stored."""
+        """Return the records as an Arrow table. Raises DataError naming the record and field that cannot be stored."""
         columns = self.to_columns(records)
         ids = columns[self.key]
         arrays = [_column(self.name, field, columns[field.name], ids) for field in self.schema]
@@ -50,7 +50,7 @@ class Table:
 
 
 def tokens_checksum(completion: Completion) -> int:
-    """CRC-32 of the token ids. It ties captured states to the very tokens they were captured with."""
+    """Return the CRC-32 of the token ids. It ties captured states to the tokens they were captured with."""
     return zlib.crc32(np.asarray(completion.tokens, dtype="<i4").tobytes())
 
 
@@ -75,7 +75,7 @@ def _column(table: str, field: pa.Field, values: Any, ids: Sequence[str]) -> pa.
 
 
 def _ragged(name: str, ids: Sequence[str], arrays: Sequence[Any], kind: pa.ListType) -> pa.Array:
-    """Arrays of different lengths (None = null) as one list column, without a Python object a token."""
+    """Return arrays of different lengths (None = null) as one list column, without a Python object per token."""
     empty = np.empty(0, dtype=kind.value_type.to_pandas_dtype())
     flat = [empty if array is None or not len(array) else np.asarray(array) for array in arrays]
     offsets = np.concatenate([[0], np.cumsum([len(array) for array in flat])]).astype(np.int32)
@@ -90,7 +90,7 @@ def _ragged(name: str, ids: Sequence[str], arrays: Sequence[Any], kind: pa.ListT
 
 
 def _arrays(rows: pa.Table, name: str, absent: Any) -> list[Any]:
-    """The inverse of `_ragged`. Copies: an array must not keep its row group alive, and may be written to."""
+    """Return the arrays of a list column. They are copies: an array must not keep its row group in memory."""
     if name not in rows.column_names:
         return [absent() for _ in range(rows.num_rows)]
     column = rows.column(name).combine_chunks()
@@ -136,22 +136,22 @@ def _decode_problems(rows: pa.Table) -> list[Problem]:
 
 def _trajectory_columns(trajectories: Sequence[Trajectory]) -> dict[str, Any]:
     ids = [t.id for t in trajectories]
-    done = [t.completion for t in trajectories]
+    completions = [t.completion for t in trajectories]
     return {
         "id": ids,
         "problem_id": [t.problem_id for t in trajectories],
         "index": [t.index for t in trajectories],
         "seed": [t.seed for t in trajectories],
-        "text": [c.text for c in done],
-        "prompt_tokens": _ragged("prompt_tokens", ids, [c.prompt_tokens for c in done], _IDS),
-        "tokens": _ragged("tokens", ids, [c.tokens for c in done], _IDS),
-        "logprobs": _ragged("logprobs", ids, [c.logprobs for c in done], _FLOATS),
-        "confidences": _ragged("confidences", ids, [c.confidences for c in done], _FLOATS),
-        "certainties": _ragged("certainties", ids, [c.certainties for c in done], _FLOATS),
-        "finish": [c.finish for c in done],
-        "note": [c.note for c in done],
-        "sampled_tokens": [c.count_usage().sampled_tokens for c in done],
-        "tokens_checksum": [tokens_checksum(c) for c in done],
+        "text": [c.text for c in completions],
+        "prompt_tokens": _ragged("prompt_tokens", ids, [c.prompt_tokens for c in completions], _IDS),
+        "tokens": _ragged("tokens", ids, [c.tokens for c in completions], _IDS),
+        "logprobs": _ragged("logprobs", ids, [c.logprobs for c in completions], _FLOATS),
+        "confidences": _ragged("confidences", ids, [c.confidences for c in completions], _FLOATS),
+        "certainties": _ragged("certainties", ids, [c.certainties for c in completions], _FLOATS),
+        "finish": [c.finish for c in completions],
+        "note": [c.note for c in completions],
+        "sampled_tokens": [c.count_usage().sampled_tokens for c in completions],
+        "tokens_checksum": [tokens_checksum(c) for c in completions],
         "answer": [t.answer for t in trajectories],
         "meta": [_json("trajectories", t.id, t.meta) for t in trajectories],
     }
@@ -171,7 +171,7 @@ def _decode_trajectories(rows: pa.Table) -> list[Trajectory]:
     )
     counts: list[int] = rows.column("sampled_tokens").to_pylist()
     completions = (
-        Completion(*field[:6], note=field[6], certainties=field[7], usage=_told_usage(field[1], field[2], count))
+        Completion(*field[:6], note=field[6], certainties=field[7], usage=_usage_without_ids(field[1], field[2], count))
         for field, count in zip(fields, counts, strict=True)
     )
     columns = _rows(rows, "id", "problem_id", "index", "seed", "answer", "meta")
@@ -181,15 +181,21 @@ def _decode_trajectories(rows: pa.Table) -> list[Trajectory]:
     ]
 
 
-def _told_usage(prompt_tokens: Any, tokens: Any, count: int) -> Usage | None:
-    """The count of sampled tokens where their ids do not tell it: they were not given, or are not read now."""
+def _usage_without_ids(prompt_tokens: Any, tokens: Any, count: int) -> Usage | None:
+    """Return the stored count of sampled tokens where their ids are not stored, or not read; else None."""
     return None if count == len(tokens) else Usage(len(prompt_tokens), count)
 
 
 def _weigh_trajectory(trajectory: Trajectory) -> int:
-    done = trajectory.completion
-    arrays = (done.prompt_tokens, done.tokens, done.logprobs, done.confidences, done.certainties)
-    return 256 + len(done.text) + 4 * sum(len(array) for array in arrays if array is not None)
+    completion = trajectory.completion
+    arrays = (
+        completion.prompt_tokens,
+        completion.tokens,
+        completion.logprobs,
+        completion.confidences,
+        completion.certainties,
+    )
+    return 256 + len(completion.text) + 4 * sum(len(array) for array in arrays if array is not None)
 
 
 def _verdict_columns(verdicts: Sequence[Verdict]) -> dict[str, Any]:

@@ -1,5 +1,5 @@
 # pyright: standard
-"""A run as SQL: a DuckDB connection with one view a kind of record, each id once.
+"""A run as SQL: a DuckDB connection with one view per kind of record, each id once.
 
 The views are a snapshot of the parts that exist when they are made. This module does not know what is asked of them.
 """
@@ -21,7 +21,7 @@ _GLOB = str.maketrans({"*": "[*]", "?": "[?]", "[": "[[]"})
 
 
 def open_views(memory_limit: str, threads: int) -> duckdb.DuckDBPyConnection:
-    """An empty database in memory that spills to the system's temporary folder."""
+    """Return an empty database in memory that spills to the system's temporary folder."""
     spill = Path(tempfile.gettempdir()) / f"nbest-duckdb-{uuid.uuid4().hex}"
     return duckdb.connect(config={"memory_limit": memory_limit, "threads": threads, "temp_directory": str(spill)})
 
@@ -29,8 +29,11 @@ def open_views(memory_limit: str, threads: int) -> duckdb.DuckDBPyConnection:
 def create_view(
     database: duckdb.DuckDBPyConnection, table: Table, parts: Mapping[str, Sequence[Path]], label: str | None = None
 ) -> None:
-    """A view named as the table over parts. `parts` maps a name (a scorer, say) to its parts; `label` is the column
-    that shows this name, None where there is but one. Raises DamagedRunError."""
+    """Create a view over parts that has the name of the table.
+
+    `parts` maps a name (a scorer, say) to its parts; `label` is the column that shows this name, None where there is
+    only one. Raises DamagedRunError.
+    """
     names = [name for name in table.schema.names if name not in _HIDDEN]
     selects: list[str] = []
     for name, paths in parts.items():
@@ -47,7 +50,7 @@ def create_view(
 
 
 def _group_by_absent(table: Table, paths: Sequence[Path]) -> dict[frozenset[str], list[Path]]:
-    """The parts by the optional columns they lack: DuckDB would take the columns of the first part for those of all."""
+    """Group parts by the optional columns they lack: DuckDB takes the columns of the first part for those of all."""
     groups: dict[frozenset[str], list[Path]] = {}
     for path in paths:
         absent = table.optional.difference(list_columns(path)) if table.optional else table.optional

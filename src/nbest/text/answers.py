@@ -1,7 +1,7 @@
-"""Where the final answer of a trajectory stands in its text.
+"""Find the final answer of a trajectory in its text.
 
-Whether two answers are the same is not decided here but in `nbest.verifying.equivalence`, for voting and for
-grading alike. This module does not know targets, math-verify or files.
+`nbest.verifying.equivalence` decides whether two answers are the same, for voting and for grading alike. This module
+does not know targets, math-verify or files.
 """
 
 import re
@@ -31,7 +31,7 @@ _MARKERS_TRIED = 20
 
 
 def extract_answer(text: str, kind: Kind = "math") -> str | None:
-    """The final answer that a text states, as it is written there; None where it states none.
+    """Return the final answer that a text states, as it is written there; None if it states none.
 
     For `math`, in the text after the last `</think>` where there is one, else in the whole text, the first of
       1. the last `\\boxed{...}` whose braces are balanced. Boxes of one line that stand side by side, joined by
@@ -66,8 +66,11 @@ def extract_answer(text: str, kind: Kind = "math") -> str | None:
 
 
 def answer_of(trajectory: Trajectory, kind: Kind = "math") -> str | None:
-    """What the trajectory's source stated as its answer (an empty or blank one counts as none), else what its text
-    states; None where there is neither. For `choice` a stated answer is read as a letter where it is one."""
+    """Return the answer that the source of the trajectory recorded, else the answer in its text; None if there is
+    neither.
+
+    A blank recorded answer counts as none. For `choice` a recorded answer is converted to its letter, if it has one.
+    """
     if kind == "code":
         return None
     stated = (trajectory.answer or "").strip()
@@ -77,13 +80,13 @@ def answer_of(trajectory: Trajectory, kind: Kind = "math") -> str | None:
 
 
 def read_letter(answer: str) -> str | None:
-    """The letter of a multiple-choice answer: `C`, `(c)`, `C. 12 apples`, `\\text{(C)}`; None where there is none."""
+    """Return the letter of a multiple-choice answer (`C`, `(c)`, `C. 12 apples`, `\\text{(C)}`), or None."""
     match = _LETTER.fullmatch(answer.strip().strip("$*").strip())
     return match[1].upper() if match else None
 
 
 def _final_part(text: str) -> tuple[str, bool]:
-    """The text after the thinking, and whether the thinking was cut off."""
+    """Return the text after the thinking, and whether the thinking was cut off."""
     before, mark, after = text.rpartition("</think>")
     if mark:
         return (after, False) if after.strip() else (before, True)
@@ -111,8 +114,8 @@ def _last_box(text: str) -> str | None:
 
 
 def _is_joined(between: str) -> bool:
-    """Whether two boxes are parts of one answer. Models box each root of an equation on its own, in one line; two
-    boxes in two sentences or lines are a statement and its repetition or correction, and the last one counts."""
+    """Return whether two boxes are parts of one answer. Models box each root of an equation on its own, in one line;
+    two boxes in two sentences or lines are a statement and its repetition or correction, and the last one counts."""
     if len(between) > _LONGEST_CONNECTOR or re.search(r"\.\s|\n|=>|\\Rightarrow", between):
         return False
     plain = re.sub(r"\\[A-Za-z]+", " ", between)
@@ -139,7 +142,7 @@ def _stated(area: str) -> str | None:
 
 
 def _first_sentence(tail: str) -> str:
-    """Up to the first full stop or line end that is not inside a formula."""
+    """Return the text up to the first full stop or line end that is not inside a formula."""
     position = 0
     for formula in _MATH.finditer(tail):
         stop = _SENTENCE.search(tail, position, formula.start())
@@ -151,7 +154,7 @@ def _first_sentence(tail: str) -> str:
 
 
 def _end_of(sentence: str) -> str:
-    """The formulas that a sentence ends with (and a unit after them), else the sentence."""
+    """Return the formulas at the end of a sentence with their unit; the whole sentence if there are none."""
     formulas = list(_MATH.finditer(sentence))
     if formulas and len(re.findall(r"\w+", sentence[formulas[-1].end() :])) <= 1:
         first = len(formulas) - 1

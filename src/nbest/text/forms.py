@@ -51,11 +51,7 @@ _REPLACED = (
 )
 _SPECIAL_TOKEN = re.compile(r"(?<=\S)\s*<\|\w+\|>.*", re.DOTALL)
 _ESCAPED_TWICE = re.compile(r"\\\\(?=[A-Za-z])")
-_SQUARED_MATH_NAME = re.compile(
-    r"(?:arc)?(?:sin|cos|tan|cot|sec|csc)h?|log|exp|sqrt|max|min|gcd|lcm|mod|det|inf|and|frac", re.IGNORECASE
-)
 _COMMAND = re.compile(r"_\{\w+\}|\\(?:begin|end)\{[a-z*]+\}(?:\{[clr|]+\})?|\\[A-Za-z]+")
-_OPERATOR_COMMAND = re.compile(r"\\(?:frac|times|cdot|div|sqrt)(?![A-Za-z])")
 _SQUARED_UNIT = re.compile(r"(?<=\d) ?([kcm]?m|ft|in)[\u00b2\u00b3]")
 _FORMULA = re.compile(r"\$\$(.+?)\$\$|\$([^$\n]+)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.DOTALL)
 _JOINT = re.compile(r"[\s,;]*(?:(?:and|or)\s*)?")
@@ -76,7 +72,7 @@ _SENTENCE_END = re.compile(r".*(?:\bis|\bare|\bequals|'s) ?:? ?(?P<value>[^A-Za-
 
 @lru_cache(maxsize=100_000)
 def normal_form(answer: str) -> str:
-    """One spelling of an answer; "" where nothing is left. Equal normal forms are equal answers, whatever they mean.
+    """Return one spelling of an answer; "" if nothing remains. Equal normal forms are equal answers.
 
     Words are lower-cased (a single letter keeps its case), `and`/`or` between listed answers become commas, several
     formulas side by side become one list, a sentence that ends in "is <value>" becomes the value, and so does one
@@ -110,7 +106,7 @@ def _tighten(form: str) -> str:
 
 
 def _drop_repeated_name(form: str) -> str:
-    """`x=1,x=-2` as `1,-2`: every part names the same unknown."""
+    """Return `1,-2` for `x=1,x=-2`, if every part names the same unknown."""
     parts = form.split(",")
     names = [NAMED.match(part) for part in parts]
     if len(parts) < 2 or len({name and name[0] for name in names}) != 1 or names[0] is None:
@@ -119,7 +115,7 @@ def _drop_repeated_name(form: str) -> str:
 
 
 def _join_formulas(form: str) -> str:
-    """`$1$ and $2$` as `1,2`; anything else unchanged."""
+    """Return `1, 2` for `$1$ and $2$`; any other form unchanged."""
     formulas = [next(group for group in match.groups() if group is not None) for match in _FORMULA.finditer(form)]
     if len(formulas) > 1 and all(_JOINT.fullmatch(rest) for rest in _FORMULA.sub("\0", form).split("\0")):
         return ", ".join(formula.strip() for formula in formulas)
@@ -139,7 +135,7 @@ def _read_sentence(form: str) -> str:
 
 
 def _unwrap(form: str) -> str:
-    """Without the marks that enclose all of it, as often as there are any, and without trailing dots."""
+    """Remove all marks that enclose the whole form, and trailing dots."""
     while True:
         inner = form.strip()
         while inner.endswith((".", ",", ";")) and not inner.endswith("\\,"):
@@ -163,7 +159,7 @@ def _unwrap(form: str) -> str:
 
 
 def match_braces(text: str) -> dict[int, int]:
-    """Where each opening brace is closed, in one pass; braces that never are closed, and escaped ones, are left out."""
+    """Return the position of the closing brace of each opening brace; unclosed and escaped braces are omitted."""
     closed: dict[int, int] = {}
     opened: list[int] = []
     for match in _BRACE.finditer(text):
@@ -175,12 +171,12 @@ def match_braces(text: str) -> dict[int, int]:
 
 
 def has_delimiters(form: str) -> bool:
-    """Whether the form still holds marked mathematics between other words (`$21,16$ or $11$`)."""
+    """Return whether the form still holds marked mathematics between other words (`$21,16$ or $11$`)."""
     return form.count("$") > 1 or "\\(" in form or "\\[" in form or "\\boxed" in form
 
 
 def _words(form: str) -> list[str]:
-    """The plain words of a form; runs of capitals such as `ABCD` are points of a figure, not words."""
+    """Return the plain words of a form; runs of capitals such as `ABCD` are points of a figure, not words."""
     runs = _LETTERS.findall(_COMMAND.sub(" ", form))
     return [run for run in runs if not _MATH_NAME.fullmatch(run) and (not run.isupper() or form.isalpha())]
 
@@ -190,16 +186,17 @@ def _is_sentence(form: str) -> bool:
 
 
 def is_text(form: str) -> bool:
-    """Whether an answer is words, which are compared as they are spelled: `Evelyn`, `no solution`, `there is no way to
-    make 24`. Mathematics between dollars makes it mathematics."""
+    """Return whether an answer is words, which are compared as they are spelled: `Evelyn`, `no solution`, `there is no
+    way to make 24`. Mathematics between dollars makes it mathematics."""
     if has_delimiters(form) or read_number(form) is not None:
         return False
     return bool(_words(form)) or (form.isalpha() and len(form) == 2)
 
 
 def is_claim(form: str) -> bool:
-    """Whether an answer is a numeric identity such as `(6 - 4) * 12 = 24`: arithmetic with operators and no variable on
-    the left side. By value every such claim would be its right side, so claims are compared by normal form only."""
+    """Return whether an answer is a numeric identity such as `(6 - 4) * 12 = 24`: arithmetic with operators and no
+    variable on the left side. By value every such claim would be its right side, so claims are compared by normal form
+    only."""
     left, equals, right = form.partition("=")
     if not equals or not right or read_number(left) is not None:
         return False

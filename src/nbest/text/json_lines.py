@@ -1,8 +1,8 @@
-"""Reading JSON lines that somebody else wrote: one object a line, plain or gzip, with a named fault for what is wrong.
+"""Read JSON lines that another program wrote: one object per line, plain or gzip, and a `Fault` for each error.
 
-A file is streamed: memory holds one line. Nothing is repaired: a line that cannot be read becomes a `Fault` (file,
-line, field, what came, what is allowed) and reading goes on with the next. This module does not know which fields a
-format has; `Fields` takes them one by one and keeps what is left over.
+Files are streamed: one line is in memory at a time. Nothing is repaired: a line that cannot be read becomes a `Fault`
+(file, line, field, actual value, allowed values) and reading continues with the next line. This module does not know
+which fields a format has; `Fields` takes them one by one and returns the rest.
 """
 
 import gzip
@@ -27,22 +27,28 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing wrong in somebody's file. `line` is 1-based as editors count (0 = the file as a whole); `field` names
-    the place in the object, such as `samples[2].scores.reward`."""
+    """One error in an input file.
+
+    `line` counts from 1, as editors do (0 = the file as a whole). `field` is the path inside the object, such as
+    `samples[2].scores.reward`. `actual` describes the value in the file, `allowed` the values that would be correct.
+    """
 
     file: str
     line: int
     field: str
-    came: str
+    actual: str
     allowed: str
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}: {self.field}: {self.came} came; allowed: {self.allowed}"
+        return f"{self.file}:{self.line}: {self.field}: got {self.actual}; allowed: {self.allowed}"
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One JSON object and where it stands; `end_bytes` is how far the file on disk (compressed or not) was read."""
+    """One JSON object with its file and line.
+
+    `end_bytes` is how far the file on disk has been read, compressed or not.
+    """
 
     file: str
     number: int
@@ -54,24 +60,25 @@ LineOrFault: TypeAlias = Line | Fault
 
 
 def describe(value: object) -> str:
-    """A short text for what came: the type, and the value where it is short."""
+    """Return a short description of a value: its type, and the value itself, cut at 60 characters."""
     if isinstance(value, (list, dict)):
         return f"{'list' if isinstance(value, list) else 'dict'} of {len(cast('list[Any]', value))}"
     text = repr(value)
-    shown = text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + "..."
-    return f"{type(value).__name__} {shown}"
+    excerpt = text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + "..."
+    return f"{type(value).__name__} {excerpt}"
 
 
 def number_text(value: float) -> str:
-    """A number as text: integral values without a point (27.0 is "27"), others by `repr`."""
+    """Return a number as text: integral values without a decimal point (27.0 becomes "27"), others by `repr`."""
     return str(int(value)) if isinstance(value, int) or value.is_integer() else repr(value)
 
 
 def read_lines(file: Path) -> Iterator[LineOrFault]:
-    """The objects of a JSON-lines file in order, a Fault for each line that is not one; blank lines are skipped.
+    """Yield the objects of a JSON-lines file in order, and a Fault for each line that is not an object.
 
-    gzip is known by its first two bytes, not by the name. A gzip stream that ends early or is damaged gives one Fault
-    after the lines before it. Raises DataError where the file cannot be opened.
+    Blank lines are skipped. gzip is recognised by its first two bytes, not by the file name. A gzip stream that is
+    damaged or ends early yields the lines before the damage, then one Fault. Raises DataError if the file cannot be
+    opened.
     """
     try:
         raw = file.open("rb")
@@ -112,17 +119,17 @@ def _parse_line(data: bytes, file: str, number: int, end_bytes: int) -> LineOrFa
     except UnicodeDecodeError as error:
         return Fault(file, number, "line", f"bytes that are not UTF-8 ({error.reason} at {error.start})", "UTF-8")
     except (ValueError, RecursionError) as error:
-        return Fault(file, number, "line", f"not JSON ({error})", "one JSON object a line")
+        return Fault(file, number, "line", f"not JSON ({error})", "one JSON object per line")
     if not isinstance(value, dict):
-        return Fault(file, number, "line", describe(value), "one JSON object a line")
+        return Fault(file, number, "line", describe(value), "one JSON object per line")
     return Line(file, number, cast("dict[str, Any]", value), end_bytes)
 
 
 class Fields:
-    """Takes the fields of one JSON object, collecting a Fault for each that is missing or of the wrong type.
+    """The fields of one JSON object, taken one by one; a missing or mistyped field becomes a Fault.
 
-    Every `take_*` returns None for a field that is absent or null (unless it is required) and for a faulty one; look
-    at `faults` once everything is taken. `rest()` is what nobody took.
+    Every `take_*` method returns None if the field is absent, null or faulty; an absent field is a fault only where it
+    is required. Check `faults` after the last field was taken. `rest()` returns the fields that no method took.
     """
 
     def __init__(self, line: Line, values: Mapping[str, Any] | None = None, prefix: str = ""):
@@ -136,14 +143,14 @@ class Fields:
         return name in self.values
 
     def rest(self) -> dict[str, Any]:
-        """The fields nobody took, in their order."""
+        """Return the fields that no `take_*` method took, in their original order."""
         return {name: value for name, value in self.values.items() if name not in self._taken}
 
-    def add_fault(self, name: str, came: str, allowed: str) -> None:
-        self.faults.append(Fault(self.line.file, self.line.number, self.prefix + name, came, allowed))
+    def add_fault(self, name: str, actual: str, allowed: str) -> None:
+        self.faults.append(Fault(self.line.file, self.line.number, self.prefix + name, actual, allowed))
 
     def take(self, name: str) -> Any:
-        """The value as it is, unchecked; None where absent."""
+        """Return the value unchecked; None if the field is absent."""
         self._taken.add(name)
         return self.values.get(name)
 
@@ -151,7 +158,7 @@ class Fields:
         return self._take(name, _as_text, "a string", required)
 
     def take_term(self, name: str, required: bool = False) -> str | None:
-        """A string, or a number as `number_text` writes it."""
+        """Return a string; a number is converted by `number_text`."""
         return self._take(name, _as_term, "a string or a finite number", required)
 
     def take_flag(self, name: str) -> bool | None:
@@ -165,7 +172,7 @@ class Fields:
         return self._take(name, _as_number, "a finite number")
 
     def take_numbers(self, name: str) -> list[float] | None:
-        """Numbers that float32 can hold."""
+        """Return a list of numbers, each within the range of float32."""
         return self._take(name, lambda value: _as_list(value, _as_single), "a list of finite numbers")
 
     def take_token_ids(self, name: str) -> list[int] | None:
@@ -176,20 +183,20 @@ class Fields:
         return self._take(name, lambda value: _as_list(value, _as_text), "a list of strings")
 
     def take_object(self, name: str) -> "Fields | None":
-        """The fields of an inner object, which share this one's list of faults."""
+        """Return the fields of an inner object; they report to the same list of faults."""
         values = self._take(name, _as_object, "an object")
         return None if values is None else self.inside(values, f"{name}.")
 
     def take_objects(self, name: str, required: bool = False) -> "list[Fields]":
-        """The fields of each object of a list, in order; they share this one's list of faults."""
-        inner: list[Fields] = []
+        """Return the fields of each object of a list, in order; they report to the same list of faults."""
+        objects: list[Fields] = []
         values = self._take(name, lambda value: _as_list(value, lambda item: item), "a list of objects", required)
         for position, value in enumerate(values or []):
             if isinstance(value, dict):
-                inner.append(self.inside(cast("dict[str, Any]", value), f"{name}[{position}]."))
+                objects.append(self.inside(cast("dict[str, Any]", value), f"{name}[{position}]."))
             else:
                 self.add_fault(f"{name}[{position}]", describe(value), "an object")
-        return inner
+        return objects
 
     def inside(self, values: Mapping[str, Any], path: str) -> "Fields":
         fields = Fields(self.line, values, self.prefix + path)
@@ -203,17 +210,17 @@ class Fields:
             if required:
                 self.add_fault(name, "null" if name in self.values else "nothing (the field is missing)", allowed)
             return None
-        taken = read(value)
-        if taken is None:
+        result = read(value)
+        if result is None:
             self.add_fault(name, describe(value), allowed)
-        return taken
+        return result
 
 
 def _as_text(value: Any) -> str | None:
     if not isinstance(value, str):
         return None
     try:
-        # JSON may escape half of a surrogate pair; no file or table could hold it.
+        # JSON may escape half of a surrogate pair, which UTF-8 files and tables cannot hold.
         value.encode()
     except UnicodeEncodeError:
         return None
@@ -259,8 +266,8 @@ def _as_list(value: Any, read: Callable[[Any], T | None]) -> list[T] | None:
         return None
     items: list[T] = []
     for item in cast("list[Any]", value):
-        taken = read(item)
-        if taken is None:
+        element = read(item)
+        if element is None:
             return None
-        items.append(taken)
+        items.append(element)
     return items

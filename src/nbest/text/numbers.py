@@ -49,7 +49,7 @@ class Number:
         return cls(exact, approximate, is_decimal, is_percent)
 
     def divided(self, divisor: int) -> "Number":
-        """The value of a percentage: this number over `divisor`, without the % sign."""
+        """Return the value of a percentage: this number over `divisor`, without the % sign."""
         if self.exact is not None:
             return Number.of(self.exact / divisor, self.is_decimal)
         return Number(None, self.approximate / divisor, self.is_decimal)
@@ -64,7 +64,7 @@ class Number:
 
 
 def same_number(a: Number, b: Number) -> bool:
-    """Whether two numbers are one answer; symmetric.
+    """Return whether two numbers are the same answer; the relation is symmetric.
 
     Exact values are compared exactly (irrational constants to 25 significant digits). Where one is written as a
     decimal both are rounded to 6 decimals, so 0.333333 is 1/3 and 0.33 is not. A percentage `p%` is equal to the
@@ -88,7 +88,7 @@ def _same_value(a: Number, b: Number) -> bool:
 
 
 def read_number(form: str) -> Number | None:
-    """The number that a normal form plainly is, with a unit or a leading `x =` dropped; None where it is anything else.
+    """Return the number that a normal form is, without its unit or a leading `x =`; None if it is anything else.
 
     Units are up to three words after the number; `$`, `%` and degrees are known. Numbers of more than 200 characters
     are not read. A decimal comma is read only where it cannot be a list (`0,5`, `1000,99`).
@@ -118,7 +118,10 @@ def read_number(form: str) -> Number | None:
 
 
 def _is_unit(rest: str, words: str) -> bool:
-    """A single letter is a unit only after a space or in `\\text`: `5m` stays algebra."""
+    """Return whether the words are a unit.
+
+    A single letter is one only after a space or in `\\text`: `5m` stays algebra.
+    """
     return len(words) > 1 or rest.startswith((" ", "\\"))
 
 

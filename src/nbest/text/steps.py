@@ -1,4 +1,4 @@
-"""Where a step ends: the one place that says it.
+"""Split completions into steps: the only definition of where a step ends.
 
 A completion's *reasoning* is the text after `<think>` where the completion starts with it (white space before it is
 allowed; some chat templates put it into the prompt, then reasoning begins at the start), up to `</think>`, or to the
@@ -38,7 +38,7 @@ _TEXT_PIECES = re.compile(r"</?think>|\n|[^\n<]+|<")
 
 
 def _classify(piece: str) -> int:
-    """The class of one id from its text."""
+    """Return the class of an id, computed from its text."""
     if CLOSE_TAG in piece:
         return _CLOSE
     if piece.strip() == OPEN_TAG:
@@ -50,7 +50,7 @@ def _classify(piece: str) -> int:
 
 
 def _advance(state: int, kind: int) -> tuple[int, int]:
-    """The rule: (state, class of the next token) to (new state, what the token does to the span)."""
+    """Apply the rule: return the next state and the effect on the span, for a state and the class of the next token."""
     if state & _DONE:
         return state, NOTHING
     has_step = bool(state & _HAS_CONTENT and state & _BEGUN)
@@ -74,7 +74,7 @@ def _advance(state: int, kind: int) -> tuple[int, int]:
 
 
 class StepRule:
-    """The automaton over one vocabulary.
+    """The table of the automaton for one vocabulary.
 
     `pieces` [V] is the text of each id (an id without text has ""); `end_tokens` are the ids that end a completion.
     Where a model writes its tags in several tokens, the vocabulary has no tag and every blank line is a boundary.
@@ -95,9 +95,10 @@ class StepRule:
 
 
 class StepTracker:
-    """Runs a StepRule over the rows of a batch, one token a row and call.
+    """The state of a StepRule for the rows of a batch, which are fed one token per row and call.
 
-    `starts` [rows] is where the open span of a row begins. Rows are independent; `reset` starts new completions.
+    `starts` [rows] is the first token of the open span of each row. Rows are independent; `reset` starts new
+    completions.
     """
 
     def __init__(self, rule: StepRule, rows: int):
@@ -110,14 +111,14 @@ class StepTracker:
         self.starts[rows] = 0
 
     def move(self, sources: NDArray[np.intp], targets: NDArray[np.intp]) -> None:
-        """Rows `targets` become what rows `sources` are."""
+        """Copy the state of rows `sources` to rows `targets`."""
         self.states[targets] = self.states[sources]
         self.starts[targets] = self.starts[sources]
 
     def feed(
         self, tokens: NDArray[np.integer], positions: NDArray[np.integer]
     ) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.int32]]:
-        """Take token `tokens[r]`, at index `positions[r]` of its completion, for each of the first rows.
+        """Process token `tokens[r]`, at index `positions[r]` of its completion, for each of the first rows.
 
         Returns (rows whose step ended at the token before, rows whose step ends at this token, `starts` [rows] as
         they were before this token). The state of the former is that of the token fed last, which the model has just
@@ -138,7 +139,7 @@ class StepTracker:
 
 
 class BlankLineSplitter:
-    """The steps of a completion from its tokens (StepSplitter). A completion without tokens has none here."""
+    """A StepSplitter that finds the steps of a completion in its tokens. A completion without tokens has no steps."""
 
     def __init__(self, pieces: Sequence[str], end_tokens: Collection[int] = ()):
         self.rule = StepRule(pieces, end_tokens)
@@ -146,7 +147,7 @@ class BlankLineSplitter:
 
     def __call__(self, completion: Completion) -> list[Step]:
         kinds: list[int] = self.rule.kinds[completion.tokens].tolist()
-        # A boundary at the very last token has no token behind it.
+        # A step whose boundary is the last token has no token after it, so its state was never computed.
         return [step for step in _run(self._rows, kinds) if step.end < len(kinds)]
 
 
@@ -168,9 +169,9 @@ def _run(cells: list[list[int]], kinds: Sequence[int]) -> list[Step]:
 
 
 def split_text(text: str, is_finished: bool = True) -> list[tuple[int, int]]:
-    """The same rule over plain text: half-open spans of characters.
+    """Return the steps of plain text by the same rule, as half-open spans of characters.
 
-    `is_finished` says that the text ended by itself (its end closes the last step) and was not cut.
+    `is_finished` means that the text was not cut, so that its end closes the last step.
     """
     matches = list(_TEXT_PIECES.finditer(text))
     pieces = [match.group() for match in matches]

@@ -1,4 +1,7 @@
-"""What our trainers share: a JSON-lines log, progress for a bar, where to go on. Knows no model and no terminal."""
+"""Callbacks and helpers that all trainers use: a JSON-lines log, progress reports, the checkpoint to resume from.
+
+This module does not know any model or terminal.
+"""
 
 import ctypes
 import gc
@@ -13,8 +16,10 @@ from transformers.trainer_callback import PrinterCallback
 
 
 class LogFile(TrainerCallback):
-    """Appends each logged line to a JSON-lines file, from the main process alone. A run that goes on from a checkpoint
-    first drops the lines of updates that it will do again."""
+    """Append each logged line to a JSON-lines file, in the main process only.
+
+    A run that resumes from a checkpoint first removes the lines of updates that it will repeat.
+    """
 
     def __init__(self, path: Path):
         self.path = path
@@ -22,7 +27,7 @@ class LogFile(TrainerCallback):
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
         if state.is_world_process_zero:
-            keep_until(self.path, state.global_step)
+            truncate_log(self.path, state.global_step)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:  # noqa: ARG002
         if state.is_world_process_zero:
@@ -30,7 +35,7 @@ class LogFile(TrainerCallback):
 
 
 class Progress(TrainerCallback):
-    """Calls `on_update(updates done, updates in all)` after each update."""
+    """Call `on_update(finished updates, total updates)` after each update."""
 
     def __init__(self, on_update: Callable[[int, int], None]):
         self.on_update = on_update
@@ -39,11 +44,11 @@ class Progress(TrainerCallback):
         self.on_update(state.global_step, state.max_steps)
 
 
-class FreedMemory(TrainerCallback):
-    """Gives freed memory back to the system with each checkpoint.
+class MemoryTrimmer(TrainerCallback):
+    """Return freed memory to the operating system at each checkpoint.
 
-    glibc keeps the blocks of batches of ever other widths, in pieces too small for the next one: the process of a small
-    model on CPU grows by gigabytes in a hundred updates, though it holds no more tensors than before.
+    Batches of varying width fragment the heap of glibc: without this, training a small model on CPU grows by gigabytes
+    in a hundred updates, although it holds no more tensors than before.
     """
 
     def __init__(self) -> None:
@@ -56,12 +61,13 @@ class FreedMemory(TrainerCallback):
 
 
 def append_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Append each row to a file of JSON lines."""
     with path.open("a", encoding="utf-8") as file:
         file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """Each with its `update`; without a last one that was cut when its process was killed."""
+    """Return the rows of a file of JSON lines, without lines that are incomplete because their process was killed."""
     rows = list[dict[str, Any]]()
     for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
         try:
@@ -71,27 +77,27 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def keep_until(path: Path, update: int) -> None:
-    """Only the lines until `update` stay in the log; before the first update none."""
+def truncate_log(path: Path, update: int) -> None:
+    """Remove the lines after `update` from the log; remove all lines if `update` is 0."""
     if not path.is_file():
         return
-    kept = [row for row in read_lines(path) if row["update"] <= update and update > 0]
-    fresh = path.with_name(f"{path.name}.new")
-    fresh.unlink(missing_ok=True)
-    append_lines(fresh, kept)
-    fresh.replace(path)
+    rows = [row for row in read_lines(path) if row["update"] <= update and update > 0]
+    replacement = path.with_name(f"{path.name}.new")
+    replacement.unlink(missing_ok=True)
+    append_lines(replacement, rows)
+    replacement.replace(path)
 
 
 def silence(trainer: Trainer) -> None:
-    """No dictionaries printed line by line: the log has them."""
+    """Stop the trainer from printing its metrics, which the log holds."""
     trainer.remove_callback(PrinterCallback)
 
 
 def find_checkpoint(folder: Path) -> str | None:
-    """The newest whole checkpoint under `folder`, None where there is none.
+    """Return the newest complete checkpoint under `folder`, or None.
 
-    A process killed while it wrote leaves one without (all of) `trainer_state.json`, which is written last: that one is
-    passed over.
+    If a process was killed while it wrote a checkpoint, `trainer_state.json`, which is written last, is missing or
+    incomplete there; such a checkpoint is skipped.
     """
 
     def number(path: Path) -> int:

@@ -1,12 +1,12 @@
-"""Teaching a model too small to be told what to do the form of a judgement, before reinforcement learning.
+"""Teach the form of a judgement to a model that is too small for instructions, before reinforcement learning.
 
-First drills, written by program: numbers beside candidates, then "which candidate has this number?" over and over, from
-few numbers without a prompt around them to all of them in prompts of the real form. Nothing about right and wrong is in
-them; without them a small model never finds the candidate that has the answer it worked out. Then demonstrations: the
-working of a right candidate as its own author wrote it, its answer, its number.
+Drills come first. They are generated: numbers as candidates, then the question which candidate has a given number, many
+times; from few numbers without a prompt to all numbers in real prompts. They hold no information on which candidate is
+right, but without them a small model never learns to name the candidate that has the answer it computed. Demonstrations
+come second: the reasoning of a right candidate as its author wrote it, its answer, its number.
 
 The words of a judgement (`Candidate 3`, `Judgment: 3`, each `\\boxed{...}` of `answers`) become tokens. This module
-knows no reinforcement learning.
+does not know reinforcement learning.
 """
 
 import random
@@ -19,9 +19,11 @@ from tokenizers import AddedToken
 from torch.utils.data import Dataset
 from transformers import TrainerCallback, TrainingArguments
 
+from nbest.config import CandidateThinking
 from nbest.errors import DataError
-from nbest.judging.prompts import Thinking, render_genselect, show_candidate, write_judgement
-from nbest.sampling.checkpoint import tokenize_message
+from nbest.judging.prompts import render_genselect, show_candidate, write_judgement
+from nbest.records import user_message
+from nbest.sampling.tokenizing import tokenize_messages
 from nbest.storage.run import Run
 from nbest.training.callbacks import LogFile, find_checkpoint, silence
 from nbest.training.policy import IGNORED, OrderedTrainer, make_batch
@@ -35,77 +37,82 @@ DRILL_STAGES = (
     (0.8, False, (2, 8), False),
     (1.0, False, (2, 8), True),
 )
-"""(until which share of the updates, only few numbers?, candidates from and to, in prompts of the real form?)."""
+"""(share of the updates at which the stage ends, whether only few numbers occur, range of the number of candidates,
+whether prompts are real)."""
 DRILL_ROWS, REAL_ROWS, QUESTIONS = 48, 16, 12
-ATTEMPTS_EVERY, ATTEMPT_ROWS = 4, 24
-"""Every so many batches of the drills is one of attempts."""
+SOLUTIONS_EVERY, SOLUTION_ROWS = 4, 24
+"""One of every `SOLUTIONS_EVERY` batches of the drills has `SOLUTION_ROWS` whole solutions instead."""
 Example = tuple[list[int], list[int]]
-"""Ids of the prompt, ids of what is to be learned."""
+"""The token ids of a prompt, and of the text to be learned after it."""
 
 
 def add_words(model: Any, tokenizer: Any, answers: tuple[int, int]) -> None:
-    """One token for each number of a candidate, with and without judgement, and for each boxed integer of `answers`.
+    """Add a token for each `Candidate N`, each `Judgment: N` and each boxed integer in the range `answers`.
 
-    White space before them is part of them: an answer then stands right beside its candidate's number. Their embeddings
-    are drawn as wide as the others.
+    The tokens include the white space before them, so that an answer is adjacent to the number of its candidate. The
+    new embeddings are random with the same standard deviation as the existing ones.
     """
     boxed = [f"\\boxed{{{value}}}" for value in range(answers[0], answers[1] + 1)]
     words = [*_numbered("Candidate"), *_numbered("Judgment:"), *boxed]
-    known = len(tokenizer)
+    size = len(tokenizer)
     tokenizer.add_tokens([AddedToken(word, lstrip=True, normalized=False) for word in words])
     model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
     with torch.no_grad():
         weights = model.get_input_embeddings().weight
-        drawn = torch.randn(len(tokenizer) - known, weights.shape[1], generator=torch.Generator().manual_seed(0))
-        weights[known:] = drawn.to(weights) * weights[:known].std()
+        embeddings = torch.randn(len(tokenizer) - size, weights.shape[1], generator=torch.Generator().manual_seed(0))
+        weights[size:] = embeddings.to(weights) * weights[:size].std()
 
 
 def _numbered(word: str) -> list[str]:
-    return [f"{word} {place}" for place in range(MOST_CANDIDATES)]
+    return [f"{word} {number}" for number in range(MOST_CANDIDATES)]
 
 
 class Drills(Dataset[dict[str, torch.Tensor]]):
-    """Item i is batch i of the drills, the same on every run; only the answers asked for are learned. Batches of whole
-    `attempts` come between them."""
+    """The batches of the drills: item i is the same in every run. Only the requested answers are learned.
 
-    def __init__(self, tokenizer: Any, attempts: Sequence[Example], config: ColdStartConfig, seed: int):
-        self._tokenizer, self._attempts, self._config, self._seed = tokenizer, attempts, config, seed
+    Batches of whole `solutions` come between them.
+    """
+
+    def __init__(self, tokenizer: Any, solutions: Sequence[Example], config: ColdStartConfig, seed: int):
+        self._tokenizer, self._solutions, self._config, self._seed = tokenizer, solutions, config, seed
         self._numbers = list(range(config.answers[0], config.answers[1] + 1))
         self._few = random.Random(f"{seed}/few").sample(self._numbers, min(64, len(self._numbers)))
-        asked = [*_numbered("Judgment:"), *(f"\\boxed{{{number}}}" for number in self._numbers)]
-        self._asked = torch.tensor(tokenizer.convert_tokens_to_ids(asked))
-        self._judgements = self._asked[:MOST_CANDIDATES]
+        words = [*_numbered("Judgment:"), *(f"\\boxed{{{number}}}" for number in self._numbers)]
+        self._answer_ids = torch.tensor(tokenizer.convert_tokens_to_ids(words))
+        self._judgement_ids = self._answer_ids[:MOST_CANDIDATES]
 
     def __len__(self) -> int:
         return self._config.drill_updates
 
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
         rng = random.Random(f"{self._seed}/{index}")
-        if index % ATTEMPTS_EVERY == ATTEMPTS_EVERY - 1:
-            kept = rng.sample(self._attempts, min(ATTEMPT_ROWS, len(self._attempts)))
-            return make_batch(kept, self._tokenizer.pad_token_id)
+        if index % SOLUTIONS_EVERY == SOLUTIONS_EVERY - 1:
+            rows = rng.sample(self._solutions, min(SOLUTION_ROWS, len(self._solutions)))
+            return make_batch(rows, self._tokenizer.pad_token_id)
         share = (index + 1) / len(self)
         _, is_few, sizes, is_real = next(stage for stage in DRILL_STAGES if share <= stage[0])
         pool, size = self._few if is_few else self._numbers, rng.randint(*sizes)
         texts = [self._write(rng, rng.sample(pool, size), is_real) for _ in range(REAL_ROWS if is_real else DRILL_ROWS)]
         batch = make_batch([self._tokenize(*text, is_real) for text in texts], self._tokenizer.pad_token_id)
-        learned = torch.isin(batch["labels"], self._asked if is_real else self._judgements)
-        return batch | {"labels": torch.where(learned, batch["labels"], IGNORED)}
+        is_learned = torch.isin(batch["labels"], self._answer_ids if is_real else self._judgement_ids)
+        return batch | {"labels": torch.where(is_learned, batch["labels"], IGNORED)}
 
     def _write(self, rng: random.Random, numbers: list[int], is_real: bool) -> tuple[str, str]:
-        shown = [f"\\boxed{{{number}}}" for number in numbers]
+        candidates = [f"\\boxed{{{number}}}" for number in numbers]
         questions = [rng.randrange(len(numbers)) for _ in range(QUESTIONS)]
-        endings = (f"= {numbers[place]}.\n</think>" if is_real else "" for place in questions)
-        asked = "".join(f"{e}\n\n{write_judgement(shown[p], p)}\n" for e, p in zip(endings, questions, strict=True))
-        return render_genselect("", shown, style="compact"), asked
+        endings = (f"= {numbers[q]}.\n</think>" if is_real else "" for q in questions)
+        judgements = (write_judgement(candidates[q], q) for q in questions)
+        text = "".join(f"{ending}\n\n{judgement}\n" for ending, judgement in zip(endings, judgements, strict=True))
+        return render_genselect("", candidates, style="compact"), text
 
-    def _tokenize(self, prompt: str, asked: str, is_real: bool) -> Example:
-        ids = tokenize_message(self._tokenizer, prompt) if is_real else self._tokenizer(prompt)["input_ids"]
-        return list(ids), list(self._tokenizer(asked)["input_ids"])
+    def _tokenize(self, prompt: str, text: str, is_real: bool) -> Example:
+        message = user_message(prompt)
+        ids = tokenize_messages(self._tokenizer, message) if is_real else self._tokenizer(prompt)["input_ids"]
+        return list(ids), list(self._tokenizer(text)["input_ids"])
 
 
 class Demonstrations(Dataset[dict[str, torch.Tensor]]):
-    """Item i is batch i: rows of like length from a seeded, endless order of the examples."""
+    """The batches of the demonstrations: rows of similar length, in a seeded order that repeats the examples."""
 
     def __init__(self, examples: Sequence[Example], pad: int, config: ColdStartConfig, seed: int):
         rng, size = random.Random(f"demonstrations/{seed}"), config.batch_tasks
@@ -113,7 +120,7 @@ class Demonstrations(Dataset[dict[str, torch.Tensor]]):
         self._batches = list[list[Example]]()
         while len(self._batches) < config.updates:
             order = sorted(rng.sample(examples, len(examples)), key=lambda example: sum(map(len, example)))
-            batches = [order[at : at + size] for at in range(0, len(order), size)]
+            batches = [order[start : start + size] for start in range(0, len(order), size)]
             self._batches += rng.sample(batches, len(batches))
         del self._batches[config.updates :]
 
@@ -125,60 +132,66 @@ class Demonstrations(Dataset[dict[str, torch.Tensor]]):
 
 
 def write_demonstrations(
-    tasks: Sequence[SelectionTask], config: ColdStartConfig, thinking: Thinking, seed: int
+    tasks: Sequence[SelectionTask], config: ColdStartConfig, thinking: CandidateThinking, seed: int
 ) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
-    """(prompt, judgement) of up to `config.tasks` tasks: the working of a right candidate, what is shown of it, its
-    number. And (problem, attempt) of their problems: one drawn of each pool, right or wrong.
+    """Return demonstrations and solutions for up to `config.tasks` tasks.
 
-    A candidate that closed no thinking has no working to show; a task without another is passed over. Raises DataError
-    where the runs hold none of the candidates.
+    A demonstration is (prompt, judgement), where the judgement has the reasoning of a right candidate, its text as
+    shown, and its number. A solution is (problem, text of a trajectory), one per problem, right or wrong. Tasks whose
+    candidate has no finished reasoning are skipped. Raises DataError if the runs hold none of the candidates.
     """
     rng = random.Random(f"demonstrations/{seed}")
-    chosen = [
-        (task, rng.choice([place for place, is_right in enumerate(task.correct) if is_right]))
+    choices = [
+        (task, rng.choice([index for index, is_right in enumerate(task.correct) if is_right]))
         for task in rng.sample(tasks, min(config.tasks, len(tasks)))
     ]
-    texts, attempts = dict[str, str](), list[tuple[str, str]]()
-    wanted, problems = {task.candidates[place] for task, place in chosen}, {task.problem_id for task, _ in chosen}
+    texts, solutions = dict[str, str](), list[tuple[str, str]]()
+    ids, problems = {task.candidates[index] for task, index in choices}, {task.problem_id for task, _ in choices}
     for path in config.runs:
-        prefix = f"{path.name}/" if len(config.runs) > 1 else ""  # as the tasks name candidates of several runs
+        prefix = f"{path.name}/" if len(config.runs) > 1 else ""  # the form of ids in tasks from several runs
         for pool in Run.open(path).pools(tokens=False):
-            texts.update({id: t.completion.text for t in pool.trajectories if (id := prefix + t.id) in wanted})
+            texts.update({id: t.completion.text for t in pool.trajectories if (id := prefix + t.id) in ids})
             if pool.problem_id in problems:
-                attempts.append((pool.prompt, rng.choice(pool.trajectories).completion.text))
-    written = list[tuple[str, str]]()
-    for task, place in chosen:
-        working, mark, _ = texts.get(task.candidates[place], "").rpartition("</think>")
+                solutions.append((pool.prompt, rng.choice(pool.trajectories).completion.text))
+    demonstrations = list[tuple[str, str]]()
+    for task, index in choices:
+        reasoning, mark, _ = texts.get(task.candidates[index], "").rpartition("</think>")
         if mark:
-            shown = show_candidate(texts[task.candidates[place]], thinking)
-            written.append((task.prompt, f"{working}{mark}\n\n{write_judgement(shown, place)}"))
-    if not written:
-        places = ", ".join(str(run) for run in config.runs)
-        raise DataError(f"cold_start.runs: {places} hold no working of the candidates of these tasks; name the run(s)")
-    return written, attempts
+            answer = show_candidate(texts[task.candidates[index]], thinking)
+            demonstrations.append((task.prompt, f"{reasoning}{mark}\n\n{write_judgement(answer, index)}"))
+    if not demonstrations:
+        runs = ", ".join(str(run) for run in config.runs)
+        raise DataError(
+            f"cold_start.runs: {runs} hold no reasoning of the candidates of these tasks; give the runs that the tasks "
+            "were built from"
+        )
+    return demonstrations, solutions
 
 
 def teach_judging(
     model: Any,
     tokenizer: Any,
     demonstrations: Sequence[tuple[str, str]],
-    attempts: Sequence[tuple[str, str]],
+    solutions: Sequence[tuple[str, str]],
     config: ColdStartConfig,
     out: Path,
     seed: int,
     callbacks: Sequence[TrainerCallback] = (),
 ) -> None:
-    """Drills, then demonstrations, `model` in place; each goes on from its last checkpoint under `out`."""
+    """Train `model` in place on drills, then on demonstrations; each stage resumes from its last checkpoint under
+    `out`.
+    """
 
     def tokenize(prompt: str, text: str) -> Example:
-        return tokenize_message(tokenizer, prompt), [*tokenizer(text)["input_ids"], tokenizer.eos_token_id]
+        ids = tokenize_messages(tokenizer, user_message(prompt))
+        return ids, [*tokenizer(text)["input_ids"], tokenizer.eos_token_id]
 
-    drills = Drills(tokenizer, [tokenize(*attempt) for attempt in attempts], config, seed)
+    drills = Drills(tokenizer, [tokenize(*solution) for solution in solutions], config, seed)
     examples = [tokenize(*demonstration) for demonstration in demonstrations]
-    shown = Demonstrations(examples, tokenizer.pad_token_id, config, seed)
+    demonstration_batches = Demonstrations(examples, tokenizer.pad_token_id, config, seed)
     for name, batches, rate, kind in (
         ("drills", drills, config.drill_rate, "constant_with_warmup"),
-        ("demonstrations", shown, config.learning_rate, "linear"),
+        ("demonstrations", demonstration_batches, config.learning_rate, "linear"),
     ):
         trainer = OrderedTrainer(
             model=model,

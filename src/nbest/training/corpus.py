@@ -1,16 +1,16 @@
-"""Worked solutions of arithmetic problems, written by authors of hidden skill: what the bundled policy learns from.
+"""Write solutions of arithmetic problems by simulated authors of hidden skill: the corpus of the bundled policy.
 
-A policy trained only on flawless solutions holds no signal about the quality of its own trajectory. Here the writer
-of each solution is one of three kinds, and nothing in the text says which:
+The hidden states of a policy trained only on flawless solutions carry no signal about the quality of its trajectories.
+Here each solution has an author of one of three skills, which the text does not reveal:
 
 - *careful*: nearly always right;
-- *careless*: applies the same misconceptions all along (adds without carrying, subtracts digit by digit without
+- *careless*: applies the same misconceptions at every step (adds without carrying, subtracts digit by digit without
   borrowing, multiplies without carrying), so the wrong answers of careless authors agree and can win a vote;
-- *sloppy*: slips by 1, 10 or 100 at random.
+- *sloppy*: makes random errors of 1, 10 or 100.
 
-Who writes about which subject differs (`CARELESS_SHARE`): on some subjects the misconception is the majority.
-After a wrong step the author sometimes notices ("Wait") and does the step again, after a right one seldom. To predict
-the next line a model must therefore hold, at each step's end, who is writing and how likely the step was wrong.
+The share of careless authors depends on the subject (`CARELESS_SHARE`): on some subjects they are the majority. An
+author sometimes notices a wrong step ("Wait") and repeats it; after a right step this is rare. To predict the next
+line, a model must therefore represent, at the end of each step, who is writing and how likely the step was wrong.
 """
 
 import random
@@ -31,13 +31,14 @@ CARELESS_SHARE = {
     "garden": 0.25,
     "number": 0.56,
 }
-"""The share of careless authors among those who write about a subject."""
+"""The share of careless authors per subject."""
 SLOPPY_SHARE = 0.15
+"""The share of sloppy authors, the same for all subjects."""
 
 
 @dataclass(frozen=True, slots=True)
 class Habits:
-    """Probabilities for each step."""
+    """The habits of an author, as probabilities per step."""
 
     slip: float
     notices_wrong: float = 0.18
@@ -54,6 +55,7 @@ HABITS: dict[Skill, Habits] = {
 
 
 def draw_skill(rng: random.Random, subject: str) -> Skill:
+    """Draw the skill of an author who writes about `subject`."""
     point = rng.random()
     if point < SLOPPY_SHARE:
         return "sloppy"
@@ -61,7 +63,7 @@ def draw_skill(rng: random.Random, subject: str) -> Skill:
 
 
 def work_carelessly(value: int, operation: Operation) -> int:
-    """The result under the misconceptions: digit by digit, the leading digit alone may carry out.
+    """Return the result under the misconceptions: computed digit by digit; only the leading digit may carry.
 
     47 + 86: 7+6 writes 3, 4+8 writes 12 -> 123. 133 - 35: |3-5|=2, |3-3|=0, 1 -> 102. 47 * 3: 21 writes 1, 12 -> 121.
     """
@@ -92,8 +94,8 @@ def _work(rng: random.Random, value: int, operation: Operation, skill: Skill) ->
     return _slip(rng, result) if rng.random() < HABITS[skill].slip else result
 
 
-def _tell_step(rng: random.Random, value: int, operation: Operation, result: int) -> str:
-    """One line of work; sums and products in either order."""
+def _write_step(rng: random.Random, value: int, operation: Operation, result: int) -> str:
+    """Return one line of work; sums and products come in either order."""
     left, right = str(value), str(operation.operand)
     if operation.symbol != "-" and rng.random() < 0.3:
         left, right = right, left
@@ -101,8 +103,8 @@ def _tell_step(rng: random.Random, value: int, operation: Operation, result: int
     return f"{opening}{left} {operation.symbol} {right} = {result}."
 
 
-def _tell_detour(value: int, operation: Operation) -> str | None:
-    """A sum or difference in two parts, right in both; None where there is nothing to part."""
+def _write_detour(value: int, operation: Operation) -> str | None:
+    """Return a sum or difference computed correctly in two parts, or None if it cannot be split."""
     tens, ones = operation.operand // 10 * 10, operation.operand % 10
     if operation.symbol == "*" or not tens or not ones:
         return None
@@ -112,25 +114,25 @@ def _tell_detour(value: int, operation: Operation) -> str | None:
     )
 
 
-def _tell_check(value: int, operation: Operation, result: int) -> str | None:
+def _write_check(value: int, operation: Operation, result: int) -> str | None:
     inverse = {"+": "-", "-": "+"}.get(operation.symbol)
     return None if inverse is None else f"Check: {result} {inverse} {operation.operand} = {value}."
 
 
 def write_solution(rng: random.Random, chain: Chain) -> str:
-    """The text of one completion: `<think>`, steps divided by blank lines, `</think>`, the boxed answer."""
+    """Return the text of one completion: `<think>`, steps separated by blank lines, `</think>`, the boxed answer."""
     skill = draw_skill(rng, chain.subject.name)
     habits = HABITS[skill]
     value, steps = chain.start, list[str]()
     for operation in chain.operations:
         truth = operation.apply(value)
         result = _work(rng, value, operation, skill)
-        detour = _tell_detour(value, operation) if result == truth and rng.random() < habits.detours else None
-        steps.append(detour or _tell_step(rng, value, operation, result))
+        detour = _write_detour(value, operation) if result == truth and rng.random() < habits.detours else None
+        steps.append(detour or _write_step(rng, value, operation, result))
         if rng.random() < (habits.doubts_right if result == truth else habits.notices_wrong):
             result = truth
             steps.append(f"Wait, {value} {operation.symbol} {operation.operand} = {result}.")
-        check = _tell_check(value, operation, result) if result == truth and rng.random() < habits.checks else None
+        check = _write_check(value, operation, result) if result == truth and rng.random() < habits.checks else None
         if check:
             steps.append(check)
         value = result

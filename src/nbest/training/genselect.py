@@ -1,13 +1,14 @@
 """`nbest train genselect`: a small model learns to name the best candidate, by DAPO on selection tasks.
 
-The recipe top to bottom: tasks, model, cold start where the config has one, DAPO, an ordinary Hugging Face folder with
-`selection.json` beside the weights. Killed and run again it goes on from its last checkpoint and ends with what it
-would have ended with. Published recipe: arXiv 2602.02143; without KL, as DAPO. This module does not know how tasks are
-built.
+The recipe from top to bottom: load tasks and model, run the cold start if the config has one, run DAPO, save an
+ordinary Hugging Face folder with `selection.json` beside the weights. A training that was killed resumes from its last
+checkpoint and gives the same result. The recipe is that of arXiv 2602.02143, without KL, as in DAPO. This module does
+not know how tasks are built.
 """
 
 import json
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ from nbest.errors import ConfigError
 from nbest.judging.settings import SELECTION_FILE
 from nbest.records import SamplingParams
 from nbest.sampling.checkpoint import choose_device, locate_checkpoint, without_progress_bar
-from nbest.training.callbacks import FreedMemory, LogFile, find_checkpoint, silence
+from nbest.training.callbacks import LogFile, MemoryTrimmer, find_checkpoint, silence
 from nbest.training.cold_start import add_words, teach_judging, write_demonstrations
 from nbest.training.dapo import DapoTrainer
 from nbest.training.rollouts import SamplerRollouts
@@ -31,25 +32,25 @@ from nbest.training.task_files import SelectionTask, load_tasks, read_about
 from nbest.training.task_stream import TaskStream
 from nbest.training.validation import Validation
 
-os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")  # its rollout_func is experimental; our tests pin what we use
-
 
 @dataclass(frozen=True, slots=True)
 class TrainedSelector:
-    """The folder of the finished model, and the last validation: accuracy and how often a judgement failed."""
+    """The folder of the finished model, and the `metrics` of the last validation."""
 
     folder: Path
     metrics: Mapping[str, float]
 
 
 def train_genselect(config: SelectionTrainingConfig, callbacks: Sequence[TrainerCallback] = ()) -> TrainedSelector:
-    """Trains, or goes on. Raises ConfigError, DataError, MissingExtraError before a model is loaded."""
+    """Train, or resume from the last checkpoint under `config.out`.
+
+    Raises ConfigError, DataError or MissingExtraError before a model is loaded.
+    """
     plan_batches(config)
-    torch.set_num_threads(config.threads)
     set_seed(config.seed)
     tasks = [task for path in config.data.tasks for task in load_tasks(path)]
     held_out = [task for path in config.data.validation_tasks for task in load_tasks(path)]
-    about = _read_format([*config.data.tasks, *config.data.validation_tasks])
+    about = _read_prompt_settings([*config.data.tasks, *config.data.validation_tasks])
     model, tokenizer = _load_start(config, tasks, about, callbacks)
     validation = Validation(
         held_out[: config.data.validation_count], config.data, config.out / "log.jsonl", config.out / "judgements.jsonl"
@@ -67,42 +68,47 @@ def train_genselect(config: SelectionTrainingConfig, callbacks: Sequence[Trainer
 
 @dataclass(frozen=True, slots=True)
 class BatchPlan:
-    """How a generation batch is cut in one process: micro-batches in all, and micro-batches of one update."""
+    """How one process splits a generation batch: micro-batches in total, and micro-batches per update."""
 
     parts: int
     accumulation: int
 
 
 def plan_batches(config: SelectionTrainingConfig, processes: int | None = None) -> BatchPlan:
-    """Raises ConfigError, all faults at once, where the numbers do not go into one another."""
+    """Return how a generation batch is split.
+
+    Raises ConfigError, with all faults at once, if the sizes do not divide.
+    """
     rollouts, optimiser = config.rollouts, config.optimiser
     processes = processes or int(os.environ.get("WORLD_SIZE", "1"))
     rows = rollouts.prompts * rollouts.group
     step = optimiser.micro_rows * optimiser.updates_per_batch * processes
     faults = list[str]()
     if rollouts.prompts % processes:
-        faults.append(f"rollouts.prompts: {rollouts.prompts} cannot be shared by {processes} processes in whole groups")
+        faults.append(
+            f"rollouts.prompts: {rollouts.prompts} must be a multiple of the number of processes ({processes})"
+        )
     if rows % step:
         faults.append(
-            f"optimiser.micro_rows: {rollouts.prompts} prompts x {rollouts.group} rollouts = {rows} rows cannot be cut "
+            f"optimiser.micro_rows: {rollouts.prompts} prompts x {rollouts.group} rollouts = {rows} rows do not split "
             f"into {processes} processes x {optimiser.updates_per_batch} updates of micro-batches of "
             f"{optimiser.micro_rows}; choose numbers whose product divides {rows}"
         )
     if config.save_every % optimiser.updates_per_batch or optimiser.updates % optimiser.updates_per_batch:
         faults.append(
-            f"save_every and optimiser.updates: {config.save_every} and {optimiser.updates} have to be multiples of "
-            f"updates_per_batch ({optimiser.updates_per_batch}), so that a checkpoint stands between two batches"
+            f"save_every and optimiser.updates: {config.save_every} and {optimiser.updates} must be multiples of "
+            f"updates_per_batch ({optimiser.updates_per_batch}), so that checkpoints are written between batches"
         )
     if config.dapo.clip_high < config.dapo.clip_low:
-        faults.append(f"dapo.clip_high: {config.dapo.clip_high} is below clip_low ({config.dapo.clip_low})")
+        faults.append(f"dapo.clip_high: {config.dapo.clip_high} must be at least clip_low ({config.dapo.clip_low})")
     if config.dapo.overlong_tokens >= rollouts.max_tokens:
         faults.append(
-            f"dapo.overlong_tokens: {config.dapo.overlong_tokens} has to be below rollouts.max_tokens "
+            f"dapo.overlong_tokens: {config.dapo.overlong_tokens} must be below rollouts.max_tokens "
             f"({rollouts.max_tokens}); 0 switches the punishment off"
         )
     if optimiser.share_prompts and optimiser.gradient_checkpointing:
         faults.append(
-            "optimiser.share_prompts: needs a cache, which gradient_checkpointing has none of; take one of them"
+            "optimiser.share_prompts: it needs a cache, which gradient_checkpointing switches off; enable one of them"
         )
     if rollouts.engine == "vllm-server" and not rollouts.server_url:
         faults.append("rollouts.server_url: engine 'vllm-server' needs the address of `trl vllm-serve`")
@@ -111,13 +117,13 @@ def plan_batches(config: SelectionTrainingConfig, processes: int | None = None) 
     return BatchPlan(rows // (optimiser.micro_rows * processes), rows // step)
 
 
-def _read_format(files: Sequence[Path]) -> dict[str, Any]:
-    """How the tasks are shown. Raises ConfigError where files differ in it."""
-    found = {path: {name: read_about(path).get(name) for name in ("style", "thinking")} for path in files}
-    first = next(iter(found.values()))
-    if other := [f"{path} has {about}" for path, about in found.items() if about != first]:
+def _read_prompt_settings(files: Sequence[Path]) -> dict[str, Any]:
+    """Return the style and thinking mode of the prompts. Raises ConfigError if the files differ in them."""
+    settings = {path: {name: read_about(path).get(name) for name in ("style", "thinking")} for path in files}
+    first = next(iter(settings.values()))
+    if other := [f"{path} has {about}" for path, about in settings.items() if about != first]:
         raise ConfigError(
-            f"data.tasks: {files[0]} shows candidates as {first}, but {'; '.join(other)}; build them alike"
+            f"data.tasks: {files[0]} has {first}, but {'; '.join(other)}; build all files with the same settings"
         )
     return first
 
@@ -128,27 +134,30 @@ def _load_start(
     about: Mapping[str, Any],
     callbacks: Sequence[TrainerCallback],
 ) -> tuple[Any, Any]:
-    """The model that DAPO begins with: `config.model`, or what its cold start made of it."""
-    done = config.out / "cold_start" / "model"
-    if config.cold_start is None or (done / SELECTION_FILE).is_file():
-        return load_trainable(str(done) if config.cold_start else config.model, config)
+    """Return the model and tokenizer that DAPO starts from: `config.model`, or the result of its cold start."""
+    folder = config.out / "cold_start" / "model"
+    if config.cold_start is None or (folder / SELECTION_FILE).is_file():
+        return load_trainable(str(folder) if config.cold_start else config.model, config)
     model, tokenizer = load_trainable(config.model, config)
-    shown, attempts = write_demonstrations(tasks, config.cold_start, about["thinking"], config.seed)
+    demonstrations, solutions = write_demonstrations(tasks, config.cold_start, about["thinking"], config.seed)
     add_words(model, tokenizer, config.cold_start.answers)
     out = config.out / "cold_start"
-    teach_judging(model, tokenizer, shown, attempts, config.cold_start, out, config.seed, callbacks)
-    save_selector(model, tokenizer, config, about, done)
+    teach_judging(model, tokenizer, demonstrations, solutions, config.cold_start, out, config.seed, callbacks)
+    save_selector(model, tokenizer, config, about, folder)
     return model, tokenizer
 
 
 def load_trainable(name: str, config: SelectionTrainingConfig) -> tuple[Any, Any]:
-    """Raises ConfigError where there is no such model, or its tokenizer has no chat template."""
+    """Return a model in float32 and its tokenizer.
+
+    Raises ConfigError if the model cannot be loaded, or if its tokenizer has no chat template.
+    """
     folder = locate_checkpoint(name)
     kwargs: dict[str, Any] = {"revision": config.revision}
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, **kwargs)
         with without_progress_bar():
-            # Weights stay float32 where `bf16` computes in bfloat16: in that an update of 1e-6 would be rounded away.
+            # Weights stay in float32 even if `bf16` computes in bfloat16, which would round an update of 1e-6 away.
             model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, **kwargs)
     except (OSError, ValueError, KeyError) as error:
         raise ConfigError(
@@ -157,7 +166,7 @@ def load_trainable(name: str, config: SelectionTrainingConfig) -> tuple[Any, Any
         ) from error
     if not getattr(tokenizer, "chat_template", None):
         raise ConfigError(
-            f"model: the tokenizer of {name!r} has no chat template; selection tasks are a user's messages"
+            f"model: the tokenizer of {name!r} has no chat template, but selection tasks are user messages"
         )
     return model.to(choose_device("auto")), tokenizer
 
@@ -169,29 +178,33 @@ def build_trainer(
     tasks: Sequence[SelectionTask],
     callbacks: Sequence[TrainerCallback] = (),
 ) -> DapoTrainer:
+    """Return the trainer for `config`; rollouts are drawn in this process or by TRL's vLLM modes."""
     rollouts, dapo = config.rollouts, config.dapo
-    draw = None
+    draw_rollouts = None
     if rollouts.engine == "in-process":
         params = SamplingParams(rollouts.temperature, rollouts.top_p, 0, 0.0, rollouts.max_tokens)
-        draw = SamplerRollouts(model, tokenizer, params, config.seed, rollouts.batch_rows)
-    trainer = DapoTrainer(
-        model,
-        training_arguments(config),
-        TaskStream(tasks, config.seed, int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))),
-        most_rounds=dapo.most_rounds,
-        share_prompts=config.optimiser.share_prompts,
-        overlong_tokens=dapo.overlong_tokens,
-        train_dataset=Dataset.from_dict({"prompt": ["drawn from the stream of tasks"] * rollouts.prompts}),
-        processing_class=tokenizer,
-        rollout_func=draw,
-        callbacks=[LogFile(config.out / "log.jsonl"), FreedMemory(), *callbacks],
-    )
+        draw_rollouts = SamplerRollouts(model, tokenizer, params, config.seed, rollouts.batch_rows)
+    with warnings.catch_warnings():
+        # `rollout_func` is experimental in TRL; the tests cover the behaviour that is used here.
+        warnings.filterwarnings("ignore", "You are using 'rollout_func'", UserWarning)
+        trainer = DapoTrainer(
+            model,
+            training_arguments(config),
+            TaskStream(tasks, config.seed, int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))),
+            most_rounds=dapo.most_rounds,
+            share_prompts=config.optimiser.share_prompts,
+            overlong_tokens=dapo.overlong_tokens,
+            train_dataset=Dataset.from_dict({"prompt": ["drawn from the stream of tasks"] * rollouts.prompts}),
+            processing_class=tokenizer,
+            rollout_func=draw_rollouts,
+            callbacks=[LogFile(config.out / "log.jsonl"), MemoryTrimmer(), *callbacks],
+        )
     silence(trainer)
     return trainer
 
 
 def training_arguments(config: SelectionTrainingConfig) -> GRPOConfig:
-    """TRL's settings; beta = 0 is no KL, scale_rewards "group" the advantage of GRPO and DAPO."""
+    """Return the settings of TRL: `beta` 0 means no KL, `scale_rewards` "group" the advantages of GRPO and DAPO."""
     rollouts, dapo, optimiser, plan = config.rollouts, config.dapo, config.optimiser, plan_batches(config)
     vllm: dict[str, Any] = {
         "use_vllm": rollouts.engine != "in-process",
@@ -238,14 +251,14 @@ def training_arguments(config: SelectionTrainingConfig) -> GRPOConfig:
 def save_selector(
     model: Any, tokenizer: Any, config: SelectionTrainingConfig, about: Mapping[str, Any], folder: Path
 ) -> None:
-    """An ordinary Hugging Face folder; `selection.json` says how the model wants to be asked, and is written last."""
+    """Save an ordinary Hugging Face folder. `selection.json`, which is written last, has the prompt settings."""
     model.config.use_cache = True  # the Trainer turned it off
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    asked = {
+    settings = {
         **about,
         "window": config.window,
         "max_tokens": config.rollouts.max_tokens,
         "temperature": config.data.validation_temperature,
     }
-    (folder / SELECTION_FILE).write_text(json.dumps(asked, indent=2) + "\n", encoding="utf-8")
+    (folder / SELECTION_FILE).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")

@@ -1,10 +1,10 @@
-"""Trains the bundled policy from nothing: tokenizer, model, weights; one seeded recipe, resumable after SIGKILL.
+"""Train the bundled policy from scratch: tokenizer, model, weights. The recipe is seeded and resumes after SIGKILL.
 
-Runs on transformers' `Trainer` with a corpus that is written while it trains, so no solution is seen twice. The
+It uses the `Trainer` of transformers with a corpus that is written during training, so no solution is seen twice. The
 result is an ordinary Hugging Face folder (bf16 safetensors, tokenizer.json, chat template). This module does not know
 how solutions are written (`training/corpus.py`).
 
-Shapes: B trajectories of a batch, T tokens of the longest of them (shorter ones are padded on the right).
+Shapes: B trajectories of a batch, T tokens of the longest one (shorter ones are padded on the right).
 """
 
 import random
@@ -41,11 +41,14 @@ CHAT_TEMPLATE = (
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 IGNORED = -100
-BATCHES_A_CHUNK = 16
+BATCHES_PER_CHUNK = 16
 
 
 def build_tokenizer(shape: ModelShape, seed: int) -> PreTrainedTokenizerFast:
-    """Byte-level BPE over a sample of the corpus: a digit or a blank line is a token, any text can be encoded."""
+    """Train a byte-level BPE tokenizer on a sample of the corpus.
+
+    Each digit and each blank line is a token of its own.
+    """
     tokenizer = Tokenizer(models.BPE())
     pieces = pre_tokenizers.Split(Regex(r"\d|\n+|[^\d\n]+"), behavior="isolated")
     as_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
@@ -58,14 +61,14 @@ def build_tokenizer(shape: ModelShape, seed: int) -> PreTrainedTokenizerFast:
         show_progress=False,
     )
     tokenizer.train_from_iterator((q + "\n" + s for q, s in write_examples(seed, -1, 5000, (3, 6))), trainer)
-    wrapped = PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token=PAD, eos_token=MESSAGE_END)
-    wrapped.chat_template = CHAT_TEMPLATE
-    wrapped.model_max_length = shape.context_tokens
-    return wrapped
+    wrapper = PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token=PAD, eos_token=MESSAGE_END)
+    wrapper.chat_template = CHAT_TEMPLATE
+    wrapper.model_max_length = shape.context_tokens
+    return wrapper
 
 
 def write_examples(seed: int, chunk: int, count: int, steps: tuple[int, int]) -> list[tuple[str, str]]:
-    """`count` pairs (question, solution) of the training split; `chunk` numbers the parts of the endless corpus."""
+    """Return `count` pairs (question, solution) of the training split, from part number `chunk` of the corpus."""
     chunk_seed = random.Random(f"{seed}/{chunk}").getrandbits(62)
     rng = random.Random(chunk_seed)
     chains = islice(draw_chains("train", chunk_seed, steps), count)
@@ -73,7 +76,7 @@ def write_examples(seed: int, chunk: int, count: int, steps: tuple[int, int]) ->
 
 
 class CorpusBatches(Dataset[dict[str, torch.Tensor]]):
-    """Item i is batch i of the corpus, the same on every run: chunks are sorted by length and cut into batches."""
+    """The batches of the corpus: item i is the same in every run. Chunks are sorted by length and cut into batches."""
 
     def __init__(self, config: PolicyTrainingConfig, tokenizer: PreTrainedTokenizerFast):
         self.config, self.tokenizer = config, tokenizer
@@ -83,11 +86,11 @@ class CorpusBatches(Dataset[dict[str, torch.Tensor]]):
         return self.config.updates
 
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
-        return self._chunk(index // BATCHES_A_CHUNK)[index % BATCHES_A_CHUNK]
+        return self._chunk(index // BATCHES_PER_CHUNK)[index % BATCHES_PER_CHUNK]
 
     def _write_chunk(self, chunk: int) -> list[dict[str, torch.Tensor]]:
         size = self.config.batch_trajectories
-        pairs = write_examples(self.config.seed, chunk, size * BATCHES_A_CHUNK, self.config.steps)
+        pairs = write_examples(self.config.seed, chunk, size * BATCHES_PER_CHUNK, self.config.steps)
         prompts = [f"{MESSAGE_START}user\n{q}{MESSAGE_END}\n{MESSAGE_START}assistant\n" for q, _ in pairs]
         prompt_ids = self._encode(prompts)
         solution_ids = self._encode([solution + MESSAGE_END for _, solution in pairs])
@@ -105,7 +108,7 @@ class CorpusBatches(Dataset[dict[str, torch.Tensor]]):
 
 
 def make_batch(rows: Sequence[tuple[list[int], list[int]]], pad: int) -> dict[str, torch.Tensor]:
-    """`input_ids`, `attention_mask`, `labels`, each [B T]; only the completion's tokens are learned."""
+    """Return `input_ids`, `attention_mask` and `labels`, each [B T]; the labels of the prompt are ignored."""
     width = max(len(prompt) + len(solution) for prompt, solution in rows)
     ids = torch.full((len(rows), width), pad)
     labels = torch.full((len(rows), width), IGNORED)
@@ -119,13 +122,14 @@ def make_batch(rows: Sequence[tuple[list[int], list[int]]], pad: int) -> dict[st
 
 
 class OrderedTrainer(Trainer):
-    """Reads the batches in their order, so that a chunk of the corpus is written once."""
+    """A Trainer that reads the batches in order, so that each chunk of the corpus is written once."""
 
     def _get_train_sampler(self, train_dataset: Any = None) -> SequentialSampler:
         return SequentialSampler(self.train_dataset if train_dataset is None else train_dataset)  # pyright: ignore[reportArgumentType]
 
 
 def build_model(shape: ModelShape, tokenizer: PreTrainedTokenizerFast) -> Qwen3ForCausalLM:
+    """Return a new model of this shape, with random weights."""
     return Qwen3ForCausalLM(
         Qwen3Config(
             vocab_size=len(tokenizer),
@@ -145,8 +149,7 @@ def build_model(shape: ModelShape, tokenizer: PreTrainedTokenizerFast) -> Qwen3F
 
 
 def train_policy(config: PolicyTrainingConfig, callbacks: Sequence[TrainerCallback] = ()) -> Path:
-    """Train, or go on from the last checkpoint under `config.out`; returns the folder of the finished model."""
-    torch.set_num_threads(config.threads)
+    """Train, or resume from the last checkpoint under `config.out`; return the folder of the finished model."""
     set_seed(config.seed)
     tokenizer = build_tokenizer(config.model, config.seed)
     model = build_model(config.model, tokenizer)
@@ -190,7 +193,7 @@ def _training_arguments(config: PolicyTrainingConfig, checkpoints: Path) -> Trai
 
 
 def save_policy(model: Qwen3ForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path) -> Path:
-    """An ordinary Hugging Face folder: bf16 safetensors, tokenizer, chat template, sampling defaults."""
+    """Save an ordinary Hugging Face folder: bf16 safetensors, tokenizer, chat template, sampling defaults."""
     model.generation_config = GenerationConfig(
         do_sample=True,
         temperature=1.0,

@@ -11,7 +11,9 @@ from typing import Any
 from transformers import AutoTokenizer
 
 from nbest.errors import ConfigError
-from nbest.sampling.checkpoint import locate_checkpoint, tokenize_message
+from nbest.records import user_message
+from nbest.sampling.checkpoint import locate_checkpoint
+from nbest.sampling.tokenizing import tokenize_messages
 
 
 class PromptLengths:
@@ -44,7 +46,7 @@ class PromptLengths:
 
     def count_prompt(self, prompt: str) -> int:
         """Tokens of a user's message with everything the template puts around it, generation prompt included."""
-        return len(tokenize_message(self._tokenizer, prompt))
+        return len(tokenize_messages(self._tokenizer, user_message(prompt)))
 
     def count_text(self, text: str) -> int:
         """Tokens of a text alone, with no special tokens around it."""

@@ -11,8 +11,10 @@ from dataclasses import replace
 from typing import Any
 
 from nbest.errors import EngineError
-from nbest.records import Completion, SamplingParams, derive_seed
+from nbest.loop_thread import gather_all
+from nbest.records import Completion, SamplingParams, derive_seed, user_message
 from nbest.sampling.checkpoint import describe_checkpoint
+from nbest.sampling.collecting import collect
 from nbest.sampling.transformers import TransformersSampler
 
 
@@ -53,7 +55,9 @@ class SamplerRollouts:
             groups.setdefault(prompt, []).append(seed)
 
         async def draw_all() -> list[list[Completion]]:
-            return await asyncio.gather(*[self._sampler.sample(p, seeds, self.params) for p, seeds in groups.items()])
+            return await gather_all(
+                [collect(self._sampler, user_message(p), seeds, self.params) for p, seeds in groups.items()]
+            )
 
         with _evaluating(self._model):
             drawn = asyncio.run(draw_all())

@@ -1,12 +1,12 @@
-"""Trains a scorer of steps with outcome labels only: on transformers' `Trainer`, so accelerate's settings apply.
+"""Train a step scorer with outcome labels only, by the `Trainer` of transformers, so that accelerate's settings apply.
 
     nbest train scorer CONFIG.toml            (one process)
     accelerate launch --config_file ZERO2.yaml -m nbest train scorer CONFIG.toml
 
-The checkpoint that is kept is the one that ranks best *within the pools* of held-out problems. Training stops with
-an explanation where the buffer class takes everything. Killed and run again it goes on from its last checkpoint.
-CLUE has no gradients: its centroids are computed by the same command. This module does not know how batches are read
-(`training/step_batches.py`) nor the formulas (`training/step_losses.py`).
+The saved model is the checkpoint that ranks best *within the pools* of held-out problems. Training stops with an error
+if the buffer class takes all probability. A training that was killed resumes from its last checkpoint. CLUE has no
+gradients: the same command computes its centroids. This module does not know how batches are read
+(`training/step_batches.py`), nor the formulas of losses (`training/step_losses.py`).
 
 Shapes: B trajectories, S steps, L layers, D hidden size, F features, I = L * D + F inputs of a step.
 """
@@ -51,18 +51,20 @@ DEFAULT_AGGREGATION = {"sprm": "geometric_mean", "clue": "last"}
 
 
 @dataclass(frozen=True, slots=True)
-class Trained:
-    """Where the model is, and how it ranks held-out problems (`metrics`, as logged)."""
+class TrainedScorer:
+    """The folder of the model, its `metrics` on held-out problems, and the trajectories not used, by reason."""
 
     folder: Path
     metrics: Mapping[str, float]
-    left_out: Mapping[str, int]
+    exclusions: Mapping[str, int]
 
 
-def train_scorer(config: ScorerTrainingConfig, callbacks: Sequence[TrainerCallback] = ()) -> Trained:
-    """Train, or go on from the last checkpoint under `config.out`. Raises ConfigError, UnavailableError, DataError,
-    EngineError where training collapses."""
-    torch.set_num_threads(config.threads)
+def train_scorer(config: ScorerTrainingConfig, callbacks: Sequence[TrainerCallback] = ()) -> TrainedScorer:
+    """Train, or resume from the last checkpoint under `config.out`.
+
+    Raises ConfigError for settings that do not fit, UnavailableError or DataError for runs that lack data or do not fit
+    together, EngineError if training collapses.
+    """
     set_seed(config.seed)
     training, validation = read_sets(config)
     model = build_model(config.model, training)
@@ -77,70 +79,72 @@ def train_scorer(config: ScorerTrainingConfig, callbacks: Sequence[TrainerCallba
         metrics = _fit(config, model, training, validation, callbacks)
     if _processes().is_main_process:
         (folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
-    return Trained(folder, metrics, dict(training.left_out + validation.left_out))
+    return TrainedScorer(folder, metrics, dict(training.exclusions + validation.exclusions))
 
 
 def read_sets(config: ScorerTrainingConfig) -> tuple[StepSet, StepSet]:
-    """The training and the validation trajectories: no problem is in both."""
+    """Return the trajectories of training and of validation; no problem is in both."""
     data, model = config.data, config.model
     runs = [Run.open(path) for path in data.runs]
     if data.validation_runs:
-        held = [Run.open(path) for path in data.validation_runs]
-        known = {problem.id for run in held for problem in run.problems()}
-        training = read_step_set(runs, model.layers, model.logprobs, lambda key: key not in known, data.trajectories)
-        validation = _first_problems(held, model, data.validation_problems, lambda key: True)  # noqa: ARG005
+        validation_runs = [Run.open(path) for path in data.validation_runs]
+        validation_ids = {problem.id for run in validation_runs for problem in run.problems()}
+        training = read_step_set(
+            runs, model.layers, model.logprobs, lambda key: key not in validation_ids, data.trajectories
+        )
+        validation = _read_first_problems(validation_runs, model, data.validation_problems, lambda key: True)  # noqa: ARG005
     else:
         share = data.validation_share
         training = read_step_set(
             runs, model.layers, model.logprobs, lambda key: not is_held_out(key, share), data.trajectories
         )
-        validation = _first_problems(runs, model, data.validation_problems, lambda key: is_held_out(key, share))
+        validation = _read_first_problems(runs, model, data.validation_problems, lambda key: is_held_out(key, share))
     return training, validation
 
 
-def _first_problems(runs: list[Run], model: ScorerModelConfig, count: int, keep: Any) -> StepSet:
-    taken: set[str] = set()
+def _read_first_problems(runs: list[Run], model: ScorerModelConfig, count: int, is_included: Any) -> StepSet:
+    ids: set[str] = set()
 
-    def take(key: str) -> bool:
-        if keep(key) and (len(taken) < count or key in taken):
-            taken.add(key)
+    def include(key: str) -> bool:
+        if is_included(key) and (len(ids) < count or key in ids):
+            ids.add(key)
             return True
         return False
 
-    return read_step_set(runs, model.layers, model.logprobs, take)
+    return read_step_set(runs, model.layers, model.logprobs, include)
 
 
 def build_model(settings: ScorerModelConfig, steps: StepSet) -> StepScorer:
-    """A new model for these states. Raises ConfigError where it would read nothing."""
+    """Return a new model for these states. Raises ConfigError if it would have no inputs."""
     if not (settings.states or settings.logprobs):
-        raise ConfigError("model: states and logprobs are both off; a scorer must read one of them")
-    common: dict[str, Any] = {
+        raise ConfigError("model: states and logprobs are both false; a scorer needs at least one of them")
+    options: dict[str, Any] = {
         "policy_hidden_size": steps.hidden_size,
         "layers": list(steps.layers),
         "features": FEATURES if settings.logprobs else 0,
         "has_states": settings.states,
         "aggregation": settings.aggregation or DEFAULT_AGGREGATION.get(settings.type, "mean"),
-        "states_source": dict(steps.about),
+        "states_source": dict(steps.origin),
     }
     if settings.type == "trajselector":
         return create_trajselector(
-            TrajSelectorConfig(classes=settings.classes, **common),
+            TrajSelectorConfig(classes=settings.classes, **options),
             locate_checkpoint(settings.body),
             settings.body_layers,
             settings.body_random,
         )
-    made = MODELS[settings.type]
+    model_class = MODELS[settings.type]
     own: dict[str, Any] = {"hidden_size": settings.hidden_size} if settings.type == "step-mlp" else {}
-    return made(made.config_class(**common, **own))
+    return model_class(model_class.config_class(**options, **own))
 
 
 def measure_inputs(steps: StepSet, config: StepScorerConfig) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation [I] of the inputs of a step, over a fixed draw of trajectories."""
+    """Return the mean and standard deviation [I] of the inputs of a step, over a fixed draw of trajectories."""
     rng = np.random.default_rng(0)
-    chosen = rng.permutation(len(steps.ids))[:STATISTICS_TRAJECTORIES]
+    members = rng.permutation(len(steps.ids))[:STATISTICS_TRAJECTORIES]
     total, square, count = torch.zeros(config.input_size).double(), torch.zeros(config.input_size).double(), 0
-    for start in range(0, len(chosen), EVALUATION_BATCH):
-        batch = load_batch(steps, chosen[start : start + EVALUATION_BATCH])
+    for start in range(0, len(members), EVALUATION_BATCH):
+        batch = load_batch(steps, members[start : start + EVALUATION_BATCH])
         rows = [batch["states"].flatten(2)] if config.has_states else []
         inputs = torch.cat(rows + ([batch["features"]] if config.features else []), dim=-1)[batch["mask"]].double()
         total, square, count = total + inputs.sum(0), square + inputs.square().sum(0), count + len(inputs)
@@ -149,32 +153,32 @@ def measure_inputs(steps: StepSet, config: StepScorerConfig) -> tuple[Tensor, Te
 
 
 def measure_centroids(steps: StepSet, model: ClueModel, config: ScorerTrainingConfig) -> tuple[Tensor, Tensor]:
-    """Mean deltas [I] of right and of wrong trajectories, balanced as the config says."""
-    chosen = balance(steps.right, steps.problem, config.data.balance, np.random.default_rng(config.seed))
+    """Return the mean deltas [I] of right and of wrong trajectories, balanced as the config demands."""
+    members = balance(steps.right, steps.problem, config.data.balance, np.random.default_rng(config.seed))
     sums, counts = torch.zeros(2, model.config.input_size), torch.zeros(2)
-    for start in range(0, len(chosen), EVALUATION_BATCH):
-        batch = load_batch(steps, chosen[start : start + EVALUATION_BATCH])
+    for start in range(0, len(members), EVALUATION_BATCH):
+        batch = load_batch(steps, members[start : start + EVALUATION_BATCH])
         deltas = model.measure_deltas(batch["states"], batch.get("features"))
         last = deltas[torch.arange(len(deltas)), batch["mask"].sum(-1) - 1].detach()
-        for side, members in enumerate((batch["labels"] > 0.5, batch["labels"] < 0.5)):
-            sums[side] += last[members].sum(0)
-            counts[side] += members.sum()
+        for side, rows in enumerate((batch["labels"] > 0.5, batch["labels"] < 0.5)):
+            sums[side] += last[rows].sum(0)
+            counts[side] += rows.sum()
     return sums[0] / counts[0].clamp_min(1), sums[1] / counts[1].clamp_min(1)
 
 
 @torch.no_grad()
 def evaluate(model: StepScorer, steps: StepSet) -> dict[str, float]:
-    """How scores rank held-out problems: AUC within pools and over all, accuracy of the best score, mean p_buffer."""
+    """Return how scores rank held-out problems: AUC within pools and overall, best-of-N accuracy, mean p_buffer."""
     was_training = model.training
     model.eval()
     values = np.empty(len(steps.ids))
     buffers: list[float] = []
     order = np.argsort(steps.steps, kind="stable")
     for start in range(0, len(order), EVALUATION_BATCH):
-        chosen = order[start : start + EVALUATION_BATCH]
-        batch = {name: value.to(model.device) for name, value in load_batch(steps, chosen).items()}
+        members = order[start : start + EVALUATION_BATCH]
+        batch = {name: value.to(model.device) for name, value in load_batch(steps, members).items()}
         output = model(batch["states"], batch["mask"], batch.get("features"))
-        values[chosen] = score_rows(output, batch["mask"].cpu().numpy(), model.config.aggregation)
+        values[members] = score_rows(output, batch["mask"].cpu().numpy(), model.config.aggregation)
         buffers.append(float(mean_buffer(output.logits, batch["mask"])))
     model.train(was_training)
     right, problem = steps.right, steps.problem
@@ -191,7 +195,7 @@ def evaluate(model: StepScorer, steps: StepSet) -> dict[str, float]:
 
 
 class ScorerTrainer(Trainer):
-    """`Trainer` whose loss is one of ours and whose evaluation ranks pools."""
+    """A `Trainer` with the losses of step scorers, whose evaluation ranks pools."""
 
     def __init__(self, config: ScorerTrainingConfig, validation: StepSet, **settings: Any):
         super().__init__(**settings)
@@ -210,7 +214,7 @@ class ScorerTrainer(Trainer):
         if output.gates is not None:
             losses = trajectory_loss(weigh(output.logits, output.gates), labels)
         else:
-            # The draws of the guard depend on the update alone, so a run that was killed repeats them.
+            # The draws of the guard depend on the update alone, so that a resumed training repeats them.
             generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + self.state.global_step)
             losses = self.loss(output.logits, labels, mask, generator)
         self._buffers.append(float(mean_buffer(output.logits.detach(), mask)))
@@ -225,7 +229,7 @@ class ScorerTrainer(Trainer):
                 raise EngineError(
                     f"training collapsed at update {self.state.global_step}: mean p_buffer is {logs['p_buffer']:.3f} "
                     f"(loss.most_buffer = {self.config.loss.most_buffer}). The printed loss is zero where the "
-                    "buffer takes everything; use loss.name = 'guarded' or 'guarded-half'."
+                    "buffer class takes all probability; use loss.name = 'guarded' or 'guarded-half'."
                 )
         super().log(logs, start_time)
 
@@ -260,7 +264,7 @@ def _fit(
     checkpoints = Path(str(arguments.output_dir))
     trainer.train(resume_from_checkpoint=find_checkpoint(checkpoints))
     folder = config.out / "model"
-    # Gathers what FSDP and ZeRO divide among processes, and writes once.
+    # This gathers the weights that FSDP and ZeRO shard over processes, and writes them once.
     trainer.save_model(str(folder))
     if trainer.is_world_process_zero():
         (folder / "training_args.bin").unlink(missing_ok=True)
@@ -268,14 +272,14 @@ def _fit(
 
 
 def _checkpointing(is_on: bool) -> dict[str, Any]:
-    """Newer transformers call it activation checkpointing and warn of the other name."""
+    """Return the setting under its name in this version of transformers; newer ones say activation checkpointing."""
     names = {field.name for field in fields(TrainingArguments)}
     name = "activation_checkpointing" if "activation_checkpointing" in names else "gradient_checkpointing"
     return {name: True} if is_on else {}
 
 
 def _processes() -> Any:
-    """accelerate's account of the processes that train together. Raises MissingExtraError."""
+    """Return accelerate's state of the processes that train together. Raises MissingExtraError without accelerate."""
     try:
         from accelerate import PartialState
     except ImportError as error:
@@ -285,7 +289,7 @@ def _processes() -> Any:
 
 def _arguments(config: ScorerTrainingConfig, batches: int) -> TrainingArguments:
     updates = max(1, batches // (config.accumulation * _processes().num_processes))
-    every = max(1, math.ceil(updates / config.evaluations))
+    interval = max(1, math.ceil(updates / config.evaluations))
     return TrainingArguments(
         output_dir=str(config.out / "checkpoints"),
         per_device_train_batch_size=1,  # an item of the dataset is a whole batch
@@ -300,9 +304,9 @@ def _arguments(config: ScorerTrainingConfig, batches: int) -> TrainingArguments:
         **_checkpointing(config.gradient_checkpointing),
         logging_steps=config.log_every,
         eval_strategy="steps",
-        eval_steps=every,
+        eval_steps=interval,
         save_strategy="steps",
-        save_steps=every,
+        save_steps=interval,
         save_total_limit=2,
         load_best_model_at_end=True,
         metric_for_best_model="eval_within_pool_auc",

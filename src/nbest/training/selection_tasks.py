@@ -1,10 +1,10 @@
-"""Selection tasks: which candidates of a verified pool are put before a generative selector, and in which order.
+"""Choose the candidates of selection tasks: which trajectories of a verified pool are shown, and in which order.
 
-A task is 2 to `most` distinct candidates of one problem, at least one right and at most half right. The number of
+A task has 2 to `most` distinct candidates of one problem, at least one right and at most half right. The number of
 candidates is drawn from a normal distribution truncated to [2, most] (on whole numbers), the number of right ones
-evenly from what the pool and the rule allow, the candidates and their order evenly. Each task has a random generator of
-its own, seeded by (seed, problem id, task number) and read by `random()` alone, which Python keeps the same everywhere:
-a task depends on neither machine nor order of work.
+uniformly from the numbers that the pool and the rule allow, the candidates and their order uniformly. Each task has its
+own random generator, seeded by (seed, problem id, task number) and read by `random()` alone, whose sequence is the same
+in every version of Python: a task depends neither on the machine nor on the order of work.
 
 This module does not know files, tokenizers, prompts or models.
 """
@@ -21,14 +21,15 @@ from nbest.records import Kind, Trajectory, derive_seed
 from nbest.training.settings import TasksConfig
 
 REDRAWS = 32
-"""How often a task is drawn again whose candidates are those of an earlier task of its problem."""
+"""How often a task is redrawn if an earlier task of its problem has the same candidates."""
 
 CODE_CANDIDATE_TOKENS = 12_288
+"""The default limit on the length of candidates that are code."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Attempt:
-    """A trajectory under the id it has in tasks, and its verdict: `is_correct` None = could not be judged."""
+class GradedTrajectory:
+    """A trajectory under its id in tasks, with its verdict: `is_correct` is None if it is ungraded."""
 
     id: str
     trajectory: Trajectory
@@ -38,17 +39,17 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SourcePool:
-    """All attempts at one problem, of one run or of several."""
+    """All trajectories of one problem, from one run or from several."""
 
     problem_id: str
     prompt: str
     kind: Kind
-    attempts: tuple[Attempt, ...]
+    trajectories: tuple[GradedTrajectory, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
-    """An attempt as it is shown. `answer` is what its verdict read."""
+class TaskCandidate:
+    """A trajectory as the prompt of a task shows it. `answer` is the answer that its verdict was given for."""
 
     id: str
     text: str
@@ -58,48 +59,49 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class TaskChoice:
-    """`places` of a task's candidates in the list they were chosen from, in the order shown; `number` from 0."""
+    """The choice of one task: `indices` into the list of candidates, in the order shown; `number` counts from 0."""
 
     number: int
-    places: tuple[int, ...]
+    indices: tuple[int, ...]
 
 
 def measure_pass_rate(pool: SourcePool) -> float | None:
-    """The share of right ones among the judged attempts that did not fail, cut ones and duplicates included.
+    """Return the share of right trajectories among the graded ones that did not fail.
 
-    None where there is no such attempt.
+    Truncated trajectories and duplicates count. None if there is no graded trajectory.
     """
-    verdicts = [a.is_correct for a in pool.attempts if not _is_failed(a) and a.is_correct is not None]
+    verdicts = [t.is_correct for t in pool.trajectories if not _has_failed(t) and t.is_correct is not None]
     return sum(verdicts) / len(verdicts) if verdicts else None
 
 
-def gather_candidates(pool: SourcePool, settings: TasksConfig) -> tuple[list[Candidate], Counter[str]]:
-    """The distinct candidates of a pool in its order, and how many attempts were left out for which reason.
+def gather_candidates(pool: SourcePool, settings: TasksConfig) -> tuple[list[TaskCandidate], Counter[str]]:
+    """Return the distinct candidates of a pool in its order, and how many trajectories were excluded for which reason.
 
-    Of attempts that are shown with the same text the first stays; where their verdicts contradict each other, none.
+    Of trajectories that are shown with the same text, the first is taken; if their verdicts contradict each other,
+    none.
     """
-    left_out: Counter[str] = Counter()
-    found: dict[bytes, Candidate] = {}
-    contradicted: set[bytes] = set()
-    for attempt in pool.attempts:
-        reason = _find_obstacle(attempt, settings)
-        text = "" if reason else show_candidate(attempt.trajectory.completion.text, settings.thinking, pool.kind)
+    exclusions: Counter[str] = Counter()
+    candidates: dict[bytes, TaskCandidate] = {}
+    contradictions: set[bytes] = set()
+    for member in pool.trajectories:
+        reason = _find_obstacle(member, settings)
+        text = "" if reason else show_candidate(member.trajectory.completion.text, settings.thinking, pool.kind)
         if reason or not text:
-            left_out[reason or "nothing to show"] += 1
+            exclusions[reason or "nothing to show"] += 1
             continue
         key = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
-        candidate = Candidate(attempt.id, text, bool(attempt.is_correct), attempt.answer)
-        first = found.setdefault(key, candidate)
+        candidate = TaskCandidate(member.id, text, bool(member.is_correct), member.answer)
+        first = candidates.setdefault(key, candidate)
         if first is not candidate:
-            left_out["duplicate"] += 1
+            exclusions["duplicate"] += 1
         if first.is_correct != candidate.is_correct:
-            contradicted.add(key)
-    left_out["contradictory verdicts"] += len(contradicted)
-    return [candidate for key, candidate in found.items() if key not in contradicted], +left_out
+            contradictions.add(key)
+    exclusions["contradictory verdicts"] += len(contradictions)
+    return [candidate for key, candidate in candidates.items() if key not in contradictions], +exclusions
 
 
-def find_fault(pass_rate: float | None, candidates: Sequence[Candidate], settings: TasksConfig) -> str:
-    """Why a problem gives no tasks; empty where it does."""
+def find_fault(pass_rate: float | None, candidates: Sequence[TaskCandidate], settings: TasksConfig) -> str:
+    """Return the reason why a problem gives no tasks; an empty string if it gives tasks."""
     right = sum(candidate.is_correct for candidate in candidates)
     if pass_rate is None:
         return "no judged attempt"
@@ -112,26 +114,26 @@ def find_fault(pass_rate: float | None, candidates: Sequence[Candidate], setting
     return "" if right < len(candidates) else "no wrong candidate"
 
 
-def choose_tasks(problem_id: str, candidates: Sequence[Candidate], settings: TasksConfig) -> Iterator[TaskChoice]:
-    """Up to `per_problem` tasks, no two with the same candidates.
+def choose_tasks(problem_id: str, candidates: Sequence[TaskCandidate], settings: TasksConfig) -> Iterator[TaskChoice]:
+    """Yield up to `per_problem` tasks, no two with the same set of candidates.
 
-    Needs a right and a wrong candidate. Fewer come where a pool is so small that new sets are not found.
+    Requires a right and a wrong candidate. A small pool may give fewer tasks, because its distinct sets are few.
     """
-    right = [place for place, candidate in enumerate(candidates) if candidate.is_correct]
-    wrong = [place for place, candidate in enumerate(candidates) if not candidate.is_correct]
+    right = [index for index, candidate in enumerate(candidates) if candidate.is_correct]
+    wrong = [index for index, candidate in enumerate(candidates) if not candidate.is_correct]
     seen: set[frozenset[int]] = set()
     for number in range(settings.per_problem):
         rng = Random(derive_seed(settings.seed, problem_id, number))
         for _ in range(REDRAWS):
-            places = _draw(rng, right, wrong, settings)
-            if frozenset(places) not in seen:
-                seen.add(frozenset(places))
-                yield TaskChoice(number, places)
+            indices = _draw(rng, right, wrong, settings)
+            if frozenset(indices) not in seen:
+                seen.add(frozenset(indices))
+                yield TaskChoice(number, indices)
                 break
 
 
 def draw_count(rng: Random, top: int, mean: float, deviation: float) -> int:
-    """A whole number in [2, top] with probability in proportion to the normal density at it."""
+    """Draw a whole number in [2, top] with probability proportional to the normal density at it."""
     exponents = [-((count - mean) ** 2) / (2 * deviation**2) for count in range(2, top + 1)]
     weights = [math.exp(exponent - max(exponents)) for exponent in exponents]
     rest = rng.random() * math.fsum(weights)
@@ -143,35 +145,35 @@ def draw_count(rng: Random, top: int, mean: float, deviation: float) -> int:
 
 
 def _draw(rng: Random, right: Sequence[int], wrong: Sequence[int], settings: TasksConfig) -> tuple[int, ...]:
-    # At most half right: no more than twice as many candidates as there are wrong ones.
+    # At most half of the candidates may be right, so their number is at most twice the number of wrong ones.
     top = min(settings.most, len(right) + len(wrong), 2 * len(wrong))
     count = draw_count(rng, top, settings.mean_candidates, settings.sd_candidates)
     fewest, most = max(1, count - len(wrong)), min(len(right), count // 2)
-    of_right = fewest + _below(rng, most - fewest + 1)
-    chosen = _shuffle(rng, right)[:of_right] + _shuffle(rng, wrong)[: count - of_right]
-    return tuple(_shuffle(rng, chosen))
+    right_count = fewest + _draw_below(rng, most - fewest + 1)
+    indices = _shuffle(rng, right)[:right_count] + _shuffle(rng, wrong)[: count - right_count]
+    return tuple(_shuffle(rng, indices))
 
 
-def _below(rng: Random, limit: int) -> int:
+def _draw_below(rng: Random, limit: int) -> int:
     return min(int(rng.random() * limit), limit - 1)
 
 
-def _shuffle(rng: Random, places: Sequence[int]) -> list[int]:
-    """Fisher and Yates."""
-    shuffled = list(places)
+def _shuffle(rng: Random, indices: Sequence[int]) -> list[int]:
+    """Return a uniform permutation (Fisher-Yates)."""
+    shuffled = list(indices)
     for last in range(len(shuffled) - 1, 0, -1):
-        other = _below(rng, last + 1)
+        other = _draw_below(rng, last + 1)
         shuffled[last], shuffled[other] = shuffled[other], shuffled[last]
     return shuffled
 
 
-def _is_failed(attempt: Attempt) -> bool:
-    return attempt.trajectory.completion.finish == "error"
+def _has_failed(member: GradedTrajectory) -> bool:
+    return member.trajectory.completion.finish == "error"
 
 
-def _find_obstacle(attempt: Attempt, settings: TasksConfig) -> str:
-    if _is_failed(attempt):
+def _find_obstacle(member: GradedTrajectory, settings: TasksConfig) -> str:
+    if _has_failed(member):
         return "failed"
-    if attempt.is_correct is None:
+    if member.is_correct is None:
         return "could not be judged"
-    return "truncated" if attempt.trajectory.completion.finish == "length" and not settings.truncated else ""
+    return "truncated" if member.trajectory.completion.finish == "length" and not settings.truncated else ""

@@ -1,6 +1,7 @@
-"""What the training commands and `nbest tasks build` can be told; defaults are published where there are any.
+"""The settings of the training commands and of `nbest tasks build`. Defaults are the published values, if there are
+any.
 
-Sections only: reading and refusing is `config.py`'s.
+This module only defines sections; `config.py` reads and validates them.
 """
 
 from pathlib import Path
@@ -8,11 +9,11 @@ from typing import Literal
 
 from pydantic import Field
 
-from nbest.config import Count, Folder, Section
+from nbest.config import Aggregation, CandidateThinking, Count, Folder, PromptStyle, Section
 
 
 class ModelShape(Section):
-    """A small Qwen3-architecture model."""
+    """The shape of a small model with the Qwen3 architecture."""
 
     hidden_size: Count = 128
     layers: Count = 5
@@ -25,7 +26,7 @@ class ModelShape(Section):
 
 
 class PolicyTrainingConfig(Section):
-    """What `nbest train policy` does; the defaults made the bundled weights."""
+    """The settings of `nbest train policy`; the defaults are those of the bundled weights."""
 
     out: Path = Field(default=Path("checkpoints/policy"), strict=False)
     seed: int = 1
@@ -42,10 +43,11 @@ class PolicyTrainingConfig(Section):
 
 
 class ScorerDataConfig(Section):
-    """Verified runs that hold states. Validation is by problem: other runs, or a share of the problems by a hash.
+    """Verified runs with hidden states. Validation uses other runs, or a share of the problems chosen by a hash of the
+    id.
 
-    `balance`: as many right as wrong trajectories of each `problem`, over the whole `set`, or `none`. `trajectories`
-    limits how many are read (whole problems, in order).
+    `balance` draws as many right as wrong trajectories per `problem`, or over the whole `set`; `none` takes all.
+    `trajectories` limits how many are read (whole problems, in order).
     """
 
     runs: tuple[Folder, ...] = Field(min_length=1, strict=False)
@@ -57,15 +59,19 @@ class ScorerDataConfig(Section):
 
 
 class ScorerModelConfig(Section):
-    """The reader of steps. `layers` of the states (-1 = the highest the run kept), `states` and `logprobs` say what is
-    read; both together are `trajselector-fused`. `body` and what follows belong to TrajSelector alone."""
+    """The step scorer.
+
+    `states` and `logprobs` choose its inputs; both together are `trajselector-fused`. `layers` are those of the states
+    (-1 = the highest layer that the run stores). `body`, `body_layers`, `body_random` and `classes` apply to
+    TrajSelector only, `hidden_size` to `step-mlp` only.
+    """
 
     type: Literal["trajselector", "step-mlp", "sprm", "swift", "clue"] = "trajselector"
     layers: tuple[int, ...] = Field(default=(-1,), min_length=1, strict=False)
     states: bool = True
     logprobs: bool = False
     standardise: bool = True
-    aggregation: Literal["mean", "min", "last", "product", "geometric_mean"] | None = None
+    aggregation: Aggregation | None = None
     body: str = "Qwen/Qwen3-0.6B-Base"
     body_layers: Count | None = None
     body_random: bool = False
@@ -74,8 +80,12 @@ class ScorerModelConfig(Section):
 
 
 class ScorerLossConfig(Section):
-    """`guarded` is FreePRM's stochastic guard, `guarded-half` b = 0.5, `printed` the published formula, `outcome`
-    cross-entropy without buffer, `agreeing` SPRM's. None: the one that belongs to the model's type."""
+    """The loss of a step scorer and the weights of the two classes.
+
+    `guarded` is the stochastic guard of FreePRM, `guarded-half` uses b = 0.5, `printed` is the published formula,
+    `outcome` is cross-entropy without a buffer class, `agreeing` is the loss of SPRM. None is the default of the
+    model's type. Training stops if the mean probability of the buffer class exceeds `most_buffer`.
+    """
 
     name: Literal["guarded", "guarded-half", "printed", "outcome", "agreeing"] | None = None
     right_weight: float = Field(default=1.0, gt=0)
@@ -84,7 +94,7 @@ class ScorerLossConfig(Section):
 
 
 class ScorerTrainingConfig(Section):
-    """What `nbest train scorer` does; the defaults are the published settings (arXiv 2510.16449, appendix)."""
+    """The settings of `nbest train scorer`; the defaults are published (arXiv 2510.16449, appendix)."""
 
     out: Path = Field(default=Path("checkpoints/scorer"), strict=False)
     seed: int = 1
@@ -106,15 +116,19 @@ class ScorerTrainingConfig(Section):
 
 
 class TasksConfig(Section):
-    """What `nbest tasks build` does. Published (arXiv 2602.02143, and 2507.17797 for counts): limits, numbers of
-    candidates and tasks. Ours: the mean and deviation of the truncated normal, which neither states.
+    """The settings of `nbest tasks build`.
 
-    `solutions` is the least number of usable, distinct candidates of a problem; `truncated` takes attempts that were
-    cut at their token limit. `max_candidate_tokens` None: 12,288 for code, no limit for others.
+    The defaults of limits and of the numbers of candidates and tasks are published (arXiv 2602.02143, and 2507.17797
+    for the counts). The mean and deviation of the truncated normal distribution are not published; their defaults are
+    ours.
+
+    `solutions` is the least number of usable, distinct candidates of a problem; `most` is the largest number of
+    candidates of a task; `truncated` accepts trajectories that ended at their token limit. `max_candidate_tokens` None
+    means 12,288 for code and no limit for other kinds.
     """
 
-    style: Literal["published", "compact"] = "published"
-    thinking: Literal["remove", "keep", "answer"] = "remove"
+    style: PromptStyle = "published"
+    thinking: CandidateThinking = "remove"
     tokenizer: str = "Qwen/Qwen3-1.7B"
     seed: int = 0
     max_pass_rate: float = Field(default=0.5, gt=0, le=1)
@@ -130,7 +144,7 @@ class TasksConfig(Section):
 
 
 class SelectionDataConfig(Section):
-    """Task files of `nbest tasks build`. Of the validation tasks the first `validation_count` are judged."""
+    """Task files of `nbest tasks build`. Validation uses the first `validation_count` of the validation tasks."""
 
     tasks: tuple[Folder, ...] = Field(min_length=1, strict=False)
     validation_tasks: tuple[Folder, ...] = Field(default=(), strict=False)
@@ -140,10 +154,10 @@ class SelectionDataConfig(Section):
 
 
 class ColdStartConfig(Section):
-    """Supervised fine-tuning before reinforcement learning, for a model too small to be told what to do.
+    """Supervised fine-tuning before reinforcement learning, for a model that is too small to follow instructions.
 
-    `runs` are those that the tasks were built from, `tasks` how many of them are shown. Each integer of `answers` gets
-    a token of its own, and so does each number of a candidate.
+    `runs` are the runs that the tasks were built from, `tasks` is the number of demonstrations. Each integer in the
+    range `answers` (inclusive) becomes a token, and so does each candidate number.
     """
 
     runs: tuple[Folder, ...] = Field(min_length=1, strict=False)
@@ -157,10 +171,12 @@ class ColdStartConfig(Section):
 
 
 class RolloutConfig(Section):
-    """Judgements drawn while training. One generation batch is `prompts` tasks with `group` rollouts each (G).
+    """The judgements that are drawn during training. A generation batch has `prompts` tasks with `group` rollouts each
+    (G).
 
-    `in-process` draws with the model in training itself, `vllm-colocate` and `vllm-server` are TRL's modes of vLLM.
-    Published: 128 prompts, 16 rollouts for math and 8 for code, T = 1.5, at most 16,384 tokens (arXiv 2602.02143).
+    `in-process` samples from the model in training; `vllm-colocate` and `vllm-server` are the vLLM modes of TRL.
+    Published values: 128 prompts, 16 rollouts for math and 8 for code, T = 1.5, at most 16,384 tokens (arXiv
+    2602.02143).
     """
 
     engine: Literal["in-process", "vllm-colocate", "vllm-server"] = "vllm-colocate"
@@ -175,11 +191,12 @@ class RolloutConfig(Section):
 
 
 class DapoConfig(Section):
-    """The parts of DAPO (arXiv 2503.14476); each can be switched off.
+    """The parts of DAPO (arXiv 2503.14476), each of which can be switched off.
 
-    Clip-higher: `clip_high` = `clip_low` is off. Dynamic sampling: `most_rounds` of drawing for a batch, 1 is off.
-    `token_loss` false is GRPO's mean over each rollout first. Soft overlong punishment over the last `overlong_tokens`
-    before the limit, 0 is off; `filter_overlong` leaves judgements that were cut out of the loss.
+    Clip-higher is off if `clip_high` equals `clip_low`. Dynamic sampling draws tasks at most `most_rounds` times per
+    batch; 1 switches it off. `token_loss` false averages over each rollout first, as GRPO does. The soft overlong
+    punishment covers the last `overlong_tokens` before the limit; 0 switches it off. `filter_overlong` excludes
+    truncated judgements from the loss.
     """
 
     clip_low: float = Field(default=0.2, gt=0)
@@ -191,7 +208,7 @@ class DapoConfig(Section):
 
 
 class OptimiserConfig(Section):
-    """`updates_per_batch` optimiser steps on each generation batch; `micro_rows` rollouts in one forward pass."""
+    """The optimiser: `updates_per_batch` updates on each generation batch, `micro_rows` rollouts per forward pass."""
 
     updates: Count = 500
     updates_per_batch: Count = 4
@@ -205,8 +222,10 @@ class OptimiserConfig(Section):
 
 
 class SelectionTrainingConfig(Section):
-    """What `nbest train genselect` does; defaults are the published settings (arXiv 2602.02143) where it states
-    them. Not stated there: updates, updates a batch, the length of the soft punishment."""
+    """The settings of `nbest train genselect`; the defaults are published (arXiv 2602.02143).
+
+    Not published are the number of updates, the updates per batch and the length of the soft punishment.
+    """
 
     out: Path = Field(default=Path("checkpoints/genselect"), strict=False)
     seed: int = 1

@@ -1,8 +1,8 @@
-"""Batches of step sequences for training a scorer, read from runs by memory map: the states are never loaded whole.
+"""Batches of step sequences for training a step scorer. States are read from runs by memory map, never as a whole.
 
-What stands in memory is one row a trajectory (its id, problem, verdict, number of steps) and, where log-probabilities
-are read, four numbers a step. An epoch balances right and wrong within each problem by a seeded draw, so a scorer
-cannot win by knowing which problems are hard; batches hold trajectories of similar length.
+In memory are, per trajectory, its id, problem, verdict and number of steps, and, if log-probabilities are read, four
+numbers per step. Each epoch balances right and wrong trajectories within each problem by a seeded draw, so that a
+scorer cannot profit from knowing which problems are hard. A batch has trajectories of similar length.
 
 This module does not know models or losses. Shapes: M trajectories, B of a batch, S steps (padded on the right),
 L layers, D hidden size, F features.
@@ -22,15 +22,15 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from nbest.errors import DataError, UnavailableError
-from nbest.records import Trajectory
-from nbest.scoring.hidden import Row, pad_rows
+from nbest.records import HiddenStates, Trajectory
+from nbest.scoring.padding import pad_batch
 from nbest.statistics.logprobs import STEP_FEATURES, step_features
 from nbest.storage.run import Run
 from nbest.storage.states import StatesPart
 
 FEATURES = len(STEP_FEATURES)
 BATCHES_SORTED = 64
-"""Batches cut from one stretch of the shuffled epoch that is sorted by length."""
+"""The number of batches in each section of the shuffled epoch that is sorted by length."""
 
 Balance: TypeAlias = Literal["problem", "set", "none"]
 Indices: TypeAlias = NDArray[np.int64]
@@ -38,12 +38,16 @@ Indices: TypeAlias = NDArray[np.int64]
 
 @dataclass(eq=False)
 class StepSet:
-    """Trajectories that have states and a verdict. `problem` [M] numbers their problems, `right` [M], `steps` [M];
-    `features[m]` float32 [S F]. `left_out` counts what cannot be learned from, by reason."""
+    """The trajectories to learn from, each with states and a verdict.
+
+    `problem` [M] is the number of the problem, `right` [M] the verdict, `steps` [M] the number of steps, `features[m]`
+    float32 [S F]; `origin` names the policy, norm and step rule of the states. `exclusions` counts the trajectories
+    that cannot be used, by reason.
+    """
 
     runs: list[Run]
     layers: tuple[int, ...]
-    about: Mapping[str, str]
+    origin: Mapping[str, str]
     hidden_size: int
     ids: list[str] = field(default_factory=list[str])
     run_of: list[int] = field(default_factory=list[int])
@@ -52,7 +56,7 @@ class StepSet:
     is_right: list[bool] = field(default_factory=list[bool])
     step_counts: list[int] = field(default_factory=list[int])
     features: list[NDArray[np.float32]] = field(default_factory=list[NDArray[np.float32]])
-    left_out: Counter[str] = field(default_factory=Counter[str])
+    exclusions: Counter[str] = field(default_factory=Counter[str])
 
     @property
     def right(self) -> NDArray[np.bool_]:
@@ -68,7 +72,7 @@ class StepSet:
 
 
 def is_held_out(problem_id: str, share: float) -> bool:
-    """Whether a problem belongs to validation: by a stable hash of its id, whatever the run or its order."""
+    """Return whether a problem belongs to validation. It depends on a stable hash of the id alone, not on the run."""
     digest = hashlib.blake2b(problem_id.encode(), digest_size=8, person=b"validation").digest()
     return int.from_bytes(digest, "big") < share * 2**64
 
@@ -80,10 +84,11 @@ def read_step_set(
     keep: Callable[[str], bool] = lambda problem_id: True,  # noqa: ARG005
     limit: int | None = None,
 ) -> StepSet:
-    """Surveys verified runs with states; `keep(problem_id)` chooses problems, `limit` the most trajectories.
+    """Collect the trajectories of verified runs with states.
 
-    Raises UnavailableError where a run has no states, no verdicts or not these layers, DataError where two runs'
-    states differ in policy, norm or step rule.
+    `keep(problem_id)` selects problems; after `limit` trajectories no further problem is read. Raises UnavailableError
+    if a run has no states, no verdicts or not these layers, DataError if the states of two runs differ in policy, norm
+    or step rule.
     """
     found: StepSet | None = None
     for number, run in enumerate(runs):
@@ -97,8 +102,8 @@ def read_step_set(
         resolved = resolve_layers(layers, part.layers, str(run.path))
         size = next(iter(part.entries.values())).shape[2]
         if found is None:
-            found = StepSet(list(runs), resolved, part.about, size)
-        _require_same(found, part.about, resolved, str(run.path))
+            found = StepSet(list(runs), resolved, part.origin, size)
+        _require_same(found, part.origin, resolved, str(run.path))
         for pool in run.pools(tokens=with_features):
             if limit is not None and len(found.ids) >= limit:
                 break
@@ -110,31 +115,33 @@ def read_step_set(
     assert found is not None
     if not found.ids:
         raise UnavailableError(
-            f"no trajectory to learn from in {', '.join(str(r.path) for r in runs)}: {found.left_out}"
+            f"no trajectory to learn from in {', '.join(str(r.path) for r in runs)}: {found.exclusions}"
         )
     return found
 
 
-def resolve_layers(layers: Sequence[int], kept: Sequence[int], run: str) -> tuple[int, ...]:
-    """The layers by number; -1 is the highest that was kept. Raises UnavailableError where one was not kept."""
-    resolved = tuple(sorted(kept)[layer] if -len(kept) <= layer < 0 else layer for layer in layers)
-    missing = [layer for layer in resolved if layer not in kept]
+def resolve_layers(layers: Sequence[int], stored: Sequence[int], run: str) -> tuple[int, ...]:
+    """Return the layers by number; -1 is the highest stored layer. Raises UnavailableError if a layer is not stored."""
+    resolved = tuple(sorted(stored)[layer] if -len(stored) <= layer < 0 else layer for layer in layers)
+    missing = [layer for layer in resolved if layer not in stored]
     if missing:
         raise UnavailableError(
-            f"{run}: states of layer {', '.join(map(str, missing))} are asked for; the run keeps {list(kept)}"
+            f"{run}: states of layer {', '.join(map(str, missing))} are needed, but the run stores {list(stored)}"
         )
     return resolved
 
 
-def _require_same(found: StepSet, about: Mapping[str, str], layers: tuple[int, ...], run: str) -> None:
+def _require_same(found: StepSet, origin: Mapping[str, str], layers: tuple[int, ...], run: str) -> None:
     for name in ("content_hash", "step_rule", "last_layer_after_norm"):
-        if found.about.get(name) != about.get(name):
+        if found.origin.get(name) != origin.get(name):
             raise DataError(
-                f"{run}: its states have {name} {about.get(name)!r}, those of {found.runs[0].path} "
-                f"{found.about.get(name)!r}; a scorer is trained on one policy and one rule"
+                f"{run}: its states have {name} {origin.get(name)!r}, those of {found.runs[0].path} "
+                f"{found.origin.get(name)!r}; a scorer is trained on the states of one policy and one step rule"
             )
     if layers != found.layers:
-        raise DataError(f"{run}: layers {list(layers)}, and {list(found.layers)} in {found.runs[0].path}")
+        raise DataError(
+            f"{run}: the layers are {list(layers)}, but those of {found.runs[0].path} are {list(found.layers)}"
+        )
 
 
 def _survey(
@@ -145,7 +152,7 @@ def _survey(
     if not reason and with_features and logprobs is None:
         reason = "no log-probabilities"
     if reason or part is None:
-        found.left_out[reason] += 1
+        found.exclusions[reason] += 1
         return
     if with_features and logprobs is not None:
         found.features.append(step_features(logprobs, part.read_steps(key)))
@@ -166,82 +173,89 @@ def _find_obstacle(found: StepSet, key: str, correct: bool | None, part: StatesP
     return "" if set(found.layers) <= set(part.layers) else "other layers"
 
 
-def balance(right: NDArray[np.bool_], problem: Indices, how: Balance, rng: np.random.Generator) -> Indices:
-    """Which trajectories [..] an epoch holds, ascending: all, or as many right as wrong (of each problem, or over all).
+def balance(right: NDArray[np.bool_], problem: Indices, mode: Balance, rng: np.random.Generator) -> Indices:
+    """Return the trajectories of an epoch as ascending indices.
 
-    Of the larger side as many are drawn as the smaller has; a problem with one side only is left out.
+    With "none" these are all; with "problem" or "set" as many right as wrong ones, per problem or over all. From the
+    larger class as many are drawn as the smaller one has, so a problem with only one class has none.
     """
     everything = np.arange(len(right))
-    if how == "none":
+    if mode == "none":
         return everything
-    groups = problem if how == "problem" else np.zeros_like(problem)
+    groups = problem if mode == "problem" else np.zeros_like(problem)
     order = np.lexsort((rng.random(len(right)), right, groups))
-    # Within a group the wrong ones come first, each side in random order: the rank inside a side decides.
-    side = groups[order] * 2 + right[order]
-    starts = np.flatnonzero(np.r_[True, side[1:] != side[:-1]])
+    # Within a group the wrong ones come first, each class in random order; the rank within the class decides.
+    classes = groups[order] * 2 + right[order]
+    starts = np.flatnonzero(np.r_[True, classes[1:] != classes[:-1]])
     rank = np.arange(len(order)) - np.repeat(starts, np.diff(np.r_[starts, len(order)]))
     sizes = np.bincount(groups * 2 + right, minlength=2 * (int(groups.max(initial=0)) + 1)).reshape(-1, 2)
     quota = sizes.min(axis=1)[groups[order]]
     return np.sort(order[rank < quota])
 
 
-def cut_batches(chosen: Indices, steps: Indices, size: int, rng: np.random.Generator) -> list[Indices]:
-    """Batches of `size` of similar length, in random order; a rest smaller than `size` is dropped."""
-    shuffled = rng.permutation(chosen)
+def cut_batches(members: Indices, steps: Indices, size: int, rng: np.random.Generator) -> list[Indices]:
+    """Return batches of `size` trajectories of similar length, in random order; smaller remainders are dropped."""
+    shuffled = rng.permutation(members)
     batches: list[Indices] = []
-    stretch = size * BATCHES_SORTED
-    for start in range(0, len(shuffled), stretch):
-        part = shuffled[start : start + stretch]
+    section_size = size * BATCHES_SORTED
+    for start in range(0, len(shuffled), section_size):
+        part = shuffled[start : start + section_size]
         part = part[np.argsort(steps[part], kind="stable")]
         batches += [part[i : i + size] for i in range(0, len(part) - size + 1, size)]
-    return [batches[place] for place in rng.permutation(len(batches))]
+    return [batches[index] for index in rng.permutation(len(batches))]
 
 
 class StepBatches(Dataset[dict[str, Tensor]]):
-    """Item i is batch i of `epochs` epochs, the same on every run; each epoch draws its balance anew."""
+    """The batches of `epochs` epochs: item i is the same in every run. Each epoch draws its balance anew."""
 
-    def __init__(self, steps: StepSet, batch: int, how: Balance, epochs: int, seed: int):
+    def __init__(self, steps: StepSet, batch: int, mode: Balance, epochs: int, seed: int):
         self.set, self.batch, self.seed = steps, batch, seed
-        self.how: Balance = how
+        self.mode: Balance = mode
         self._right, self._problem, self._steps = steps.right, steps.problem, steps.steps
         self._epoch = lru_cache(maxsize=2)(self._plan)
         self.batches_per_epoch = len(self._epoch(0))
         self.epochs = epochs
         if not self.batches_per_epoch:
-            chosen = len(balance(self._right, self._problem, how, np.random.default_rng(0)))
+            count = len(balance(self._right, self._problem, mode, np.random.default_rng(0)))
             raise UnavailableError(
-                f"{chosen} trajectories are left after balancing by {how!r}, fewer than a batch of {batch}. "
+                f"{count} trajectories remain after balancing by {mode!r}, fewer than a batch of {batch}. "
                 "Sample more problems that have both right and wrong trajectories, or lower batch_trajectories."
             )
 
     def _plan(self, epoch: int) -> list[Indices]:
         rng = np.random.default_rng((self.seed, epoch))
-        return cut_batches(balance(self._right, self._problem, self.how, rng), self._steps, self.batch, rng)
+        return cut_batches(balance(self._right, self._problem, self.mode, rng), self._steps, self.batch, rng)
 
     def __len__(self) -> int:
         return self.batches_per_epoch * self.epochs
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
-        epoch, place = divmod(index, self.batches_per_epoch)
-        return load_batch(self.set, self._epoch(epoch)[place])
+        epoch, number = divmod(index, self.batches_per_epoch)
+        return load_batch(self.set, self._epoch(epoch)[number])
 
 
 def load_batch(steps: StepSet, chosen: Sequence[int] | NDArray[np.integer]) -> dict[str, Tensor]:
-    """`states` [B S L D], `mask` [B S], `labels` [B], and `features` [B S F] where the set has them.
+    """Return `states` [B S L D], `mask` [B S], `labels` [B], and `features` [B S F] if the set has them.
 
-    Raises DataError where a state is not finite.
+    Raises DataError if a state is not finite.
     """
     members = [int(m) for m in chosen]
-    rows: dict[int, Row] = {}
+    states: dict[int, HiddenStates] = {}
     for number, run in enumerate(steps.runs):
         of_run = [m for m in members if steps.run_of[m] == number]
-        for m, held in zip(of_run, run.states([steps.ids[m] for m in of_run]), strict=True):
-            if not np.isfinite(held.values).all():
+        for m, value in zip(of_run, run.states([steps.ids[m] for m in of_run]), strict=True):
+            if not np.isfinite(value.values).all():
                 raise DataError(
-                    f"{run.path}: the hidden states of {held.trajectory_id!r} are not finite; encode this run again"
+                    f"{run.path}: the hidden states of {steps.ids[m]!r} are not finite; encode this run again"
                 )
-            rows[m] = (held, steps.features[m] if steps.features else None)
-    states, mask, features = pad_rows([rows[m] for m in members], steps.layers, FEATURES)
-    labels = np.array([steps.is_right[m] for m in members], dtype=np.float32)
-    batch = {"states": torch.from_numpy(states), "mask": torch.from_numpy(mask), "labels": torch.from_numpy(labels)}
-    return batch | ({"features": torch.from_numpy(features)} if steps.features else {})
+            states[m] = value
+    features = [steps.features[m] if steps.features else None for m in members]
+    padded = pad_batch([states[m] for m in members], features, steps.layers, FEATURES)
+    arrays = {
+        "states": padded.states,
+        "mask": padded.mask,
+        "labels": np.array([steps.is_right[m] for m in members], dtype=np.float32),
+    }
+    if steps.features:
+        arrays["features"] = padded.features
+    return {name: torch.from_numpy(array) for name, array in arrays.items()}

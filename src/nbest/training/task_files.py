@@ -1,13 +1,14 @@
 # pyright: standard
-"""Selection tasks on the disk: one Parquet file, a row a task, written streaming and read with every row checked.
+"""Write and read selection tasks: a Parquet file with one row per task, written as a stream, each row checked on read.
 
     task_id  problem_id  prompt  candidates list<string>  correct list<bool>  prompt_tokens int64  kind
 
 `prompt` is the user's message before the chat template, `candidates` the trajectory ids in the order shown,
-`prompt_tokens` the length of the whole prompt, template included. The schema's metadata says under `nbest.tasks`, as
-JSON, how the tasks were made. Files of one build are written under temporary names and renamed together at the end.
+`prompt_tokens` the length of the whole prompt, template included. The metadata of the schema has the settings of the
+build as JSON under `nbest.tasks`. The files of a build are written under temporary names and renamed together at the
+end.
 
-This module does not know how tasks are chosen or what is trained on them.
+This module does not know how tasks are chosen or which model is trained on them.
 """
 
 import json
@@ -45,9 +46,9 @@ _COLUMNS = pa.schema(
 
 @dataclass(frozen=True, slots=True)
 class SelectionTask:
-    """One prompt of a generative selector and which of its candidates are right.
+    """A prompt for a generative selector, with the trajectory ids `candidates` and their verdicts `correct`.
 
-    `candidates` are trajectory ids, `correct` their verdicts, both in the order shown.
+    Both are in the order in which the prompt shows them. `prompt_tokens` counts the chat template too.
     """
 
     task_id: str
@@ -59,8 +60,8 @@ class SelectionTask:
 
 
 @dataclass(frozen=True, slots=True)
-class BuiltTask:
-    """A task with what only files need."""
+class TaskRecord:
+    """A task with the kind of its problem and the split that it is written to."""
 
     task: SelectionTask
     kind: Kind
@@ -68,27 +69,30 @@ class BuiltTask:
 
 
 class TaskFormat(Protocol):
-    """How tasks become rows of a file."""
+    """A file format: the schema of its rows, and the row of each task."""
 
     @property
     def schema(self) -> pa.Schema: ...
 
-    def encode(self, built: BuiltTask, position: int) -> Mapping[str, Any]: ...
+    def encode(self, record: TaskRecord, position: int) -> Mapping[str, Any]: ...
 
 
 class NbestFormat:
-    """The columns above."""
+    """The columns in the docstring of this module."""
 
     schema = _COLUMNS.append(pa.field("kind", pa.string()))
 
-    def encode(self, built: BuiltTask, position: int) -> Mapping[str, Any]:  # noqa: ARG002
-        task = built.task
-        return {name: getattr(task, name) for name in _COLUMNS.names} | {"kind": built.kind}
+    def encode(self, record: TaskRecord, position: int) -> Mapping[str, Any]:  # noqa: ARG002
+        task = record.task
+        return {name: getattr(task, name) for name in _COLUMNS.names} | {"kind": record.kind}
 
 
 class TaskFiles:
-    """Writes tasks into one file a split. As a context manager: at its end all files are renamed to their names, after
-    an exception none is, and files that were there stay. Raises StorageError."""
+    """A writer of tasks into one file per split, used as a context manager.
+
+    At the end of the block all files are renamed to their final names; after an exception none is, and existing files
+    stay. Raises StorageError if a file cannot be written.
+    """
 
     def __init__(self, paths: Mapping[str, Path], format: TaskFormat, about: Mapping[str, Any]):
         self._writers: dict[str, _TaskWriter] = {}
@@ -102,8 +106,8 @@ class TaskFiles:
     def __enter__(self) -> "TaskFiles":
         return self
 
-    def write(self, built: BuiltTask) -> None:
-        self._writers[built.split].write(built)
+    def write(self, record: TaskRecord) -> None:
+        self._writers[record.split].write(record)
 
     def __exit__(self, failed: object, *_: object) -> None:
         try:
@@ -124,34 +128,34 @@ class _TaskWriter:
     def __init__(self, path: Path, format: TaskFormat, about: Mapping[str, Any]):
         self._path, self._format = path, format
         self._temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.tmp")
-        told = json.dumps(about, ensure_ascii=False, sort_keys=True).encode()
-        self._schema = format.schema.with_metadata({ABOUT: told})
+        metadata = json.dumps(about, ensure_ascii=False, sort_keys=True).encode()
+        self._schema = format.schema.with_metadata({ABOUT: metadata})
         self._rows: list[Mapping[str, Any]] = []
-        self._characters = self._written = 0
-        with _naming_refusal(path):
+        self._characters = self._count = 0
+        with _storage_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             self._writer = pq.ParquetWriter(self._temporary, self._schema, compression="zstd", write_page_checksum=True)
 
-    def write(self, built: BuiltTask) -> None:
-        self._rows.append(self._format.encode(built, self._written))
-        self._written += 1
-        self._characters += len(built.task.prompt)
+    def write(self, record: TaskRecord) -> None:
+        self._rows.append(self._format.encode(record, self._count))
+        self._count += 1
+        self._characters += len(record.task.prompt)
         if len(self._rows) >= GROUP_ROWS or self._characters >= GROUP_CHARACTERS:
             self._flush()
 
     def close(self) -> None:
         self._flush()
-        with _naming_refusal(self._path):
+        with _storage_errors(self._path):
             self._writer.close()
             with open(self._temporary, "rb") as file:
                 os.fsync(file.fileno())
 
     def publish(self) -> None:
-        with _naming_refusal(self._path):
+        with _storage_errors(self._path):
             self._temporary.replace(self._path)
 
     def discard(self) -> None:
-        """Removes what was not published."""
+        """Remove the temporary file, if it was not published."""
         with suppress(OSError):
             self._writer.close()
         with suppress(OSError):
@@ -159,13 +163,14 @@ class _TaskWriter:
 
     def _flush(self) -> None:
         if self._rows:
-            with _naming_refusal(self._path):
+            with _storage_errors(self._path):
                 self._writer.write_table(pa.Table.from_pylist(list(map(dict, self._rows)), schema=self._schema))
         self._rows, self._characters = [], 0
 
 
 @contextmanager
-def _naming_refusal(path: Path) -> Generator[None]:
+def _storage_errors(path: Path) -> Generator[None]:
+    """Raise StorageError with the path in place of any other OSError."""
     try:
         yield
     except OSError as error:
@@ -175,23 +180,26 @@ def _naming_refusal(path: Path) -> Generator[None]:
 
 
 def load_tasks(path: Path) -> list[SelectionTask]:
-    """All tasks of a file. Raises DataError naming the file, and the row (from 1) where one is faulty: a column that is
-    missing or of another type, an empty field, `candidates` and `correct` of different lengths, fewer than two
-    candidates, a candidate twice, no right one, a task id twice."""
+    """Return all tasks of a file.
+
+    Raises DataError that names the file and the row (from 1) of the first fault: a column that is missing or of another
+    type, an empty field, `candidates` and `correct` of different lengths, fewer than two candidates, a repeated
+    candidate, no right candidate, a repeated task id.
+    """
     tasks: list[SelectionTask] = []
     seen: dict[str, int] = {}
     for task in iter_tasks(path):
         first = seen.setdefault(task.task_id, len(tasks) + 1)
         if first <= len(tasks):
-            raise DataError(f"{path}: row {len(tasks) + 1}: task_id {task.task_id!r} stands in row {first} already")
+            raise DataError(f"{path}: row {len(tasks) + 1}: task_id {task.task_id!r} is already used in row {first}")
         tasks.append(task)
     if not tasks:
-        raise DataError(f"{path}: it holds no tasks")
+        raise DataError(f"{path}: the file holds no tasks")
     return tasks
 
 
 def iter_tasks(path: Path) -> Iterator[SelectionTask]:
-    """The tasks of a file one by one, a few hundred rows in memory. Raises DataError as `load_tasks`."""
+    """Yield the tasks of a file, with a few hundred rows in memory. Raises DataError like `load_tasks`."""
     path = Path(path)
     with _open(path) as file:
         row = 0
@@ -201,18 +209,17 @@ def iter_tasks(path: Path) -> Iterator[SelectionTask]:
                     row += 1
                     yield _read_task(values, f"{path}: row {row}")
         except (pa.ArrowException, OSError) as error:
-            raise DataError(f"{path}: it is damaged behind row {row} ({error})") from error
+            raise DataError(f"{path}: the file is damaged after row {row} ({error})") from error
 
 
 def read_about(path: Path) -> dict[str, Any]:
-    """How the tasks of a file were made (style, thinking, tokenizer, sources, settings); empty where it does not say.
+    """Return how the tasks of a file were built: style, thinking, tokenizer, sources, settings.
 
-    Raises DataError where the file is no task file.
+    The result is empty if the file does not record it. Raises DataError if the file is not a task file.
     """
     with _open(Path(path)) as file:
         stamps = {renew(key.decode()): value for key, value in (file.schema_arrow.metadata or {}).items()}
-    told = stamps.get(ABOUT.decode(), b"{}")
-    return json.loads(told)
+    return json.loads(stamps.get(ABOUT.decode(), b"{}"))
 
 
 def _open(path: Path) -> pq.ParquetFile:
@@ -221,13 +228,13 @@ def _open(path: Path) -> pq.ParquetFile:
     except FileNotFoundError as error:
         raise DataError(f"{path}: there is no such file. `nbest tasks build RUN --out {path}` makes one.") from error
     except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{path}: not a Parquet file that can be read ({error})") from error
+        raise DataError(f"{path}: not a readable Parquet file ({error})") from error
     names = file.schema_arrow.names
     missing = [name for name in _COLUMNS.names if name not in names]
     if missing:
         file.close()
-        made = " It was written for verl; build it without --format verl." if "reward_model" in names else ""
-        raise DataError(f"{path}: columns {', '.join(missing)} are missing; it has {', '.join(names)}.{made}")
+        hint = " It was written for verl; build it without --format verl." if "reward_model" in names else ""
+        raise DataError(f"{path}: columns {', '.join(missing)} are missing; it has {', '.join(names)}.{hint}")
     wrong = [
         f"{f.name} is {file.schema_arrow.field(f.name).type}, not {f.type}" for f in _COLUMNS if not _fits(file, f)
     ]
@@ -238,30 +245,32 @@ def _open(path: Path) -> pq.ParquetFile:
 
 
 def _fits(file: pq.ParquetFile, field: pa.Field) -> bool:
-    found = file.schema_arrow.field(field.name).type
+    actual = file.schema_arrow.field(field.name).type
     if pa.types.is_list(field.type):
-        is_list = pa.types.is_list(found) or pa.types.is_large_list(found)
-        return is_list and _same_kind(found.value_type, field.type.value_type)
-    return _same_kind(found, field.type)
+        is_list = pa.types.is_list(actual) or pa.types.is_large_list(actual)
+        return is_list and _is_same_kind(actual.value_type, field.type.value_type)
+    return _is_same_kind(actual, field.type)
 
 
-def _same_kind(found: pa.DataType, wanted: pa.DataType) -> bool:
-    if pa.types.is_string(wanted):
-        return pa.types.is_string(found) or pa.types.is_large_string(found)
-    return pa.types.is_integer(found) if pa.types.is_integer(wanted) else found == wanted
+def _is_same_kind(actual: pa.DataType, expected: pa.DataType) -> bool:
+    if pa.types.is_string(expected):
+        return pa.types.is_string(actual) or pa.types.is_large_string(actual)
+    return pa.types.is_integer(actual) if pa.types.is_integer(expected) else actual == expected
 
 
-def _read_task(values: Mapping[str, Any], place: str) -> SelectionTask:
+def _read_task(values: Mapping[str, Any], where: str) -> SelectionTask:
     empty = [name for name in _COLUMNS.names if values[name] is None or values[name] == ""]
     candidates: Sequence[Any] = values["candidates"] or ()
     correct: Sequence[Any] = values["correct"] or ()
     if empty:
-        raise DataError(f"{place}: {', '.join(empty)} is empty")
-    name = f"{place} (task {values['task_id']!r})"
+        raise DataError(f"{where}: {', '.join(empty)} is empty")
+    name = f"{where} (task {values['task_id']!r})"
     if len(candidates) != len(correct):
-        raise DataError(f"{name}: {len(candidates)} candidates but {len(correct)} values of correct")
+        raise DataError(f"{name}: there are {len(candidates)} candidates but {len(correct)} values of correct")
     if len(candidates) < 2 or len(set(candidates)) < len(candidates) or None in candidates or None in correct:
-        raise DataError(f"{name}: candidates {candidates}, correct {correct}; allowed: two or more, each once, no null")
+        raise DataError(
+            f"{name}: got candidates {candidates}, correct {correct}; allowed: two or more, each once, no null"
+        )
     if not any(correct):
-        raise DataError(f"{name}: none of its {len(correct)} candidates is right, so nothing can be learned from it")
+        raise DataError(f"{name}: none of its {len(correct)} candidates is right; a task needs at least one")
     return SelectionTask(**{**values, "candidates": tuple(candidates), "correct": tuple(correct)})

@@ -1,12 +1,13 @@
-"""What a set of selection tasks looks like: counts, token lengths, where right candidates stand, what is easy in it.
+"""Describe a set of selection tasks: counts, token lengths, positions of right candidates, accuracy of simple rules.
 
-Filled task by task; memory holds histograms. Random-choice accuracy is the expected accuracy of an even pick. Majority
-accuracy is that of the most frequent answer among a task's candidates; where several are equally frequent, the mean
-over them, and where no candidate has an answer, an even pick.
+Tasks are added one by one; only histograms are in memory. Random accuracy is the expected accuracy of a uniform choice.
+Majority accuracy is that of the most frequent answer among the candidates of a task: the mean over the leading answers
+if several are tied, and a uniform choice if no candidate has an answer.
 
-Position balance: in a task of c candidates with r right ones an even order puts a right one at each position with
-probability r/c. For each position: tasks that reach it, right ones found and expected there, and their difference in
-standard deviations (tasks are independent, variance sum of r/c (1 - r/c)).
+Position balance: in a task of c candidates with r right ones, a uniform order puts a right one at each position with
+probability r/c. The report has, per position, the tasks that reach it, the share of right candidates there, its
+expectation, and the difference in standard deviations (tasks are independent; the variance is the sum of
+r/c (1 - r/c)).
 
 This module does not know files, tokenizers or how tasks are chosen. Shapes: c candidates of a task.
 """
@@ -30,12 +31,13 @@ def _numbers() -> Counter[int]:
 
 @dataclass(eq=False)
 class TaskStatistics:
-    """`unused` counts problems by why they gave no task, `left_out` attempts, `dropped` tasks, all by reason."""
+    """Counts over a build, by reason: problems that gave no task (`unused`), trajectories that were not usable
+    (`exclusions`), tasks that were not written (`dropped`)."""
 
     seen: int = 0
     used: int = 0
     unused: Counter[str] = field(default_factory=_counter)
-    left_out: Counter[str] = field(default_factory=_counter)
+    exclusions: Counter[str] = field(default_factory=_counter)
     dropped: Counter[str] = field(default_factory=_counter)
     tasks: Counter[str] = field(default_factory=_counter)
     sizes: Counter[int] = field(default_factory=_numbers)
@@ -49,7 +51,10 @@ class TaskStatistics:
     def add_task(
         self, split: str, correct: Sequence[bool], prompt_tokens: int, clusters: Sequence[int | None] | None
     ) -> None:
-        """`clusters` [c] are the numbers of equal answers (None = no answer), or None where answers are no measure."""
+        """Count one task.
+
+        `clusters` [c] numbers the distinct answers (None = no answer); None for code, which has none.
+        """
         share = sum(correct) / len(correct)
         self.tasks[split] += 1
         self.sizes[len(correct)] += 1
@@ -58,27 +63,27 @@ class TaskStatistics:
         self.by_chance += share
         if clusters is not None:
             self.with_answers += 1
-            self.by_majority += majority_accuracy(correct, clusters)
+            self.by_majority += measure_majority_accuracy(correct, clusters)
         for position, is_right in enumerate(correct):
             sums = self.reach.setdefault(position, [0, 0, 0.0, 0.0])
-            for place, value in enumerate((1, is_right, share, share * (1 - share))):
-                sums[place] += value
+            for column, value in enumerate((1, is_right, share, share * (1 - share))):
+                sums[column] += value
 
-    def tell(self) -> dict[str, Any]:
-        """The report, as JSON has it; shares and accuracies are None where there are no tasks."""
+    def describe(self) -> dict[str, Any]:
+        """Return the report as JSON values; shares and accuracies are None if there are no tasks."""
         tasks = self.tasks.total()
         candidates = sum(size * count for size, count in self.sizes.items())
-        positions = [_tell_position(position, *self.reach[position]) for position in sorted(self.reach)]
+        positions = [_describe_position(position, *self.reach[position]) for position in sorted(self.reach)]
         deviations = [abs(row["deviation_sd"]) for row in positions]
         return {
             "problems": {"seen": self.seen, "used": self.used, "unused": dict(self.unused)},
-            "attempts_left_out": dict(self.left_out),
+            "attempts_left_out": dict(self.exclusions),
             "tasks": {"total": tasks, **self.tasks},
             "tasks_dropped": dict(self.dropped),
             "candidates_per_task": {str(size): self.sizes[size] for size in sorted(self.sizes)},
             "mean_candidates": _divide(candidates, tasks),
             "right_share": _divide(self.right, candidates),
-            "prompt_tokens": _tell_tokens(self.tokens),
+            "prompt_tokens": _describe_tokens(self.tokens),
             "random_accuracy": _divide(self.by_chance, tasks),
             "majority_accuracy": _divide(self.by_majority, self.with_answers),
             "positions": positions,
@@ -87,8 +92,10 @@ class TaskStatistics:
         }
 
 
-def majority_accuracy(correct: Sequence[bool], clusters: Sequence[int | None]) -> float:
-    """How likely the majority answer is right: the mean over the most frequent answers of their share of right ones."""
+def measure_majority_accuracy(correct: Sequence[bool], clusters: Sequence[int | None]) -> float:
+    """Return the expected accuracy of the majority answer: the mean over the most frequent answers, without any a
+    guess.
+    """
     votes = Counter(number for number in clusters if number is not None)
     if not votes:
         return sum(correct) / len(correct)
@@ -97,7 +104,7 @@ def majority_accuracy(correct: Sequence[bool], clusters: Sequence[int | None]) -
     return sum(ok for ok, number in zip(correct, clusters, strict=True) if number in leaders) / (most * len(leaders))
 
 
-def _tell_position(position: int, tasks: float, right: float, expected: float, variance: float) -> dict[str, Any]:
+def _describe_position(position: int, tasks: float, right: float, expected: float, variance: float) -> dict[str, Any]:
     deviation = (right - expected) / math.sqrt(variance) if variance > 0 else 0.0
     return {
         "position": position,
@@ -109,15 +116,17 @@ def _tell_position(position: int, tasks: float, right: float, expected: float, v
     }
 
 
-def _tell_tokens(tokens: Counter[int]) -> dict[str, Any]:
-    """The 95th percentile is the smallest length that 95 % of the prompts do not pass."""
+def _describe_tokens(tokens: Counter[int]) -> dict[str, Any]:
+    """Return mean, 95th percentile and maximum; the percentile is the smallest length that 95 % of prompts do not
+    exceed.
+    """
     if not tokens:
         return {"mean": None, "p95": None, "max": None}
     lengths = np.array(sorted(tokens))
-    reached = np.cumsum([tokens[int(length)] for length in lengths])
-    total = int(reached[-1])
+    cumulative = np.cumsum([tokens[int(length)] for length in lengths])
+    total = int(cumulative[-1])
     mean = sum(length * count for length, count in tokens.items()) / total
-    p95 = int(lengths[np.searchsorted(reached, 0.95 * total)])
+    p95 = int(lengths[np.searchsorted(cumulative, 0.95 * total)])
     return {"mean": mean, "p95": p95, "max": int(lengths[-1])}
 
 

@@ -1,6 +1,6 @@
-"""The endless stream of selection tasks that training draws from, the same on every run and after every restart.
+"""The endless stream of selection tasks that training draws from, the same in every run and after every restart.
 
-Knows no model and no reward.
+This module does not know any model or reward.
 """
 
 import random
@@ -10,8 +10,11 @@ from nbest.training.task_files import SelectionTask
 
 
 class TaskStream:
-    """Every task once an epoch, in an order drawn from `seed` and the epoch; process `rank` of `processes` takes every
-    `processes`-th place. `position` counts what this process has taken; setting it goes on from there."""
+    """A stream with every task once per epoch, in an order drawn from `seed` and the epoch.
+
+    Process `rank` of `processes` takes every `processes`-th task. `position` counts the tasks that this process has
+    taken; set it to resume from there.
+    """
 
     def __init__(self, tasks: Sequence[SelectionTask], seed: int, rank: int = 0, processes: int = 1):
         self.position = 0
@@ -19,14 +22,14 @@ class TaskStream:
         self._order: tuple[int, list[int]] = (-1, [])
 
     def take(self, count: int) -> list[tuple[int, SelectionTask]]:
-        """The next `count` tasks, each with its place in the stream of all processes (never the same place twice)."""
-        taken = list[tuple[int, SelectionTask]]()
+        """Return the next `count` tasks, each with its index in the stream of all processes."""
+        tasks = list[tuple[int, SelectionTask]]()
         for _ in range(count):
-            place = self.position * self._processes + self._rank
-            epoch, index = divmod(place, len(self._tasks))
-            taken.append((place, self._tasks[self._order_of(epoch)[index]]))
+            index = self.position * self._processes + self._rank
+            epoch, offset = divmod(index, len(self._tasks))
+            tasks.append((index, self._tasks[self._order_of(epoch)[offset]]))
             self.position += 1
-        return taken
+        return tasks
 
     def _order_of(self, epoch: int) -> list[int]:
         if self._order[0] != epoch:

@@ -1,6 +1,7 @@
-"""How well a selector in training judges tasks it never trains on: accuracy, failures by kind, samples to read.
+"""Validate a selector during training on held-out tasks: its accuracy, its faults by kind, and samples to read.
 
-Before the first update, then every so many, and at the end. Knows no trainer beyond what judges tasks for it.
+Validation runs before the first update, then every `validate_every` updates, and at the end. This module knows only the
+`TaskJudge` part of the trainer.
 """
 
 from collections.abc import Sequence
@@ -9,8 +10,8 @@ from typing import Any, Protocol
 
 from transformers import TrainerCallback
 
-from nbest.training.callbacks import append_lines, keep_until, read_lines
-from nbest.training.selection_rewards import JudgedText, measure_accuracy
+from nbest.training.callbacks import append_lines, read_lines, truncate_log
+from nbest.training.selection_rewards import JudgementText, measure_accuracy
 from nbest.training.settings import SelectionDataConfig
 from nbest.training.task_files import SelectionTask
 
@@ -18,20 +19,21 @@ MEASURES = ("validation_accuracy", "validation_failed_share", "validation_charac
 SAMPLES = 3
 
 
-class Judging(Protocol):
-    """What the trainer does for this callback."""
+class TaskJudge(Protocol):
+    """The part of the trainer that this callback uses."""
 
     accelerator: Any
 
-    def judge_tasks(self, tasks: Sequence[SelectionTask], temperature: float) -> list[JudgedText]: ...
+    def judge_tasks(self, tasks: Sequence[SelectionTask], temperature: float) -> list[JudgementText]: ...
 
 
 class Validation(TrainerCallback):
-    """Appends a line to `log` for each validation and `SAMPLES` judgements to `samples`; `metrics` are the last ones.
+    """Append one line per validation to `log` and `SAMPLES` judgements to `samples`; `metrics` are the latest ones.
 
-    `judge` is set once the trainer is there."""
+    `judge` must be set when the trainer exists, before training starts.
+    """
 
-    judge: Judging
+    judge: TaskJudge
 
     def __init__(self, tasks: Sequence[SelectionTask], config: SelectionDataConfig, log: Path, samples: Path):
         self.metrics: dict[str, float] = {}
@@ -40,12 +42,12 @@ class Validation(TrainerCallback):
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
         if self.judge.accelerator.is_main_process:
-            keep_until(self._samples, state.global_step)
+            truncate_log(self._samples, state.global_step)
         if state.global_step == 0:
             self._validate(0)
             return
-        told = [row for row in read_lines(self._log) if MEASURES[0] in row and row["update"] <= state.global_step]
-        self.metrics = {name: told[-1][name] for name in MEASURES} if told else {}
+        rows = [row for row in read_lines(self._log) if MEASURES[0] in row and row["update"] <= state.global_step]
+        self.metrics = {name: rows[-1][name] for name in MEASURES} if rows else {}
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
         if state.global_step % self._config.validate_every == 0 or state.global_step == state.max_steps:
@@ -54,17 +56,17 @@ class Validation(TrainerCallback):
     def _validate(self, update: int) -> None:
         if not self._tasks:
             return
-        judged = self.judge.judge_tasks(self._tasks, self._config.validation_temperature)
-        found = measure_accuracy(judged)
-        measured = (
-            found.accuracy,
-            sum(found.faults.values()) / found.count,
-            sum(len(each.text) for each in judged) / found.count,
+        outputs = self.judge.judge_tasks(self._tasks, self._config.validation_temperature)
+        accuracy = measure_accuracy(outputs)
+        values = (
+            accuracy.accuracy,
+            sum(accuracy.faults.values()) / accuracy.count,
+            sum(len(output.text) for output in outputs) / accuracy.count,
         )
-        self.metrics = dict(zip(MEASURES, measured, strict=True))
+        self.metrics = dict(zip(MEASURES, values, strict=True))
         if self.judge.accelerator.is_main_process:
-            told = {"update": update, **self.metrics, "validation_tasks": found.count, "faults": dict(found.faults)}
-            samples = [{"update": update, "judgement": each.text, "correct": list(each.correct)} for each in judged]
+            counts = {"validation_tasks": accuracy.count, "faults": dict(accuracy.faults)}
+            samples = [{"update": update, "judgement": o.text, "correct": list(o.correct)} for o in outputs]
             self._log.parent.mkdir(parents=True, exist_ok=True)
-            append_lines(self._log, [told])
+            append_lines(self._log, [{"update": update, **self.metrics, **counts}])
             append_lines(self._samples, samples[:SAMPLES])

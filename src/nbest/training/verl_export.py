@@ -1,15 +1,15 @@
 # pyright: standard
-"""Selection tasks for verl: rows as its RL data sets have them, and a reward function in a file that stands alone.
+"""Export selection tasks for verl: rows in the schema of its RL datasets, and a self-contained file with the reward.
 
 Row (verl examples/data_preprocess/gsm8k.py): data_source, prompt = [{role, content}], ability, reward_model = {style,
-ground_truth}, extra_info. `ground_truth` is a JSON text, `{"count": c, "right": [positions from 0]}`, so that it passes
-verl's arrays of objects unchanged. The reward is 1 for naming a right candidate, else 0, as a dict with `score`, `acc`
-(what `algorithm.filter_groups.metric=acc` reads) and `fault`. The length penalty is that of verl's `dapo` reward
-manager.
+ground_truth}, extra_info. `ground_truth` is a JSON text, `{"count": c, "right": [positions from 0]}`, because verl
+passes texts through its arrays of objects unchanged. The reward is 1 for naming a right candidate, else 0, as a dict
+with `score`, `acc` (which `algorithm.filter_groups.metric=acc` reads) and `fault`. The length penalty is that of verl's
+`dapo` reward manager.
 
-`reward_genselect.py` reads judgements as `text/prompts.parse_genselect` does; a test holds the two together. verl does
-not tell a reward function why a rollout ended: a judgement that is cut at the token limit after `Judgment: 3` counts
-there as 3, here as truncated.
+`reward_genselect.py` parses judgements like `judging.prompts.parse_genselect`; a test checks that the two agree. verl
+does not tell a reward function why a rollout ended: a judgement that is truncated after `Judgment: 3` counts there as
+3, here as truncated.
 """
 
 import json
@@ -20,14 +20,14 @@ from typing import Any
 import pyarrow as pa
 
 from nbest.errors import StorageError
-from nbest.training.task_files import BuiltTask
+from nbest.training.task_files import TaskRecord
 
 DATA_SOURCE = "nbest/genselect"
 REWARD_FILE = "reward_genselect.py"
 
 
 class VerlFormat:
-    """verl's columns. `extra_info` keeps what verl does not read: ids, candidates and verdicts."""
+    """The columns of verl. `extra_info` holds the ids, candidates and verdicts, which verl does not read."""
 
     schema = pa.schema(
         [
@@ -52,19 +52,19 @@ class VerlFormat:
         ]
     )
 
-    def encode(self, built: BuiltTask, position: int) -> Mapping[str, Any]:
-        task = built.task
-        right = [place for place, is_right in enumerate(task.correct) if is_right]
+    def encode(self, record: TaskRecord, position: int) -> Mapping[str, Any]:
+        task = record.task
+        right = [index for index, is_right in enumerate(task.correct) if is_right]
         return {
             "data_source": DATA_SOURCE,
             "prompt": [{"role": "user", "content": task.prompt}],
-            "ability": built.kind,
+            "ability": record.kind,
             "reward_model": {
                 "style": "rule",
                 "ground_truth": json.dumps({"count": len(task.correct), "right": right}),
             },
             "extra_info": {
-                "split": built.split,
+                "split": record.split,
                 "index": position,
                 "task_id": task.task_id,
                 "problem_id": task.problem_id,
@@ -76,7 +76,7 @@ class VerlFormat:
 
 
 def write_reward(folder: Path) -> Path:
-    """Writes the reward function into the folder. Raises StorageError."""
+    """Write the file of the reward function into `folder`. Raises StorageError if it cannot be written."""
     path = folder / REWARD_FILE
     temporary = path.with_name(f".{REWARD_FILE}.tmp")
     try:

@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 
+from nbest.protocols import Verifier
 from nbest.records import Problem, Trajectory, Verdict
 from nbest.text.answers import answer_of, read_letter
 from nbest.text.forms import normal_form
 
 
-class ChoiceVerifier:
+class ChoiceVerifier(Verifier):
     """Compares letters: `C`, `(c)`, `C. 12 apples` and `\\text{(C)}` are one. A target that is not a letter (the words
     of the right option) is compared by its normal form. No answer is wrong (note "no answer"); no target is None."""
 

@@ -23,7 +23,7 @@ from decimal import Decimal
 from fractions import Fraction
 from itertools import pairwise
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any
 
 from nbest.text.forms import LONGEST_FORM, is_claim, is_text, normal_form
 from nbest.text.numbers import Number, read_number, same_number
@@ -34,14 +34,6 @@ _PATIENCE = 4.0
 """Wall-clock limit of a check as a multiple of its limit in processor time: reached only on a very busy machine."""
 _COMMA = re.compile(r"-?\d{1,100},\d{1,100}")
 _UNLISTED = re.compile(r"[<>]|\\(?:le|ge|lt|gt|ne|cup|cap|in|setminus|begin)(?![A-Za-z])")
-
-
-class Clusterer(Protocol):
-    """What a selector needs to count votes."""
-
-    def cluster(self, answers: Sequence[str | None]) -> list[int | None]: ...
-
-    def same(self, a: str, b: str) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,16 +67,18 @@ class Equivalence:
         self._lock = threading.Lock()
 
     def same(self, a: str, b: str) -> bool:
-        """Whether two answers are the same; not where that could not be judged (a time-out, say): `judge` tells."""
+        """Return whether two answers are the same; False also if they could not be compared (`judge` tells the two
+        apart).
+        """
         return self.judge(a, b)[0] is True
 
     def judge(self, a: str, b: str) -> tuple[bool | None, str]:
-        """`same` with the reason: (None, note) where the pair could not be judged."""
+        """Return the result of `same`, or (None, note) if the pair could not be compared."""
         first, second = self.read([a, b])
         return self._judge(first, second)
 
     def cluster(self, answers: Sequence[str | None]) -> list[int | None]:
-        """The cluster number of each answer, numbered by first appearance; None for no answer (None or blank).
+        """Return the cluster number of each answer, numbered by first appearance; None for no answer (None or blank).
 
         The partition does not depend on the order of `answers`: the distinct normal forms are taken in a fixed order
         (exact numbers, then decimals, then percentages, then the rest by length and spelling), and each joins the
@@ -98,13 +92,13 @@ class Equivalence:
         return [numbers.setdefault(place[form], len(numbers)) if form else None for form in forms]
 
     def read(self, answers: Iterable[str]) -> list[Reading]:
-        """What each answer is; parses those not seen before in one batch."""
+        """Return what each answer is; new answers are parsed in one batch."""
         forms = [normal_form(answer) for answer in answers]
         readings = self.read_forms(dict.fromkeys(forms))
         return [readings[form] for form in forms]
 
     def read_forms(self, forms: Iterable[str]) -> dict[str, Reading]:
-        """`read` for normal forms, by form."""
+        """Return what each normal form is, by form."""
         found: dict[str, Reading] = {}
         unread: list[str] = []
         for form in forms:
@@ -124,7 +118,7 @@ class Equivalence:
         return found
 
     def _partition(self, readings: list[Reading]) -> dict[str, int]:
-        """Cluster (any number) by normal form."""
+        """Return the cluster (any number) of each normal form."""
         place: dict[str, int] = {}
         representatives: dict[str, list[tuple[int, Reading]]] = {}
         for reading in sorted(readings, key=_rank):
@@ -160,7 +154,7 @@ class Equivalence:
         return reply.value, reply.note
 
     def close(self) -> None:
-        """Ends the worker processes."""
+        """End the worker processes."""
         self._pool.close()
 
     def __enter__(self) -> "Equivalence":
@@ -173,7 +167,7 @@ class Equivalence:
 
 
 def _read_plainly(form: str) -> Reading | None:
-    """What needs no worker; None for the rest."""
+    """Return what a form is if that needs no worker, else None."""
     if len(form) > LONGEST_FORM:
         return Reading(form, "text", note=f"not judged: the answer has more than {LONGEST_FORM} characters")
     number = read_number(form)
@@ -216,14 +210,14 @@ def _rank(reading: Reading) -> tuple[Any, ...]:
 
 
 def _homes(reading: Reading) -> list[str]:
-    """The keys under which a representative is found."""
+    """Return the keys under which a representative is stored."""
     if reading.kind == "number" and reading.number is not None:
         return [("percent " if reading.number.is_percent else "number ") + reading.number.rounded]
     return [f"other {bucket}" for bucket in reading.buckets]
 
 
 def _lookups(reading: Reading) -> list[str]:
-    """The keys where a reading looks for a representative that it is the same as."""
+    """Return the keys under which a reading looks for an equal representative."""
     number = reading.number
     if number is None:
         return _homes(reading)

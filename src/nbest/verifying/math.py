@@ -7,12 +7,13 @@ import asyncio
 from collections.abc import Sequence
 from types import TracebackType
 
+from nbest.protocols import Verifier
 from nbest.records import Problem, Trajectory, Verdict
 from nbest.text.answers import answer_of
 from nbest.verifying.equivalence import Equivalence
 
 
-class MathVerifier:
+class MathVerifier(Verifier):
     """Checks answers against `problem.target`, which may be a plain number, latex or words.
 
     correct is True or False where the answer could be compared; a trajectory that states no answer is wrong
@@ -52,6 +53,9 @@ class MathVerifier:
         """Ends the worker processes, where they belong to this object."""
         if self._owns:
             self.equivalence.close()
+
+    async def aclose(self) -> None:
+        self.close()
 
     def __enter__(self) -> "MathVerifier":
         return self

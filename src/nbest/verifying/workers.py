@@ -1,11 +1,11 @@
-"""Worker processes with a hard time limit for each request.
+"""Worker processes with a hard time limit per request.
 
-A worker is `python -m MODULE`, started when the first request comes and kept alive. It reads one JSON list of requests
-a line and answers one JSON object a request, in order. A request that takes longer than the limit is answered for by
-killing its worker: only this request fails, the rest of its batch goes to a fresh worker. Nothing here needs the main
-thread, signals or an event loop, so it serves plain functions, threads and coroutines alike.
+A worker is `python -m MODULE`, started at the first request and then kept running. It reads one JSON list of requests
+per line and writes one JSON object per request, in order. If a request exceeds the time limit its worker is killed:
+only this request fails, the rest of its batch goes to a new worker. Nothing here needs the main thread, signals or an
+event loop, so it can be used from plain functions, threads and coroutines.
 
-Plain `subprocess` rather than `multiprocessing`: a spawned child of the latter imports the caller's main script again.
+It uses `subprocess` instead of `multiprocessing`, whose spawned children import the caller's main script again.
 This module does not know what the requests mean.
 """
 
@@ -33,12 +33,11 @@ Request = Sequence[Any]
 
 _START_SECONDS = 120.0
 _BATCH = 64
-_STARTS_WITHOUT_A_REPLY = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """`value` is what the worker answered, None where it could not; `note` then says why."""
+    """The reply to one request. `value` is None if the request failed; `note` then gives the reason."""
 
     value: Any = None
     note: str = ""
@@ -57,7 +56,7 @@ class _Process:
             stderr=subprocess.DEVNULL,
             env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
         )
-        self._read = b""
+        self._buffer = b""
         if self.receive(_START_SECONDS) is None:
             code = self.kill()
             raise EngineError(
@@ -67,43 +66,49 @@ class _Process:
 
     def send(self, requests: Sequence[Request]) -> None:
         assert self.process.stdin is not None
-        with suppress(BrokenPipeError):  # a dead worker: `receive` sees the end of its output and that is recorded
+        with suppress(BrokenPipeError):  # the worker has died: `receive` sees the end of its output and records it
             self.process.stdin.write(json.dumps(list(requests)).encode() + b"\n")
             self.process.stdin.flush()
 
     def receive(self, seconds: float) -> dict[str, Any] | None:
-        """The next reply; None at the end of the worker's output, TimeoutError where none comes in time."""
+        """Return the next reply; None at the end of the worker's output.
+
+        Raises TimeoutError if none arrives in time.
+        """
         assert self.process.stdout is not None
         pipe = self.process.stdout.fileno()
         deadline = time.monotonic() + seconds
-        while b"\n" not in self._read:
+        while b"\n" not in self._buffer:
             ready, _, _ = select.select([pipe], [], [], max(0.0, deadline - time.monotonic()))
             if not ready:
                 raise TimeoutError
-            read = os.read(pipe, 1 << 16)
-            if not read:
+            data = os.read(pipe, 1 << 16)
+            if not data:
                 return None
-            self._read += read
-        line, _, self._read = self._read.partition(b"\n")
+            self._buffer += data
+        line, _, self._buffer = self._buffer.partition(b"\n")
         return json.loads(line)
 
     def kill(self) -> int:
+        """End the process and return its exit status."""
         self.process.kill()
         code = self.process.wait()
         for pipe in (self.process.stdin, self.process.stdout):
             if pipe is not None:
-                with suppress(BrokenPipeError):  # requests that a dead worker never took
+                with suppress(BrokenPipeError):  # requests that a dead worker never read
                     pipe.close()
         return code
 
 
 class WorkerPool:
-    """Up to `workers` processes of one module. Use as a context manager, or call `close`; else the exit of the
-    interpreter closes it."""
+    """Up to `workers` processes of one module.
+
+    Use it as a context manager or call `close`; otherwise it is closed when the interpreter exits.
+    """
 
     def __init__(self, module: str, settings: Mapping[str, Any], workers: int = 1, limit_seconds: float = 5.0):
         if workers < 1 or limit_seconds <= 0:
-            raise ValueError(f"workers is {workers}, limit_seconds {limit_seconds}: both must be positive")
+            raise ValueError(f"workers and limit_seconds must be positive; got {workers} and {limit_seconds}")
         self.module, self.settings, self.limit_seconds = module, dict(settings), limit_seconds
         self._slots: list[_Process | None] = [None] * workers
         self._locks = [threading.Lock() for _ in range(workers)]
@@ -111,7 +116,7 @@ class WorkerPool:
         _open_pools.add(self)
 
     def ask(self, requests: Sequence[Request]) -> list[Reply]:
-        """One reply a request, in order. Blocks; may be called from many threads at once."""
+        """Return one reply per request, in order. Blocks; several threads may call it at once."""
         replies: list[Reply | None] = [None] * len(requests)
         batches = deque(
             list(range(start, min(start + _BATCH, len(requests)))) for start in range(0, len(requests), _BATCH)
@@ -149,7 +154,7 @@ class WorkerPool:
         waiting = deque(batch)
         while waiting:
             if self._closed:
-                raise EngineError("this worker pool is closed; make a new one")
+                raise EngineError("this worker pool is closed; create a new one")
             worker = self._slots[slot]
             if worker is None:
                 worker = self._slots[slot] = _Process(self.module, self.settings)
@@ -176,14 +181,14 @@ class WorkerPool:
         return [worker.process.pid for worker in self._slots if worker is not None]
 
     def close(self) -> None:
-        """Ends the processes; a request under way in another thread fails with a note."""
+        """End the processes; a request that runs in another thread fails with a note."""
         if os.getpid() != self._owner:
             return  # a forked child must not end the workers of its parent
         self._closed = True
         for slot, lock in enumerate(self._locks):
             worker = self._slots[slot]
             if worker is not None:
-                worker.process.kill()  # a thread that waits for it sees the end of its output and lets the lock go
+                worker.process.kill()  # a thread that waits for it sees the end of its output and releases the lock
             with lock:
                 self._discard(slot)
 

@@ -1,8 +1,9 @@
 """Reward models: what they read, against hand-computed logits, long traces, padding and loading."""
 
+import json
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any, get_args
 
 import pytest
@@ -10,7 +11,7 @@ import torch
 
 from nbest.errors import ConfigError, DataError, EngineError
 from nbest.protocols import Scorer
-from nbest.records import Completion, Pool, Score, Trajectory
+from nbest.records import Completion, Pool, Score, Trajectory, WorkReport
 from nbest.scoring.reward.checkpoint import describe_reward_checkpoint, load_reward_checkpoint
 from nbest.scoring.reward.families import FAMILIES, Head, find_family
 from nbest.scoring.reward.inputs import RewardReader, read_steps
@@ -232,7 +233,7 @@ def test_the_tail_of_a_cut_text_is_no_step_but_an_outcome_model_reads_it():
     assert read_steps(Completion("a", finish="error"), "both") == []
 
 
-async def test_a_failed_or_empty_attempt_has_no_score():
+async def test_a_failed_or_empty_trajectory_has_no_score():
     scorer = RewardModelScorer(create_checkpoint("acemath-rm"))
     pool = create_pool("a", " \n\n", "<think>a")
     failed = replace(pool.trajectories[0], completion=Completion("a", finish="error"))
@@ -244,6 +245,7 @@ async def test_a_failed_or_empty_attempt_has_no_score():
     assert [math.isnan(score.value) for score in scores] == [True, False, True, True]
     assert [len(score.steps) for score in scores] == [0, 1, 0, 0]
     assert scorer.counts == {"empty": 3, "scored": 1}
+    assert scorer.report().unscored == {"empty": 3}
 
 
 def test_steps_are_labelled_once():
@@ -254,7 +256,7 @@ def test_steps_are_labelled_once():
 def test_a_beginning_token_comes_once():
     plain = RewardReader(create_tokenizer(bos="<s>"), FAMILIES["skywork-o1-open-prm"]).write("ab", ["c"])
     assert [WORDS[token] for token in plain.tokens] == ["<s>", "a", "b", "Ċ", "c", "Ċ"]
-    assert plain.places == (5,)
+    assert plain.positions == (5,)
 
 
 # --- traces that are longer than the window
@@ -283,6 +285,7 @@ async def test_skipping_is_counted():
     assert math.isnan(long.value)
     assert long.steps == ()
     assert scorer.counts == {"scored": 1, "skipped": 1}
+    assert scorer.report().unscored == {"skipped": 1}
 
 
 @pytest.mark.parametrize("name", ["qwen2.5-math-prm", "skywork-o1-open-prm", "acemath-rm", "skywork-reward"])
@@ -356,8 +359,21 @@ async def test_flops_and_usage():
     assert scorer.count_flops(10) == 100_160
     await scorer.score(create_pool(TEXT, "a"))
     lengths = [len(spell(expected_text("skywork-reward", steps))) for steps in (STEPS, ["a"])]
-    assert scorer.usage.prompt_tokens == sum(lengths)
-    assert scorer.usage.flops == sum(map(scorer.count_flops, lengths))
+    assert scorer.report().usage.prompt_tokens == sum(lengths)
+    assert scorer.report().usage.flops == sum(map(scorer.count_flops, lengths))
+
+
+async def test_the_report_is_plain_data():
+    scorer = RewardModelScorer(create_checkpoint("skywork-reward"))
+    assert scorer.report() == WorkReport()
+    async with scorer:
+        await scorer.score(create_pool(TEXT, ""))
+    report = scorer.report()
+    assert isinstance(report, WorkReport)
+    assert (report.unscored, report.judgements, report.calls) == ({"empty": 1}, None, 0)
+    assert json.loads(json.dumps(asdict(report))) == asdict(report)
+    assert report.usage.prompt_tokens > 0
+    assert report.usage.seconds > 0
 
 
 # --- loading

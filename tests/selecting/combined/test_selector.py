@@ -110,7 +110,7 @@ async def test_those_without_an_answer_form_no_cluster():
     pool = pool_of(None, None, "8")
     assert (await select({"log_votes": 5.0}, pool, scores_of(2.0, 2.0, 0.0))).index == 2
     nobody = await select({}, pool_of(None, None), scores_of(1.0, 1.0))
-    assert (nobody.index, nobody.note) == (None, "none of 2 attempts has an answer")
+    assert (nobody.index, nobody.note) == (None, "none of 2 trajectories has an answer")
 
 
 async def test_a_failed_attempt_neither_votes_nor_wins():
@@ -121,7 +121,7 @@ async def test_a_failed_attempt_neither_votes_nor_wins():
 async def test_missing_scores_are_counted_and_never_win():
     selection = await select({"a:best": 5.0}, pool_of("7", "8", "8"), scores_of(None, NAN, -2.5))
     assert selection.index == 2
-    assert selection.note == "2 of 3 attempts have no score of 'a'"
+    assert selection.note == "2 of 3 trajectories have no score of 'a'"
 
 
 @pytest.mark.parametrize("scores", [{}, scores_of(1.0, name="b"), scores_of(NAN)])

@@ -1,9 +1,9 @@
-"""A reward model as Hugging Face keeps it: found, loaded, described. No code from a hub is ever run.
+"""Loads a reward model from the hub or a folder and describes it. No code from a hub is ever run.
 
 Checkpoints whose classes live on the hub (Qwen2.5-Math-PRM, Skywork-o1-Open-PRM) are loaded into the two classes
-here, which hold the same weights under the same names. Knows no texts, pools or scores.
+here, which hold the same weights under the same names. This module does not know texts, pools or scores.
 
-Shapes: B rows, T tokens, K places, D hidden size.
+Shapes: B rows, T tokens, K positions of rewards, D hidden size.
 """
 
 from collections.abc import Callable
@@ -28,14 +28,15 @@ from nbest.errors import ConfigError
 from nbest.sampling.checkpoint import choose_device, choose_dtype, locate_checkpoint, without_progress_bar
 from nbest.scoring.reward.families import RewardFamily, find_family
 from nbest.scoring.reward.inputs import RewardReader
+from nbest.statistics.flops import forward_flops
 
 HEAD_FILE = "reward_head.pt"
 
-# Said aloud: without it transformers asks at the terminal whether to run the code.
+# Without this, transformers asks at the terminal whether to run the code.
 _NO_REMOTE_CODE: dict[str, Any] = {"trust_remote_code": False}
 
 Head: TypeAlias = Callable[[Tensor], Tensor]
-"""Hidden states [K D] to rewards [K], float32."""
+"""Returns the rewards [K] of hidden states [K D], float32."""
 
 
 class Qwen2ForProcessRewardModel(Qwen2PreTrainedModel):
@@ -73,9 +74,9 @@ class Qwen2ForStepValue(Qwen2PreTrainedModel):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RewardCheckpoint:
-    """A loaded reward model. `body` gives hidden states [B T D]; `head` rewards [K] of hidden states [K D].
+    """A loaded reward model. `body` returns hidden states [B T D], `head` the rewards [K] of hidden states [K D].
 
-    `window_tokens` is None where the config names no limit. `info` is what a run may keep of it.
+    `window_tokens` is None where the config names no limit. `info` is kept for the reader.
     """
 
     body: Any
@@ -87,17 +88,23 @@ class RewardCheckpoint:
 
     @property
     def device(self) -> torch.device:
+        """The device that the model is on."""
         return self.body.device
 
     def count_flops(self, tokens: int) -> float:
-        """Approximate floating-point operations of one row of `tokens` tokens: the formula of
-        `samplers.checkpoint.Checkpoint.count_flops` (Kaplan et al., arXiv 2001.08361, table 1); the head is left out,
-        because it is applied at step ends only."""
+        """Return the floating-point operations of reading a row of `tokens` tokens (`statistics.flops`).
+
+        The head is left out, because it is applied at step ends only.
+        """
         config = self.body.config.get_text_config()
-        width = config.num_attention_heads * (
-            getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+        head_size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+        return forward_flops(
+            tokens,
+            0,
+            parameters=self.info["body_parameters"],
+            layers=config.num_hidden_layers,
+            attention_width=config.num_attention_heads * head_size,
         )
-        return 2.0 * self.info["body_parameters"] * tokens + 2.0 * config.num_hidden_layers * width * tokens**2
 
 
 def load_reward_checkpoint(
@@ -110,13 +117,13 @@ def load_reward_checkpoint(
 ) -> RewardCheckpoint:
     """Load a reward model from a local folder or the hub, for inference.
 
-    `family=None` finds it by the hub id. `dtype` and `device` as in `samplers.checkpoint.load_checkpoint`. Raises
-    ConfigError, naming what was looked for, where nothing can be loaded or the checkpoint has not the head that the
-    family needs (a head is never made up at random).
+    `family=None` finds it by the hub id. `dtype` and `device` are those of `sampling.checkpoint.load_checkpoint`.
+    Raises ConfigError, naming what was looked for, where nothing can be loaded or the checkpoint lacks the head that
+    the family needs (a head is never initialised at random).
     """
     kind = family if isinstance(family, RewardFamily) else find_family(family, model)
-    place = choose_device(device)
-    number_format = choose_dtype(dtype, place)
+    target = choose_device(device)
+    number_format = choose_dtype(dtype, target)
     folder = locate_checkpoint(model)
     kwargs: dict[str, Any] = {"revision": revision, "local_files_only": local_files_only}
     try:
@@ -135,7 +142,7 @@ def load_reward_checkpoint(
             f"model: {model!r} lacks weights that family {kind.name!r} needs (head {kind.head!r}): "
             f"{sorted(missing)[:6]}. It is another kind of model, or its family is another one"
         )
-    network.to(place).eval().requires_grad_(False)
+    network.to(target).eval().requires_grad_(False)
     return describe_reward_checkpoint(network, tokenizer, kind, model, state)
 
 
@@ -146,10 +153,10 @@ def describe_reward_checkpoint(
     name: str = "",
     head_state: dict[str, Tensor] | None = None,
 ) -> RewardCheckpoint:
-    """A RewardCheckpoint of a model and tokenizer that are in memory already.
+    """Return a RewardCheckpoint of a model and tokenizer that are in memory already.
 
-    `head_state` holds `weight` [1 D] and `bias` [1] of a "file" head. Raises ConfigError where the model has not the
-    head that the family needs.
+    `head_state` holds `weight` [1 D] and `bias` [1] of a "file" head. Raises ConfigError where the model lacks the head
+    that the family needs.
     """
     kind = family if isinstance(family, RewardFamily) else find_family(family)
     reader = RewardReader(tokenizer, kind)
@@ -176,21 +183,21 @@ def describe_reward_checkpoint(
 
 
 def _load_network(folder: str, family: RewardFamily, dtype: Any, kwargs: dict[str, Any]) -> tuple[Any, set[str]]:
-    """The network and the names of weights that its checkpoint does not hold."""
+    """Return the network and the names of the weights that its checkpoint lacks."""
     options: dict[str, Any] = {**kwargs, "dtype": dtype, "output_loading_info": True}
     if family.head in ("classes", "value"):
         # Not AutoConfig: the hub's config points to code of its own, and Qwen2Config holds all that is needed.
         config = Qwen2Config.from_pretrained(folder, **kwargs)
         kind: Any = Qwen2ForProcessRewardModel if family.head == "classes" else Qwen2ForStepValue
-        network, found = kind.from_pretrained(folder, config=config, **options)
+        network, loading = kind.from_pretrained(folder, config=config, **options)
     elif family.head == "sequence":
-        network, found = AutoModelForSequenceClassification.from_pretrained(
+        network, loading = AutoModelForSequenceClassification.from_pretrained(
             folder, num_labels=1, **options, **_NO_REMOTE_CODE
         )
     else:
         auto: Any = AutoModelForCausalLM if family.head == "tokens" else AutoModel
-        network, found = auto.from_pretrained(folder, **options, **_NO_REMOTE_CODE)
-    return network, set(found["missing_keys"])
+        network, loading = auto.from_pretrained(folder, **options, **_NO_REMOTE_CODE)
+    return network, set(loading["missing_keys"])
 
 
 def _load_head_file(folder: str, kwargs: dict[str, Any]) -> dict[str, Tensor]:
@@ -205,10 +212,10 @@ def _find_head(model: Any, family: RewardFamily, reader: RewardReader, state: di
             raise ConfigError(
                 f"model: family {family.name!r} needs a language model's head, which {type(model).__name__} lacks"
             )
-        chosen = [reader.find_token(family.good), reader.find_token(family.bad)]
-        bias = output.bias[chosen] if getattr(output, "bias", None) is not None else None
-        # Two rows of the head, and only at the tags: the logits of a whole vocabulary at every token are never made.
-        return _TokenHead(output.weight[chosen], bias)
+        tokens = [reader.find_token(family.good), reader.find_token(family.bad)]
+        bias = output.bias[tokens] if getattr(output, "bias", None) is not None else None
+        # Two rows of the head, applied at the tags only: logits of the whole vocabulary are never computed.
+        return _TokenHead(output.weight[tokens], bias)
     if family.head == "file":
         if state is None or set(state) != {"weight", "bias"}:
             raise ConfigError(f"model: family {family.name!r} needs {HEAD_FILE} with 'weight' and 'bias'")
@@ -218,7 +225,7 @@ def _find_head(model: Any, family: RewardFamily, reader: RewardReader, state: di
 
 
 def _read_score(model: Any, family: RewardFamily) -> Head:
-    """The head that stands in the model as `score` or `v_head.summary`."""
+    """Return the head that is in the model as `score` or `v_head.summary`."""
     holder, attribute = (getattr(model, "v_head", None), "summary") if family.head == "value" else (model, "score")
     score: Any = getattr(holder, attribute, None)
     layers = [layer for layer in score.modules() if isinstance(layer, nn.Linear)] if score is not None else []

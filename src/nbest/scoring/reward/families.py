@@ -1,7 +1,7 @@
 """How each known reward model is asked: what it reads, where its reward stands, how step rewards become one value.
 
-A family is data. This module knows no torch, no tokenizer and no run. Every entry says in `source` where its format
-was read and in `unconfirmed` what could not be read there; nothing else about a family is assumed anywhere.
+A family is data. Every entry says in `source` where its format was read and in `unconfirmed` what could not be read
+there; nothing else about a family is assumed anywhere. This module does not know torch, tokenizers or runs.
 
     head       what the checkpoint holds besides a decoder body            reward
     classes    Linear-ReLU-Linear to (wrong, right) at the separator       softmax, probability of right
@@ -16,6 +16,7 @@ from typing import Literal, TypeAlias
 
 from nbest.errors import ConfigError
 from nbest.scoring.aggregation import Aggregation
+from nbest.specs import did_you_mean
 
 Head: TypeAlias = Literal["classes", "tokens", "value", "sequence", "file"]
 Layout: TypeAlias = Literal["chat", "plain", "pieces"]
@@ -28,11 +29,11 @@ class RewardFamily:
 
     `models` are hub ids. `layout`: "chat" renders (system, user, assistant) with the tokenizer's chat template;
     "plain" is one text of question, `joint` and answer; "pieces" tokenizes question and steps one by one, so that the
-    separator is always a token of its own. `separator` stands behind each step (`before_separator` between them,
+    separator is always a token of its own. `separator` follows each step (`before_separator` between them,
     `after_separator` behind it); an outcome model has none. `system=None` leaves the system turn to the template.
     `has_bos` says that a "plain" text begins with the tokenizer's bos token, once, whatever the tokenizer's settings.
     `step_label` is put before a step that does not begin with its first word. `good` and `bad` are the tokens that a
-    "tokens" head compares. `thinking` is which part of a trace is read: its reasoning, its answer, or both.
+    "tokens" head compares. `thinking` names the part of a trace that is read: its reasoning, its answer, or both.
     """
 
     name: str
@@ -92,7 +93,7 @@ _REASONFLUX = RewardFamily(
     models=("Gen-Verse/ReasonFlux-PRM-7B",),
     head="classes",
     layout="chat",
-    # The example has no system turn; the tokenizer's template then says what it says.
+    # The example has no system turn; the tokenizer's template may add its own.
     system=None,
     separator="<extra_0>",
     source="ReasonFlux_PRM/README.md and utils/rm_utils.py of github.com/Gen-Verse/ReasonFlux (user and assistant "
@@ -108,7 +109,7 @@ _REASONFLUX_SMALL = RewardFamily(
     head="file",
     layout="plain",
     source="the same README and rm_utils.RewardModel: problem and completion as one text, Linear(hidden, 1) from "
-    "reward_head.pt on the last hidden state of the last token, sigmoid. One reward a response: an outcome model",
+    "reward_head.pt on the last hidden state of the last token, sigmoid. One reward per response: an outcome model",
     unconfirmed="its example cuts at 2,048 tokens; here the window is the config's and nothing is cut in silence",
 )
 
@@ -177,7 +178,7 @@ _ACEMATH = RewardFamily(
     models=("nvidia/AceMath-7B-RM", "nvidia/AceMath-72B-RM"),
     head="sequence",
     layout="chat",
-    # "check", not "put": so it stands in the card's example.
+    # "check", not "put", as in the card's example.
     system="Please reason step by step, and check your final answer within \\boxed{}.",
     source="model card of nvidia/AceMath-72B-RM and 7B-RM (sequence classification, num_labels = 1, system turn)",
     unconfirmed=_NO_THINKING,
@@ -199,14 +200,15 @@ FAMILIES: dict[str, RewardFamily] = {
 
 
 def find_family(name: str | None, model: str = "") -> RewardFamily:
-    """The family of this name; without a name, the one that lists the hub id `model` (or the last part of it).
+    """Return the family of this name; without a name, the one that lists the hub id `model` (or the last part of it).
 
     Raises ConfigError, listing the families, where there is none: the format of a model is never guessed.
     """
     if name is not None:
         if name not in FAMILIES:
             raise ConfigError(
-                f"family: {name!r} given; known are {sorted(FAMILIES)}, or give a RewardFamily of your own"
+                f"family: {name!r} given; known are {sorted(FAMILIES)}, or use a RewardFamily of your own."
+                f"{did_you_mean(name, FAMILIES)}"
             )
         return FAMILIES[name]
     wanted = model.rstrip("/").rsplit("/", 1)[-1].lower()
@@ -214,6 +216,6 @@ def find_family(name: str | None, model: str = "") -> RewardFamily:
         if any(known.rsplit("/", 1)[-1].lower() == wanted for known in family.models):
             return family
     raise ConfigError(
-        f"family: {model!r} is no model that a known family lists; name its family: {sorted(FAMILIES)}, or give a "
+        f"family: no known family lists the model {model!r}; name its family: {sorted(FAMILIES)}, or use a "
         f"RewardFamily of your own"
     )

@@ -1,7 +1,7 @@
-"""What a reward model reads: from a pool's text to token ids and the places where rewards stand.
+"""What a reward model reads: from a pool's text to token ids and the positions of its rewards.
 
-Knows the layouts of `reward_families` and a Hugging Face tokenizer; knows no torch and no scores. The question is
-never cut; a response is only ever shortened by whole steps, and only where the caller's policy says so.
+This module knows the layouts of `families.py` and a Hugging Face tokenizer, but no torch and no scores. The question is
+never cut; a response is shortened by whole steps only, and only where the caller asks for it.
 """
 
 from collections.abc import Sequence
@@ -17,23 +17,23 @@ from nbest.text.steps import CLOSE_TAG, OPEN_TAG, split_text
 
 @dataclass(frozen=True, slots=True)
 class RewardInput:
-    """One row for the model: `tokens` [T] and `places` [K], where the reward of each step (or of all) is read.
+    """One row for the model: `tokens` [T] and `positions` [K], at which the reward of each step (or of all) is read.
 
-    `is_shortened` says that earlier steps were left out of it and get no reward at all.
+    `is_shortened` says that earlier steps were left out of the row and get no reward.
     """
 
     tokens: tuple[int, ...]
-    places: tuple[int, ...]
+    positions: tuple[int, ...]
     is_shortened: bool = False
 
 
 def read_steps(completion: Completion, thinking: Thinking, is_process: bool = True) -> list[str]:
-    """The step texts of a completion, without the thinking tags.
+    """Return the step texts of a completion, without the thinking tags; none of a completion that failed.
 
     Steps are those of `text/steps.py`, in the reasoning and, by the same rule, in the answer behind `</think>`. A
-    text without any tag counts as an answer and as reasoning alike: who wrote it did not say. An attempt that failed
-    has none. For a process model a step has no white space around it, and what stands behind the last boundary of a
-    completion that was cut is no step; an outcome model reads all of the text as it stands.
+    text without any tag counts as answer and as reasoning alike. For a process model a step has no white space around
+    it, and the text after the last boundary of a completion that was cut is no step; an outcome model reads all of the
+    text as it is.
     """
     if completion.finish == "error":
         return []
@@ -62,8 +62,8 @@ def read_steps(completion: Completion, thinking: Thinking, is_process: bool = Tr
 class RewardReader:
     """Writes a question and steps as one family reads them, with one tokenizer.
 
-    Raises ConfigError at once where the tokenizer lacks what the family needs: a chat template, the separator or the
-    good and bad tokens as single tokens.
+    Making one raises ConfigError where the tokenizer lacks what the family needs: a chat template, the separator or
+    the good and bad tokens as single tokens.
     """
 
     def __init__(self, tokenizer: Any, family: RewardFamily):
@@ -73,14 +73,16 @@ class RewardReader:
         if family.has_bos and tokenizer.bos_token_id is None:
             raise ConfigError(f"tokenizer: family {family.name!r} needs a bos token, and this one has none")
         if family.layout != "pieces" and not getattr(tokenizer, "is_fast", False):
-            raise ConfigError(f"tokenizer: family {family.name!r} needs a fast tokenizer (it knows places)")
+            raise ConfigError(
+                f"tokenizer: family {family.name!r} needs a fast tokenizer, which maps characters to tokens"
+            )
         self.separator_token = self.find_token(family.separator) if family.is_process else None
 
     def find_token(self, text: str) -> int:
-        """The id that `text` ends with when it is tokenized alone. ConfigError where no such token exists.
+        """Return the id that `text` ends with when it is tokenized alone. Raises ConfigError where there is none.
 
-        The last id, because a SentencePiece tokenizer may put a word-start token before it (the card of Math-Shepherd
-        takes `encode(...)[-1]` too).
+        The last id is taken, because a SentencePiece tokenizer may put a word-start token before it (the card of
+        Math-Shepherd takes `encode(...)[-1]` too).
         """
         ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
         piece = self.tokenizer.decode(ids[-1:], skip_special_tokens=False) if ids else ""
@@ -92,7 +94,7 @@ class RewardReader:
         return ids[-1]
 
     def label_steps(self, steps: Sequence[str]) -> list[str]:
-        """The steps with the family's label before those that do not carry one."""
+        """Return the steps with the family's label before those that have none."""
         label = self.family.step_label
         if not label:
             return list(steps)
@@ -103,7 +105,7 @@ class RewardReader:
         ]
 
     def write(self, question: str, steps: Sequence[str]) -> RewardInput:
-        """One row: all of `question` and all of `steps` (labelled already, where the family labels)."""
+        """Return one row with all of `question` and all of `steps` (already labelled where the family labels)."""
         if self.family.layout == "pieces":
             return self._write_pieces(question, steps)
         family = self.family
@@ -113,7 +115,7 @@ class RewardReader:
             start = text.rfind(content)
             if start < 0:
                 raise ConfigError(
-                    f"tokenizer: its chat template changes the assistant's text, so the places of family "
+                    f"tokenizer: its chat template changes the assistant's text, so the rewards of family "
                     f"{family.name!r} cannot be found in it"
                 )
         else:
@@ -123,22 +125,25 @@ class RewardReader:
         if not family.is_process:
             return RewardInput(tuple(ids), (len(ids) - 1,))
         # Special tokens that are not in the text have the empty span (0, 0).
-        token_at = {stop: place for place, (first, stop) in enumerate(spans) if stop > first}
-        places = tuple(token_at.get(start + end, -1) for end in ends)
-        wrong = [place for place in places if place < 0 or ids[place] != self.separator_token]
+        token_at = {stop: position for position, (first, stop) in enumerate(spans) if stop > first}
+        positions = tuple(token_at.get(start + end, -1) for end in ends)
+        wrong = [position for position in positions if position < 0 or ids[position] != self.separator_token]
         if wrong:
             raise DataError(
-                f"{len(wrong)} of {len(places)} separators {family.separator!r} did not become the token "
-                f"{self.separator_token} in this text: the tokenizer merges them with what stands beside them"
+                f"{len(wrong)} of {len(positions)} separators {family.separator!r} did not become the token "
+                f"{self.separator_token} in this text: the tokenizer merges them with the text beside them"
             )
-        return RewardInput(tuple(ids), places)
+        return RewardInput(tuple(ids), positions)
 
     def _tokenize(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
-        """Ids and the characters each stands for. A rendered template holds its own special tokens, a plain text gets
-        the tokenizer's, where the family does not say which."""
+        """Return the ids of a text and the span of characters behind each.
+
+        A rendered template holds its own special tokens; a plain text gets the tokenizer's, unless the family says
+        which ones.
+        """
         adds = self.family.layout == "plain" and not self.family.has_bos
-        found = self.tokenizer(text, add_special_tokens=adds, return_offsets_mapping=True)
-        ids, spans = list(found["input_ids"]), list(found["offset_mapping"])
+        encoding = self.tokenizer(text, add_special_tokens=adds, return_offsets_mapping=True)
+        ids, spans = list(encoding["input_ids"]), list(encoding["offset_mapping"])
         if self.family.has_bos:
             ids, spans = [self.tokenizer.bos_token_id, *ids], [(0, 0), *spans]
         return ids, spans
@@ -148,12 +153,12 @@ class RewardReader:
         assert self.separator_token is not None
         opening = (self.tokenizer.bos_token or "") + question + family.joint
         ids = list(self.tokenizer(opening, add_special_tokens=False)["input_ids"])
-        places: list[int] = []
+        positions: list[int] = []
         for step in steps:
             ids.extend(self.tokenizer(step, add_special_tokens=False)["input_ids"])
-            places.append(len(ids))
+            positions.append(len(ids))
             ids.append(self.separator_token)
-        return RewardInput(tuple(ids), tuple(places))
+        return RewardInput(tuple(ids), tuple(positions))
 
     def _render(self, question: str, content: str) -> str:
         messages = [{"role": "user", "content": question}, {"role": "assistant", "content": content}]
@@ -163,7 +168,7 @@ class RewardReader:
 
 
 def _join_steps(family: RewardFamily, steps: Sequence[str]) -> tuple[str, list[int]]:
-    """The response as one text, and where (in characters) each separator ends."""
+    """Return the response as one text, and the position (in characters) at which each separator ends."""
     if not family.is_process:
         return "".join(steps).strip(), []
     text, ends = "", list[int]()

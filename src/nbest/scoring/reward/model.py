@@ -1,10 +1,10 @@
 """Any Hugging Face process or outcome reward model as a Scorer: it re-reads question and response and rates them.
 
-What a model reads is said by its family (`reward_families`), how it is written by `reward_inputs`, what happens to a
-trajectory that does not fit by `reward_windows`, how weights are found by `reward_checkpoint`. This module batches
-and computes. It does not know runs, targets or other scorers.
+A model's family (`families.py`) says what it reads, `inputs.py` how that is written, `windows.py` what happens to a
+trajectory that does not fit, `checkpoint.py` how weights are loaded. This module batches and computes. It does not know
+runs, targets or other scorers.
 
-Shapes: B rows, T tokens, K places, D hidden size.
+Shapes: B rows, T tokens, K positions of rewards, D hidden size.
 """
 
 import asyncio
@@ -19,28 +19,26 @@ import torch
 from torch import Tensor
 
 from nbest.errors import ConfigError, DataError, EngineError
-from nbest.records import Pool, Score, Trajectory, Usage
+from nbest.protocols import Scorer, StateSource
+from nbest.records import Pool, Score, Trajectory, Usage, WorkReport
 from nbest.scoring.aggregation import Aggregation, aggregate
 from nbest.scoring.reward.checkpoint import RewardCheckpoint, load_reward_checkpoint
 from nbest.scoring.reward.families import RewardFamily, Thinking
 from nbest.scoring.reward.inputs import RewardInput, read_steps
-from nbest.scoring.reward.windows import TooLong, check_policy, plan_inputs
+from nbest.scoring.reward.windows import TooLong, check_too_long, plan_inputs
 from nbest.states.encoder import bucket
+from nbest.states.sources import NO_STATES
 
 
-class RewardModelScorer:
-    """A Scorer over a reward model.
+class RewardModelScorer(Scorer):
+    """Scores by a reward model.
 
     For a process model `Score.steps` are the rewards of the steps (of the last ones, where "truncate-left-steps" left
     earlier ones out) and `value` is their aggregate; for an outcome model `steps` is empty and `value` its reward.
-    A trajectory with nothing to score (a failed attempt, no step, skipped as too long) has value NaN and no steps.
+    A trajectory with nothing to score (it failed, has no step, or was skipped as too long) has value NaN and no steps.
 
-    Scores do not depend on what else is in the batch, up to rounding: rows are padded on the right, behind every place
-    that is read, and attention is causal and masked.
-
-    `counts` tells what happened to the trajectories so far: "scored", "empty" (failed or without a step), "skipped",
-    "shortened" and "windowed" (too long, by policy; the last two are scored as well). `usage` is what it cost: tokens
-    read (padding not counted), floating-point operations and seconds.
+    Scores do not depend on what else is in the batch, up to rounding: rows are padded on the right, behind every
+    position that is read, and attention is causal and masked.
     """
 
     def __init__(
@@ -52,9 +50,14 @@ class RewardModelScorer:
         thinking: Thinking | None = None,
         batch_tokens: int = 16_384,
     ):
-        """`model`: a local folder, a hub id, or a RewardCheckpoint (`load_reward_checkpoint` takes dtype, device and
-        revision; `describe_reward_checkpoint` takes a model in memory). None stands for what the family says.
-        `batch_tokens` bounds a forward pass, padding included; a single longer row is passed alone."""
+        """Load the model, or take one that is loaded.
+
+        `model` is a local folder, a hub id, or a RewardCheckpoint (`load_reward_checkpoint` takes dtype, device and
+        revision; `describe_reward_checkpoint` takes a model in memory). `family`, `aggregation` and `thinking` are what
+        the model's family says where they are None. `too_long` says what happens to a trajectory longer than the
+        model's window (see `windows.py`). `batch_tokens` bounds a forward pass, padding included; a longer row is
+        passed alone. Raises ConfigError.
+        """
         if batch_tokens < 1:
             raise ConfigError(f"batch_tokens: {batch_tokens} given; at least 1 is needed")
         if thinking is not None and thinking not in get_args(Thinking):
@@ -63,28 +66,42 @@ class RewardModelScorer:
         self.family = self.checkpoint.family
         if family is not None and family not in (self.family, self.family.name):
             raise ConfigError(f"family: {family!r} given for a checkpoint of family {self.family.name!r}")
-        check_policy(too_long, self.family.is_process)
+        check_too_long(too_long, self.family.is_process)
         self.name = self.family.name
         self.aggregation: Aggregation = aggregation or self.family.aggregation
-        # A wrong name is told now, not after the first forward pass.
+        # A wrong name is an error now, not after the first forward pass.
         aggregate([0.5], self.aggregation)
         self.too_long: TooLong = too_long
         self.thinking: Thinking = thinking or self.family.thinking
-        self.counts: Counter[str] = Counter()
-        self.usage = Usage()
+        self._counts: Counter[str] = Counter()
+        self._usage = Usage()
         self._batch_tokens = batch_tokens
         self._busy = threading.Lock()
 
     def count_flops(self, tokens: int) -> float:
-        """Approximate floating-point operations of reading `tokens` tokens in one row."""
+        """Return the approximate floating-point operations of reading `tokens` tokens in one row."""
         return self.checkpoint.count_flops(tokens)
 
-    async def score(self, pool: Pool) -> list[Score]:
-        """One Score a trajectory, in pool order.
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many trajectories were "scored", "empty" (failed or without a step), "skipped", "shortened", "windowed".
+
+        The last three were too long; shortened and windowed ones are scored as well.
+        """
+        return dict(self._counts)
+
+    def report(self) -> WorkReport:
+        """Return the cost (tokens read, without padding) and why trajectories have no score."""
+        unscored = {reason: self._counts[reason] for reason in ("empty", "skipped") if self._counts[reason]}
+        return WorkReport(usage=self._usage, unscored=unscored)
+
+    async def score(self, pool: Pool, states: StateSource = NO_STATES) -> list[Score]:
+        """Return one Score per trajectory, in pool order.
 
         Raises DataError, naming the trajectory, where one is too long under `too_long="error"` (nothing of the pool
         is scored then), and EngineError where memory runs out or a reward is not a finite number.
         """
+        del states
         return await asyncio.to_thread(self._score, pool)
 
     def _score(self, pool: Pool) -> list[Score]:
@@ -100,12 +117,12 @@ class RewardModelScorer:
             ]
             lengths = [len(row.tokens) for row in rows]
             flops = sum(self.count_flops(length) for length in lengths)
-            self.usage += Usage(sum(lengths), flops=flops, seconds=time.perf_counter() - started)
-            self.counts += counts
+            self._usage += Usage(sum(lengths), flops=flops, seconds=time.perf_counter() - started)
+            self._counts += counts
             return scores
 
     def _plan(self, question: str, trajectory: Trajectory, counts: Counter[str]) -> list[RewardInput]:
-        """The rows of one trajectory; none where it has nothing to score."""
+        """Return the rows of one trajectory; none where it has nothing to score."""
         reader, window = self.checkpoint.reader, self.checkpoint.window_tokens
         steps = reader.label_steps(read_steps(trajectory.completion, self.thinking, self.family.is_process))
         if not steps:
@@ -129,7 +146,7 @@ class RewardModelScorer:
         if not all(math.isfinite(reward) for reward in rewards):
             raise EngineError(
                 f"trajectory {trajectory.id}: the reward model ({self.checkpoint.info['dtype']}) gave a reward that is "
-                f"no finite number; load it with dtype='bfloat16' or 'float32'"
+                f"not a finite number; load it with dtype='bfloat16' or 'float32'"
             )
         if not self.family.is_process:
             return Score(trajectory.id, rewards[0])
@@ -137,24 +154,24 @@ class RewardModelScorer:
 
     @torch.inference_mode()
     def _compute(self, rows: Sequence[RewardInput]) -> list[list[float]]:
-        """The rewards at the places of each row."""
-        found: list[list[float]] = [[] for _ in rows]
-        for part in bucket([len(row.tokens) for row in rows], self._batch_tokens):
-            chosen = [rows[index] for index in part]
-            values = iter(self._forward(chosen).tolist())
-            for index, row in zip(part, chosen, strict=True):
-                found[index] = [next(values) for _ in row.places]
-        return found
+        """Return the rewards at the positions of each row."""
+        rewards: list[list[float]] = [[] for _ in rows]
+        for indices in bucket([len(row.tokens) for row in rows], self._batch_tokens):
+            batch = [rows[index] for index in indices]
+            values = iter(self._forward(batch).tolist())
+            for index, row in zip(indices, batch, strict=True):
+                rewards[index] = [next(values) for _ in row.positions]
+        return rewards
 
     def _forward(self, rows: Sequence[RewardInput]) -> Tensor:
-        """The rewards [K] of all rows, one row after another."""
+        """Return the rewards [K] of all rows, one row after another."""
         device, width = self.checkpoint.device, max(len(row.tokens) for row in rows)
         ids = torch.zeros((len(rows), width), dtype=torch.int64)
         mask = torch.zeros((len(rows), width), dtype=torch.int64)
-        for place, row in enumerate(rows):
-            ids[place, : len(row.tokens)], mask[place, : len(row.tokens)] = torch.tensor(row.tokens), 1
-        where = torch.tensor([place for place, row in enumerate(rows) for _ in row.places], device=device)
-        which = torch.tensor([place for row in rows for place in row.places], device=device)
+        for number, row in enumerate(rows):
+            ids[number, : len(row.tokens)], mask[number, : len(row.tokens)] = torch.tensor(row.tokens), 1
+        numbers = torch.tensor([number for number, row in enumerate(rows) for _ in row.positions], device=device)
+        positions = torch.tensor([position for row in rows for position in row.positions], device=device)
         try:
             states = self.checkpoint.body(
                 input_ids=ids.to(device), attention_mask=mask.to(device), use_cache=False
@@ -163,4 +180,4 @@ class RewardModelScorer:
             raise EngineError(
                 f"out of memory over {len(rows)} x {width} tokens; lower batch_tokens: {error}"
             ) from error
-        return self.checkpoint.head(states[where, which]).float().cpu()
+        return self.checkpoint.head(states[numbers, positions]).float().cpu()

@@ -1,6 +1,6 @@
-"""What happens to a trajectory that is longer than the reward model's window: an error or a stated policy.
+"""What happens to a trajectory that is longer than the reward model's window: an error, or what `too_long` says.
 
-The question is never cut and a step is never split. Knows how a row is written, not how it is scored.
+The question is never cut and a step is never split. This module knows how a row is written, not how it is scored.
 """
 
 from bisect import bisect_left
@@ -14,16 +14,16 @@ from nbest.scoring.reward.inputs import RewardInput, RewardReader
 TooLong: TypeAlias = Literal["error", "skip", "truncate-left-steps", "window"]
 """What to do with a trajectory that does not fit.
 
-    error                a DataError that names the trajectory, its tokens, the window and these choices
-    skip                 no score (NaN, no steps), counted
-    truncate-left-steps  the question and the latest whole steps that fit; the earlier steps get no reward, counted
-    window               the question and a sliding run of whole steps: each step is scored once, with as many steps
-                         before it as fit into half of the window; counted. Process models only
+    error                raise a DataError that names the trajectory, its tokens, the window and these choices
+    skip                 give it no score (NaN, no steps) and count it
+    truncate-left-steps  read the question and the latest whole steps that fit; earlier steps get no reward; count it
+    window               slide over whole steps beside the question: each step is scored once, with as many steps
+                         before it as fit into half of the window; count it. Process models only
 """
 
 
-def check_policy(too_long: str, is_process: bool) -> None:
-    """Raises ConfigError where `too_long` is no policy, or not one for such a model."""
+def check_too_long(too_long: str, is_process: bool) -> None:
+    """Raise ConfigError where `too_long` is unknown, or not possible for such a model."""
     if too_long not in get_args(TooLong):
         raise ConfigError(f"too_long: {too_long!r} given; allowed are {list(get_args(TooLong))}")
     if too_long == "window" and not is_process:
@@ -36,10 +36,10 @@ def check_policy(too_long: str, is_process: bool) -> None:
 def plan_inputs(
     reader: RewardReader, question: str, steps: Sequence[str], window_tokens: int | None, too_long: TooLong
 ) -> list[RewardInput]:
-    """The rows to compute for one trajectory, in step order; their places together are its rewards.
+    """Return the rows to compute for one trajectory, in step order; their positions together are its rewards.
 
-    One row where everything fits (`window_tokens=None`: no limit is known), none where the policy is to skip.
-    Raises DataError under "error", and where the question and a single step alone do not fit.
+    This is one row where everything fits (`window_tokens=None`: no limit is known), and none under "skip". Raises
+    DataError under "error", and where the question and a single step alone do not fit.
     """
     whole = reader.write(question, steps)
     if window_tokens is None or len(whole.tokens) <= window_tokens:
@@ -61,7 +61,7 @@ def plan_inputs(
     raise DataError(
         f"question and steps are {len(whole.tokens)} tokens long, the reward model's window holds {window_tokens}. "
         f"Nothing is cut in silence. Choose: too_long = 'skip' (no score), 'truncate-left-steps' (the latest whole "
-        f"steps), 'window' (sliding; process models), thinking = 'answer' (leave the reasoning out), or a model of a "
+        f"steps), 'window' (sliding; process models), thinking = 'answer' (leave the reasoning out), or a model with a "
         f"longer window"
     )
 
@@ -82,7 +82,7 @@ def _slide(reader: RewardReader, question: str, steps: Sequence[str], window_tok
             first = done
             continue
         row = reader.write(question, steps[first:end])
-        rows.append(RewardInput(row.tokens, row.places[done - first :]))
+        rows.append(RewardInput(row.tokens, row.positions[done - first :]))
         done = end
         starts = range(first, done)
         first += bisect_left(starts, True, key=lambda start, at=done: count_tokens(start, at) <= window_tokens // 2)
@@ -93,5 +93,5 @@ def _complain(reader: RewardReader, question: str, step: str, window_tokens: int
     needed = len(reader.write(question, [step]).tokens)
     return DataError(
         f"the question and one step alone are {needed} tokens long, the reward model's window holds {window_tokens}; "
-        f"neither is ever cut. Use too_long = 'skip', or a model of a longer window"
+        f"neither is ever cut. Use too_long = 'skip', or a model with a longer window"
     )

@@ -44,16 +44,16 @@ class NormalScores:
 
     @classmethod
     def fit(cls, values: Values) -> "NormalScores":
-        """From the scores [M] of many trajectories; infinite and missing ones are left out."""
+        """Return the map of the scores [M] of many trajectories; infinite and missing ones are left out."""
         finite = values[np.isfinite(values)]
         if not len(finite):
             return cls((0.0,), (0.0,))
-        x, place = np.unique(np.quantile(finite, _SHARE), return_inverse=True)
-        z = np.bincount(place, weights=_GRID) / np.bincount(place)
+        x, knots = np.unique(np.quantile(finite, _SHARE), return_inverse=True)
+        z = np.bincount(knots, weights=_GRID) / np.bincount(knots)
         return cls(tuple(x.tolist()), tuple(z.tolist()))
 
     def __call__(self, values: Values) -> Values:
-        """Normal scores of any shape; NaN stays NaN."""
+        """Return normal scores of the same shape; NaN stays NaN."""
         z = np.interp(values, self.x, self.z)
         if len(self.x) > 1:
             low = (self.z[1] - self.z[0]) / (self.x[1] - self.x[0])
@@ -63,13 +63,13 @@ class NormalScores:
 
 
 def column_names(scorers: tuple[str, ...]) -> tuple[str, ...]:
-    """The names of the F columns of `describe_clusters`, in order."""
+    """Return the names of the F columns of `describe_clusters`, in order."""
     plain = VOTE_COLUMNS + tuple(f"{name}:{column}" for name in scorers for column in SCORE_COLUMNS)
     return plain + tuple(f"{name}*log_n" for name in plain)
 
 
 def describe_clusters(labels: NDArray[np.int64], scores: Values, clusters: int) -> tuple[Values, NDArray[np.int64]]:
-    """([D C F] columns, [D C] votes) of each cluster in each of D pools.
+    """Return the columns [D C F] and the votes [D C] of each cluster in each of D pools.
 
     `labels` [D n] numbers clusters from 0 below `clusters`, negative = no vote; `scores` [S D n] are normal scores,
     NaN = none. A cluster without votes has zeros throughout. Sums are over voters only.
@@ -81,8 +81,8 @@ def describe_clusters(labels: NDArray[np.int64], scores: Values, clusters: int) 
     voters = np.maximum(votes.sum(axis=1), 1).astype(np.float64)[:, None]
     columns = [np.log(count / voters), votes / voters, _lead(votes) / voters, votes / np.sqrt(voters)]
     is_voter = labels >= 0
-    for each in scores:
-        columns += _describe_scores(votes_for, is_voter, np.where(np.isnan(each), ABSENT, each), count, voters)
+    for row in scores:
+        columns += _describe_scores(votes_for, is_voter, np.where(np.isnan(row), ABSENT, row), count, voters)
     plain = np.where(present[:, :, None], np.stack(columns, axis=-1), 0.0)
     scale = (np.log2(voters) / _LARGEST)[:, :, None]
     return np.concatenate([plain, plain * scale], axis=-1), votes
@@ -91,7 +91,7 @@ def describe_clusters(labels: NDArray[np.int64], scores: Values, clusters: int) 
 def _describe_scores(
     votes_for: NDArray[np.bool_], is_voter: NDArray[np.bool_], scores: Values, count: Values, voters: Values
 ) -> list[Values]:
-    """The [D C] columns of one scorer, in the order of SCORE_COLUMNS."""
+    """Return the [D C] columns of one scorer, in the order of SCORE_COLUMNS."""
     best = np.where(votes_for, scores[:, :, None], -np.inf).max(axis=1)
     best = np.where(np.isfinite(best), best, ABSENT)
     below, top = _ranks(scores, is_voter)
@@ -116,7 +116,7 @@ def _describe_scores(
 
 
 def _lead(votes: NDArray[np.int64]) -> NDArray[np.int64]:
-    """[D C] votes of a cluster less those of the largest other one."""
+    """Return [D C] the votes of a cluster less those of the largest other one."""
     if votes.shape[1] < 2:
         return votes
     ordered = np.sort(votes, axis=1)
@@ -125,24 +125,24 @@ def _lead(votes: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _ranks(scores: Values, is_voter: NDArray[np.bool_]) -> tuple[Values, Values]:
-    """[D n] Borda points (share of the voters below, ties half) and each one's part of the top tenth (sums to 1)."""
+    """Return two columns [D n]: Borda points (share of the voters below, ties half), and shares of the top tenth."""
     n = scores.shape[1]
-    ranked = np.where(is_voter, scores, -np.inf)
-    order = np.argsort(ranked, axis=1, kind="stable")
-    ascending = np.take_along_axis(ranked, order, axis=1)
+    ranking = np.where(is_voter, scores, -np.inf)
+    order = np.argsort(ranking, axis=1, kind="stable")
+    ascending = np.take_along_axis(ranking, order, axis=1)
     starts = np.ones(scores.shape, dtype=np.bool_)
     starts[:, 1:] = ascending[:, 1:] != ascending[:, :-1]
-    places = np.cumsum(np.full(scores.shape, 1, dtype=np.int64), axis=1) - 1
-    first = np.maximum.accumulate(np.where(starts, places, 0), axis=1)
+    positions = np.cumsum(np.full(scores.shape, 1, dtype=np.int64), axis=1) - 1
+    first = np.maximum.accumulate(np.where(starts, positions, 0), axis=1)
     ends = np.ones(scores.shape, dtype=np.bool_)
     ends[:, :-1] = starts[:, 1:]
-    last = np.minimum.accumulate(np.where(ends, places, n)[:, ::-1], axis=1)[:, ::-1]
+    last = np.minimum.accumulate(np.where(ends, positions, n)[:, ::-1], axis=1)[:, ::-1]
     voters = is_voter.sum(axis=1, keepdims=True)
     silent = n - voters
-    kept = np.maximum(np.ceil(_TOP_SHARE * voters), 1)
+    size = np.maximum(np.ceil(_TOP_SHARE * voters), 1)
     middle = (first + last) / 2 - silent
-    # Those of a tie that the line of the top tenth goes through share what is left of it.
-    inside = np.clip((last + 1 - np.maximum(n - kept, first)) / (last - first + 1), 0, 1) / kept
+    # Where a tie crosses the lower end of the top tenth, its members share what is left of the tenth.
+    inside = np.clip((last + 1 - np.maximum(n - size, first)) / (last - first + 1), 0, 1) / size
     below, top = np.empty(scores.shape), np.empty(scores.shape)
     np.put_along_axis(below, order, middle / np.maximum(voters - 1, 1), axis=1)
     np.put_along_axis(top, order, inside, axis=1)
@@ -150,7 +150,7 @@ def _ranks(scores: Values, is_voter: NDArray[np.bool_]) -> tuple[Values, Values]
 
 
 def _moments(scores: Values, is_voter: NDArray[np.bool_]) -> tuple[Values, Values]:
-    """[D 1] mean and standard deviation over the voters; the deviation is at least 0.25, so that pairs say little."""
+    """Return [D 1] the mean and standard deviation over the voters. The latter is at least 0.25: pairs say little."""
     voters = np.maximum(is_voter.sum(axis=1, keepdims=True), 1)
     mean = np.where(is_voter, scores, 0.0).sum(axis=1, keepdims=True) / voters
     variance = np.where(is_voter, (scores - mean) ** 2, 0.0).sum(axis=1, keepdims=True) / voters

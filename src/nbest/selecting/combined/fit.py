@@ -1,8 +1,8 @@
-"""Fitting the combined selector on judged pools, with every reported number held out by problem.
+"""The fit of the combined selector on graded pools, with every reported number held out by problem.
 
 Pools of every size are made from the large ones by drawing subsets, because a selector has to be good at every N.
 Folds are over problems, never over trajectories: the weights that choose, the confidence model and the calibration map
-are each judged on problems that they did not see. Only the maps to normal scores, which look at no verdict, and the
+are each measured on problems that they did not see. Only the maps to normal scores, which look at no verdict, and the
 two penalties are common to all folds.
 
 This module does not know runs. Shapes: N trajectories of a problem, D draws, C clusters, S scorers, R rows (clusters of
@@ -19,9 +19,10 @@ from nbest.errors import ConfigError, UnavailableError
 from nbest.records import derive_seed
 from nbest.selecting.combined.features import NormalScores, column_names, describe_clusters
 from nbest.selecting.combined.model import CombinedModel, choose, describe_choices
-from nbest.selecting.combined.pools import Drawn, JudgedPool, Labels, Values, draw_orders, draw_subsets
-from nbest.selecting.combined.report import CombinationReport, HeldChoices, make_report
+from nbest.selecting.combined.report import CombinationReport, HeldOutChoices, make_report
+from nbest.selecting.combined.subsets import GradedPool, Labels, Subsets, Values, draw_orders, draw_subsets
 from nbest.selecting.combined.weights import FOLDS, PENALTIES, SubsetChoices, fit_weights
+from nbest.specs import did_you_mean
 from nbest.statistics.calibration import (
     IsotonicMap,
     PlattMap,
@@ -40,13 +41,13 @@ SIZES = (1, 2, 4, 8, 16, 32, 64)
 FEWEST_PROBLEMS = 20
 _DRAWS = 4
 _CELLS = 1 << 24
-"""The most numbers held for fitting (128 MB); beyond it fewer subsets are drawn of each pool."""
+"""The most numbers in memory for fitting (128 MB); beyond it fewer subsets are drawn of each pool."""
 
 
 def fit_pools(
-    pools: Sequence[JudgedPool], scorers: Sequence[str], *, seed: int = 0, calibration: str = "auto"
+    pools: Sequence[GradedPool], scorers: Sequence[str], *, seed: int = 0, calibration: str = "auto"
 ) -> tuple[CombinedModel, CombinationReport]:
-    """Fits on judged pools whose `scores` rows follow `scorers`; deterministic in `seed`.
+    """Fit on graded pools whose `scores` rows follow `scorers`; deterministic in `seed`.
 
     The penalties and the set of columns are those of least held-out log-loss. `calibration` is `platt`, `isotonic`,
     `none` (the confidence model as it is: Platt scaling of several inputs) or `auto`, the one of least held-out Brier
@@ -59,15 +60,16 @@ def fit_pools(
 class _Fit:
     """One fit: the normal scores, the subsets and the folds of its pools."""
 
-    def __init__(self, pools: Sequence[JudgedPool], scorers: tuple[str, ...], seed: int, calibration: str):
+    def __init__(self, pools: Sequence[GradedPool], scorers: tuple[str, ...], seed: int, calibration: str):
         if calibration not in ("auto", *KINDS):
-            raise ConfigError(f"calibration must be one of auto, {', '.join(KINDS)}, got {calibration!r}")
+            hint = did_you_mean(calibration, ("auto", *KINDS))
+            raise ConfigError(f"calibration must be one of auto, {', '.join(KINDS)}, got {calibration!r}.{hint}")
         if len(set(scorers)) != len(scorers):
             raise ConfigError(f"scorers: one is named twice in {', '.join(scorers)}")
-        decided = [pool for pool in pools if 0 < pool.correct.sum() < len(pool.correct)]
-        if len(decided) < FEWEST_PROBLEMS:
+        mixed = [pool for pool in pools if 0 < pool.correct.sum() < len(pool.correct)]
+        if len(mixed) < FEWEST_PROBLEMS:
             raise UnavailableError(
-                f"only {len(decided)} of {len(pools)} problems have both right and wrong trajectories; the combined "
+                f"only {len(mixed)} of {len(pools)} problems have both right and wrong trajectories; the combined "
                 f"selector needs at least {FEWEST_PROBLEMS} to be fitted on. Verify a larger validation run."
             )
         self._scorers = scorers
@@ -77,16 +79,18 @@ class _Fit:
             NormalScores.fit(np.concatenate([pool.scores[row] for pool in pools])) for row in range(len(scorers))
         )
         self._pools = [self._normalise(pool) for pool in pools]
-        self._fold_of: list[int] = [int(place) % FOLDS for place in np.random.default_rng(seed).permutation(len(pools))]
+        self._fold_of: list[int] = [
+            int(number) % FOLDS for number in np.random.default_rng(seed).permutation(len(pools))
+        ]
         self._main = self._choose_main()
         self._draws = self._choose_draws()
 
     def fit(self) -> tuple[CombinedModel, CombinationReport]:
-        subsets = self._describe_subsets()
-        weights = fit_weights(subsets, self._column_sets())
-        held = self._hold_out(weights.without)
-        doubt, intercept, signals, doubt_penalty = _fit_doubt(held)
-        kind, after = _calibrate_held_out(signals, held, self._calibration)
+        choices = self._describe_subsets()
+        weights = fit_weights(choices, self._column_sets())
+        held_out = self._hold_out(weights.without)
+        doubt, intercept, signals, doubt_penalty = _fit_doubt(held_out)
+        kind, after = _calibrate_held_out(signals, held_out, self._calibration)
         model = CombinedModel(
             scorers=self._scorers,
             main="" if self._main is None else self._scorers[self._main],
@@ -94,10 +98,10 @@ class _Fit:
             weights=tuple(weights.all.tolist()),
             doubt=tuple(doubt.tolist()),
             intercept=intercept,
-            calibration=_fit_map(kind, signals, held.right, held.weights),
+            calibration=_fit_map(kind, signals, held_out.right, held_out.weights),
             about={
                 "problems": len(self._pools),
-                "sizes": sorted(set(held.sizes.tolist())),
+                "sizes": sorted(set(held_out.sizes.tolist())),
                 "seed": self._seed,
                 "penalty": weights.penalty,
                 "columns": weights.columns,
@@ -105,61 +109,61 @@ class _Fit:
                 "calibration": kind,
             },
         )
-        report = make_report(held, signals, after, self._rule_names(), self._scorers, model.about)
+        report = make_report(held_out, signals, after, self._rule_names(), self._scorers, model.about)
         return model, report
 
-    def _normalise(self, pool: JudgedPool) -> JudgedPool:
-        scaled = [scale(each) for scale, each in zip(self._scales, pool.scores, strict=True)]
+    def _normalise(self, pool: GradedPool) -> GradedPool:
+        scaled = [scale(scores) for scale, scores in zip(self._scales, pool.scores, strict=True)]
         return replace(pool, scores=np.array(scaled).reshape(pool.scores.shape))
 
     def _choose_main(self) -> int | None:
-        """The scorer that ranks right before wrong best within pools; it picks the member of a cluster."""
-        ranked: list[float] = []
+        """Return the row of the scorer that ranks right before wrong best within pools: it picks inside a cluster."""
+        areas: list[float] = []
         for row in range(len(self._scorers)):
-            able = [(pool, ~np.isnan(pool.scores[row])) for pool in self._pools]
-            found, _ = within_pool_auc((pool.correct[has], pool.scores[row][has]) for pool, has in able)
-            ranked.append(found or 0.0)
-        return int(np.argmax(ranked)) if ranked else None
+            present = [(pool, ~np.isnan(pool.scores[row])) for pool in self._pools]
+            area, _ = within_pool_auc((pool.correct[mask], pool.scores[row][mask]) for pool, mask in present)
+            areas.append(area or 0.0)
+        return int(np.argmax(areas)) if areas else None
 
     def _choose_draws(self) -> int:
-        """Subsets a pool and size: as many as memory allows, at most `_DRAWS`."""
+        """Return the number of subsets per pool and size: as many as memory allows, at most `_DRAWS`."""
         rows = sum(len(set(pool.labels[pool.labels >= 0].tolist())) for pool in self._pools) * len(SIZES)
         return max(1, min(_DRAWS, _CELLS // max(1, rows * len(column_names(self._scorers)))))
 
-    def _subsets_of(self, pool: JudgedPool) -> Iterator[Drawn]:
-        """The subsets of one pool, size by size: always the same ones."""
+    def _draw_subsets(self, pool: GradedPool) -> Iterator[Subsets]:
+        """Yield the subsets of one pool, size by size: always the same ones."""
         total = len(pool.correct)
         orders = draw_orders(total, self._draws, derive_seed(self._seed, pool.problem_id, 0))
         for size in sorted({size for size in SIZES if size < total} | {total}):
             yield draw_subsets(pool, orders if size < total else orders[:1], size)
 
     def _describe_subsets(self) -> SubsetChoices:
-        """Every subset that holds a right and a wrong cluster."""
+        """Return every subset that has a right and a wrong cluster."""
         columns: list[Values] = []
         targets: list[Values] = []
         counts: list[Labels] = []
         weights: list[Values] = []
         folds: list[Labels] = []
         for pool, fold in zip(self._pools, self._fold_of, strict=True):
-            for drawn in self._subsets_of(pool):
-                described, votes = describe_clusters(drawn.labels, drawn.scores, drawn.clusters)
-                worth = np.where(votes > 0, drawn.worth(), 0.0)
-                kept = (worth.sum(axis=1) > 0) & ((worth == 0) & (votes > 0)).any(axis=1)
-                present = (votes > 0) & kept[:, None]
+            for subsets in self._draw_subsets(pool):
+                described, votes = describe_clusters(subsets.labels, subsets.scores, subsets.clusters)
+                worth = np.where(votes > 0, subsets.share_right(), 0.0)
+                usable = (worth.sum(axis=1) > 0) & ((worth == 0) & (votes > 0)).any(axis=1)
+                present = (votes > 0) & usable[:, None]
                 columns.append(described[present])
                 targets.append((worth / np.maximum(worth.sum(axis=1, keepdims=True), 1e-300))[present])
-                counts.append(present.sum(axis=1)[kept])
-                weights.append(np.full(int(kept.sum()), 1.0 / len(votes)))
-                folds.append(np.full(int(kept.sum()), fold))
+                counts.append(present.sum(axis=1)[usable])
+                weights.append(np.full(int(usable.sum()), 1.0 / len(votes)))
+                folds.append(np.full(int(usable.sum()), fold))
         ends = np.cumsum(np.concatenate(counts))
         starts = np.append(0, ends[:-1]).astype(np.int64)
         return SubsetChoices(
             np.concatenate(columns), starts, np.concatenate(targets), np.concatenate(weights), np.concatenate(folds)
         )
 
-    def _hold_out(self, by_fold: Sequence[Values]) -> HeldChoices:
-        """What the weights of the other folds choose in every subset."""
-        places = self._rule_places()
+    def _hold_out(self, by_fold: Sequence[Values]) -> HeldOutChoices:
+        """Return what the weights of the other folds choose in every subset."""
+        rule_columns = self._find_rule_columns()
         choices: list[Values] = []
         right: list[NDArray[np.bool_]] = []
         rules: list[NDArray[np.bool_]] = []
@@ -167,17 +171,17 @@ class _Fit:
         weights: list[float] = []
         folds: list[int] = []
         for pool, fold in zip(self._pools, self._fold_of, strict=True):
-            for drawn in self._subsets_of(pool):
-                columns, votes = describe_clusters(drawn.labels, drawn.scores, drawn.clusters)
+            for subsets in self._draw_subsets(pool):
+                columns, votes = describe_clusters(subsets.labels, subsets.scores, subsets.clusters)
                 chosen, chances = choose(columns, votes, by_fold[fold])
-                draws, size = drawn.labels.shape
+                draws, size = subsets.labels.shape
                 choices.append(describe_choices(columns, votes, chances, chosen, size))
-                right.append(drawn.right_picks(chosen, self._main))
-                rules.append(_follow_rules(drawn, columns[:, :, places], votes, self._main))
+                right.append(subsets.grade_picks(chosen, self._main))
+                rules.append(_follow_rules(subsets, columns[:, :, rule_columns], votes, self._main))
                 sizes += [size] * draws
                 weights += [1.0 / draws] * draws
                 folds += [fold] * draws
-        return HeldChoices(
+        return HeldOutChoices(
             np.concatenate(choices),
             np.concatenate(right),
             np.array(sizes),
@@ -187,13 +191,13 @@ class _Fit:
         )
 
     def _column_sets(self) -> dict[str, NDArray[np.int64]]:
-        """Which columns may have a weight: with few problems the fewer do better on held-out ones."""
+        """Return which columns may have a weight: with few problems, fewer columns do better on held-out ones."""
         names = column_names(self._scorers)
         core = {"log_votes", "share", *(f"{name}:{column}" for name in self._scorers for column in CORE)}
-        few = [place for place, name in enumerate(names) if name in core]
+        few = [column for column, name in enumerate(names) if name in core]
         return {"core": np.array(few), "plain": np.arange(len(names) // 2), "all": np.arange(len(names))}
 
-    def _rule_places(self) -> list[int]:
+    def _find_rule_columns(self) -> list[int]:
         names = column_names(self._scorers)
         return [names.index(name) for name in self._rule_names()]
 
@@ -201,41 +205,44 @@ class _Fit:
         return ["log_votes", *(f"{name}:{rule}" for name in self._scorers for rule in RULES)]
 
 
-def _follow_rules(drawn: Drawn, columns: Values, votes: Labels, main: int | None) -> NDArray[np.bool_]:
-    """[D Q] whether choosing the highest of each of Q columns [D C Q] picks a right one."""
-    found = [choose(columns[:, :, place : place + 1], votes, np.ones(1))[0] for place in range(columns.shape[2])]
-    return np.stack([drawn.right_picks(chosen, main) for chosen in found], axis=1)
+def _follow_rules(subsets: Subsets, columns: Values, votes: Labels, main: int | None) -> NDArray[np.bool_]:
+    """Return [D Q] whether choosing the highest of each of Q columns [D C Q] picks a right one."""
+    choices = [choose(columns[:, :, rule : rule + 1], votes, np.ones(1))[0] for rule in range(columns.shape[2])]
+    return np.stack([subsets.grade_picks(chosen, main) for chosen in choices], axis=1)
 
 
-def _fit_doubt(held: HeldChoices) -> tuple[Values, float, Values, float]:
-    """([G] weights, intercept, [M] held-out log-odds that a choice is right, penalty)."""
-    mean, spread = held.choices.mean(axis=0), held.choices.std(axis=0)
+def _fit_doubt(held_out: HeldOutChoices) -> tuple[Values, float, Values, float]:
+    """Return [G] weights, the intercept, [M] held-out log-odds that a choice is right, and the penalty."""
+    mean, spread = held_out.choices.mean(axis=0), held_out.choices.std(axis=0)
     scale = np.where(spread > 1e-9, spread, np.inf)
-    columns, right = (held.choices - mean) / scale, held.right.astype(np.float64)
+    columns, right = (held_out.choices - mean) / scale, held_out.right.astype(np.float64)
     losses, signals = np.zeros(len(PENALTIES)), np.zeros((len(PENALTIES), len(right)))
-    for place, penalty in enumerate(PENALTIES):
+    for row, penalty in enumerate(PENALTIES):
         for fold in range(FOLDS):
-            out = held.folds == fold
-            beta, intercept = fit_yes_no(columns[~out], right[~out], held.weights[~out], penalty)
-            signals[place, out] = columns[out] @ beta + intercept
-        log_loss = np.logaddexp(0.0, signals[place]) - right * signals[place]
-        losses[place] = float(np.sum(held.weights * log_loss))
+            is_outside = held_out.folds == fold
+            beta, intercept = fit_yes_no(
+                columns[~is_outside], right[~is_outside], held_out.weights[~is_outside], penalty
+            )
+            signals[row, is_outside] = columns[is_outside] @ beta + intercept
+        log_loss = np.logaddexp(0.0, signals[row]) - right * signals[row]
+        losses[row] = float(np.sum(held_out.weights * log_loss))
     best = int(np.argmin(losses))
-    beta, intercept = fit_yes_no(columns, right, held.weights, PENALTIES[best])
+    beta, intercept = fit_yes_no(columns, right, held_out.weights, PENALTIES[best])
     return beta / scale, intercept - float((mean / scale) @ beta), signals[best], PENALTIES[best]
 
 
-def _calibrate_held_out(signals: Values, held: HeldChoices, wanted: str) -> tuple[str, Values]:
-    """(the kind of map, [M] confidences of each fold by a map made from the others)."""
-    found: dict[str, Values] = {}
-    for kind in KINDS if wanted == "auto" else (wanted,):
+def _calibrate_held_out(signals: Values, held_out: HeldOutChoices, calibration: str) -> tuple[str, Values]:
+    """Return the kind of map, and [M] the confidences of each fold by a map fitted on the others."""
+    confidences: dict[str, Values] = {}
+    for kind in KINDS if calibration == "auto" else (calibration,):
         confidence = np.zeros(len(signals))
         for fold in range(FOLDS):
-            out = held.folds == fold
-            confidence[out] = _fit_map(kind, signals[~out], held.right[~out], held.weights[~out])(signals[out])
-        found[kind] = confidence
-    best = min(found, key=lambda kind: brier_score(found[kind], held.right))
-    return best, found[best]
+            is_outside = held_out.folds == fold
+            fitted = _fit_map(kind, signals[~is_outside], held_out.right[~is_outside], held_out.weights[~is_outside])
+            confidence[is_outside] = fitted(signals[is_outside])
+        confidences[kind] = confidence
+    best = min(confidences, key=lambda kind: brier_score(confidences[kind], held_out.right))
+    return best, confidences[best]
 
 
 def _fit_map(kind: str, signals: Values, right: NDArray[np.bool_], weights: Values) -> IsotonicMap | PlattMap:

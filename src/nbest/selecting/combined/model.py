@@ -1,7 +1,7 @@
 """A fitted mixture of votes and scores: which cluster of equal answers is right, and how sure that is.
 
 Two stages, both fitted by `selecting/combined/fit.py` on validation pools of many sizes. (1) A conditional logit
-chooses among the clusters: P(cluster) = softmax(weights . columns), columns from `answer_features.py`. (2) A logistic
+chooses among the clusters: P(cluster) = softmax(weights . columns), columns from `features.py`. (2) A logistic
 model of the choice (how clear it was, how good its scores are, how large the pool) gives a number, and a calibration
 map turns that number into the probability that the choice is right.
 
@@ -56,7 +56,7 @@ class CombinedModel:
 
     `scorers` [S] names the scores it needs, `scales` [S] their maps to normal scores, `main` the one that picks a
     member of the chosen cluster. `policy` is the content hash of the policy whose pools it was fitted on, where known;
-    `about` what is told of the fit.
+    `about` holds the facts of the fit.
     """
 
     scorers: tuple[str, ...]
@@ -75,12 +75,12 @@ class CombinedModel:
         return self.scorers.index(self.main) if self.scorers else None
 
     def normalise(self, scores: Values) -> Values:
-        """[S D n] raw scores (NaN = none) as normal scores."""
-        scaled = [scale(each) for scale, each in zip(self.scales, scores, strict=True)]
+        """Return the raw scores [S D n] (NaN = none) as normal scores."""
+        scaled = [scale(row) for scale, row in zip(self.scales, scores, strict=True)]
         return np.stack(scaled) if scaled else np.zeros(scores.shape)
 
     def decide(self, labels: NDArray[np.int64], scores: Values, clusters: int) -> Decision:
-        """Chooses in each of D pools. `labels` [D n] (negative = no answer), `scores` [S D n] raw, NaN = none.
+        """Choose in each of D pools. `labels` [D n] (negative = no answer), `scores` [S D n] raw, NaN = none.
 
         Of clusters that tie (to nine digits) the one with the lowest number is chosen.
         """
@@ -92,7 +92,7 @@ class CombinedModel:
         return Decision(chosen, np.where(has_votes, self.calibration(signal), 0.0), signal, chances)
 
     def save(self, path: str | Path) -> None:
-        """Writes the model as JSON. Raises StorageError where the disk refuses."""
+        """Write the model as JSON. Raises StorageError where the disk refuses."""
         kind = "isotonic" if isinstance(self.calibration, IsotonicMap) else "platt"
         content = {
             "kind": KIND,
@@ -110,7 +110,7 @@ class CombinedModel:
 
     @classmethod
     def load(cls, path: str | Path) -> "CombinedModel":
-        """Reads what `save` wrote. Raises ConfigError naming the file for any other content."""
+        """Read what `save` wrote. Raises ConfigError naming the file for any other content."""
         try:
             content = json.loads(Path(path).read_bytes())
         except OSError as error:
@@ -125,12 +125,15 @@ class CombinedModel:
 
 
 def choice_names(scorers: tuple[str, ...]) -> tuple[str, ...]:
-    """The names of the G columns of `describe_choices`, in order."""
+    """Return the names of the G columns of `describe_choices`, in order."""
     return _CHOICE_PLAIN + tuple(f"{name}:{column}" for name in scorers for column in _CHOICE_SCORE)
 
 
 def choose(columns: Values, votes: NDArray[np.int64], weights: Values) -> tuple[NDArray[np.int64], Values]:
-    """([D] cluster, -1 where there are no votes; [D C] chances) from `columns` [D C F] and `votes` [D C]."""
+    """Return the chosen clusters [D], -1 where there are no votes, and the chances [D C] of all.
+
+    `columns` are [D C F], `votes` [D C].
+    """
     if not votes.shape[1]:
         return np.full(len(votes), -1, dtype=np.int64), np.zeros(votes.shape)
     utilities = np.where(votes > 0, np.round(columns @ weights, _TIE_DIGITS), -np.inf)
@@ -144,23 +147,26 @@ def choose(columns: Values, votes: NDArray[np.int64], weights: Values) -> tuple[
 def describe_choices(
     columns: Values, votes: NDArray[np.int64], chances: Values, chosen: NDArray[np.int64], candidates: int
 ) -> Values:
-    """[D G] what tells whether the chosen cluster of each pool of `candidates` is right; zeros without votes."""
+    """Return [D G] the columns that say whether the chosen cluster of each pool of `candidates` is right.
+
+    They are zeros without votes.
+    """
     if not votes.shape[1]:
         return np.zeros((len(votes), len(_CHOICE_PLAIN) + _count_scorers(columns) * len(_CHOICE_SCORE)))
     rows = np.arange(len(votes))
-    place = np.maximum(chosen, 0)
+    picks = np.maximum(chosen, 0)
     voters = np.maximum(votes.sum(axis=1), 1)
     answers = np.maximum((votes > 0).sum(axis=1), 1)
-    chance = np.clip(chances[rows, place], 1e-12, 1 - 1e-12)
+    chance = np.clip(chances[rows, picks], 1e-12, 1 - 1e-12)
     odds = np.where(answers > 1, np.clip(np.log(chance / (1 - chance)), -CLEAREST, CLEAREST), 0.0)
-    share, log_n = votes[rows, place] / voters, np.log2(voters)
-    found = [odds, answers == 1, share, log_n, np.log2(answers), voters / candidates, odds * log_n, share * log_n]
+    share, log_n = votes[rows, picks] / voters, np.log2(voters)
+    described = [odds, answers == 1, share, log_n, np.log2(answers), voters / candidates, odds * log_n, share * log_n]
     for scorer in range(_count_scorers(columns)):
         start = 4 + scorer * len(SCORE_COLUMNS)
         best, mean = columns[:, :, start], columns[:, :, start + 1]
         highest = np.where(votes > 0, best, -np.inf).max(axis=1)
-        found += [best[rows, place], mean[rows, place], highest, (mean * votes).sum(axis=1) / voters]
-    return np.where((chosen >= 0)[:, None], np.stack(found, axis=1), 0.0)
+        described += [best[rows, picks], mean[rows, picks], highest, (mean * votes).sum(axis=1) / voters]
+    return np.where((chosen >= 0)[:, None], np.stack(described, axis=1), 0.0)
 
 
 def _count_scorers(columns: Values) -> int:
@@ -168,53 +174,55 @@ def _count_scorers(columns: Values) -> int:
 
 
 def _read_model(content: Any) -> CombinedModel:
-    """Raises KeyError, TypeError or ValueError for anything that is not a whole model of this version."""
+    """Return the model. Raises KeyError, TypeError or ValueError for what is not a whole model of this version."""
     if not isinstance(content, dict) or renew(str(cast("dict[str, Any]", content).get("kind"))) != KIND:
         raise ValueError("this is not a combined selector")
-    held = cast("dict[str, Any]", content)
-    if held["format"] != FORMAT:
-        raise ValueError(f"format {held['format']!r} is not known here, only {FORMAT}")
-    scorers = tuple(str(name) for name in held["scorers"])
+    fields = cast("dict[str, Any]", content)
+    if fields["format"] != FORMAT:
+        raise ValueError(f"format {fields['format']!r} is not known here, only {FORMAT}")
+    scorers = tuple(str(name) for name in fields["scorers"])
     for stored, expected in (("columns", column_names(scorers)), ("choice_columns", choice_names(scorers))):
-        if tuple(held[stored]) != expected:
+        if tuple(fields[stored]) != expected:
             raise ValueError(f"{stored} are not those of this version for the scorers {', '.join(scorers)}")
-    scales = tuple(NormalScores(_ascending(each["x"]), _numbers(each["z"], len(each["x"]))) for each in held["scales"])
-    if len(scales) != len(scorers) or (scorers and held["main"] not in scorers):
+    scales = tuple(
+        NormalScores(_ascending(scale["x"]), _numbers(scale["z"], len(scale["x"]))) for scale in fields["scales"]
+    )
+    if len(scales) != len(scorers) or (scorers and fields["main"] not in scorers):
         raise ValueError(f"scales and main do not fit the {len(scorers)} scorers")
     return CombinedModel(
         scorers=scorers,
-        main=str(held["main"]),
+        main=str(fields["main"]),
         scales=scales,
-        weights=_numbers(held["weights"], len(held["columns"])),
-        doubt=_numbers(held["doubt"], len(held["choice_columns"])),
-        intercept=_numbers([held["intercept"]], 1)[0],
-        calibration=_read_calibration(held["calibration"]),
-        policy=None if held["policy"] is None else str(held["policy"]),
-        about=dict(held["about"]),
+        weights=_numbers(fields["weights"], len(fields["columns"])),
+        doubt=_numbers(fields["doubt"], len(fields["choice_columns"])),
+        intercept=_numbers([fields["intercept"]], 1)[0],
+        calibration=_read_calibration(fields["calibration"]),
+        policy=None if fields["policy"] is None else str(fields["policy"]),
+        about=dict(fields["about"]),
     )
 
 
-def _read_calibration(held: Mapping[str, Any]) -> IsotonicMap | PlattMap:
-    if held["kind"] == "platt":
-        slope, intercept = _numbers([held["slope"], held["intercept"]], 2)
+def _read_calibration(fields: Mapping[str, Any]) -> IsotonicMap | PlattMap:
+    if fields["kind"] == "platt":
+        slope, intercept = _numbers([fields["slope"], fields["intercept"]], 2)
         return PlattMap(slope, intercept)
-    if held["kind"] != "isotonic":
-        raise ValueError(f"calibration.kind {held['kind']!r} is neither isotonic nor platt")
-    found = IsotonicMap(_ascending(held["x"]), _numbers(held["y"], len(held["x"])))
-    if min(found.y) < 0 or max(found.y) > 1:
+    if fields["kind"] != "isotonic":
+        raise ValueError(f"calibration.kind {fields['kind']!r} is neither isotonic nor platt")
+    isotonic = IsotonicMap(_ascending(fields["x"]), _numbers(fields["y"], len(fields["x"])))
+    if min(isotonic.y) < 0 or max(isotonic.y) > 1:
         raise ValueError("calibration.y: probabilities must lie within 0 and 1")
-    return found
+    return isotonic
 
 
 def _numbers(values: Any, length: int) -> tuple[float, ...]:
-    found = tuple(float(value) for value in values)
-    if len(found) != length or not np.isfinite(found).all():
-        raise ValueError(f"expected {length} finite numbers, got {len(found)}")
-    return found
+    numbers = tuple(float(value) for value in values)
+    if len(numbers) != length or not np.isfinite(numbers).all():
+        raise ValueError(f"expected {length} finite numbers, got {len(numbers)}")
+    return numbers
 
 
 def _ascending(values: Any) -> tuple[float, ...]:
-    found = _numbers(values, len(values))
-    if not found or any(a >= b for a, b in pairwise(found)):
+    knots = _numbers(values, len(values))
+    if not knots or any(a >= b for a, b in pairwise(knots)):
         raise ValueError("knots must be ascending numbers, at least one")
-    return found
+    return knots

@@ -1,4 +1,4 @@
-"""What a fit of the combined selector is told by: held-out accuracy, calibration and coverage.
+"""What a fit of the combined selector reports: held-out accuracy, calibration and coverage.
 
 This module does not know how the choices were made. Shapes: M held-out choices, G choice columns, Q single rules.
 """
@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nbest.selecting.combined.pools import Labels, Values
+from nbest.selecting.combined.subsets import Labels, Values
 from nbest.statistics.calibration import brier_score, calibration_error, coverage_curve, sigmoid
 
 COVERAGES = tuple(round(0.1 * step, 1) for step in range(1, 11))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class HeldChoices:
-    """M held-out choices: `choices` [M G], `right` [M], and of each its `sizes`, `weights`, `folds`; `rules` [M Q]
-    whether each single rule's pick was right."""
+class HeldOutChoices:
+    """M held-out choices: `choices` [M G], `right` [M], with the `sizes`, `weights` and `folds` [M] of their subsets;
+    `rules` [M Q] whether the pick of each single rule was right."""
 
     choices: Values
     right: NDArray[np.bool_]
@@ -56,32 +56,37 @@ class CombinationReport:
 
 
 def make_report(
-    held: HeldChoices,
+    held_out: HeldOutChoices,
     signals: Values,
     after: Values,
     rules: Sequence[str],
     scorers: tuple[str, ...],
     about: Mapping[str, Any],
 ) -> CombinationReport:
-    """From held-out choices, their log-odds of being right before (`signals` [M]) and confidences `after` [M]
-    calibration; `rules` [Q] names the columns of `held.rules`, `about` is that of the fitted model."""
+    """Return the report of held-out choices.
+
+    `signals` [M] are their log-odds of being right before calibration, `after` [M] their confidences after it. `rules`
+    [Q] names the columns of `held_out.rules`, `about` is that of the fitted model.
+    """
     before = sigmoid(signals)
-    at = {int(size): held.sizes == size for size in np.unique(held.sizes)}
-    curves = {size: coverage_curve(after[cases], held.right[cases]) for size, cases in at.items()}
-    accuracy = {"combined": {size: float(held.right[cases].mean()) for size, cases in at.items()}}
-    for place, rule in enumerate(rules):
-        accuracy[rule] = {size: float(held.rules[cases, place].mean()) for size, cases in at.items()}
+    cases_by_size = {int(size): held_out.sizes == size for size in np.unique(held_out.sizes)}
+    curves = {size: coverage_curve(after[cases], held_out.right[cases]) for size, cases in cases_by_size.items()}
+    accuracy = {"combined": {size: float(held_out.right[cases].mean()) for size, cases in cases_by_size.items()}}
+    for column, rule in enumerate(rules):
+        accuracy[rule] = {size: float(held_out.rules[cases, column].mean()) for size, cases in cases_by_size.items()}
     return CombinationReport(
-        problems={size: round(float(held.weights[cases].sum())) for size, cases in at.items()},
+        problems={size: round(float(held_out.weights[cases].sum())) for size, cases in cases_by_size.items()},
         scorers=scorers,
         columns=about["columns"],
         penalty=about["penalty"],
         doubt_penalty=about["doubt_penalty"],
         calibration=about["calibration"],
         accuracy=accuracy,
-        ece={"before": calibration_error(before, held.right), "after": calibration_error(after, held.right)},
-        brier={"before": brier_score(before, held.right), "after": brier_score(after, held.right)},
-        ece_after={size: calibration_error(after[cases], held.right[cases]) for size, cases in at.items()},
+        ece={"before": calibration_error(before, held_out.right), "after": calibration_error(after, held_out.right)},
+        brier={"before": brier_score(before, held_out.right), "after": brier_score(after, held_out.right)},
+        ece_after={
+            size: calibration_error(after[cases], held_out.right[cases]) for size, cases in cases_by_size.items()
+        },
         coverage={size: tuple((share, *curve.at(share)) for share in COVERAGES) for size, curve in curves.items()},
         area={size: curve.area for size, curve in curves.items()},
     )

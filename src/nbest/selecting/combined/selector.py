@@ -1,8 +1,10 @@
 """The combined selector: a calibrated mixture of votes and scores, with the probability that its pick is right.
 
+It is named `combined(file=combined.json, threshold=0.8)`, or by the path of the fitted file alone.
+
 Rules
-    Attempts with an answer form clusters of equal answers (a `Clusterer` says which are equal); attempts without one
-    and failed attempts form none. The fitted model (`mixture.py`) chooses a cluster; of clusters that tie, the one
+    Trajectories with an answer form clusters of equal answers (a `Clusterer` says which are equal); those without an
+    answer and failed ones form none. The fitted model (`model.py`) chooses a cluster; of clusters that tie, the one
     whose first member has the lowest index. The pick is the member with the highest score of the model's main scorer,
     of equal ones the lowest index; a member without that score comes last.
     `confidence` is the model's probability that the pick is right. With a `threshold`, a pool whose confidence is
@@ -15,24 +17,29 @@ This module does not know how a model is fitted, how answers are compared, and n
 import asyncio
 import math
 from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
+from nbest.config import Section
 from nbest.errors import ConfigError, UnavailableError
+from nbest.protocols import Clusterer, Selector
 from nbest.records import Pool, Score, Selection
 from nbest.selecting.combined.model import CombinedModel, Values
-from nbest.selecting.scored import abstention, has_failed
+from nbest.selecting.scored import abstention
+from nbest.specs import Spec
 from nbest.text.answers import answer_of
-from nbest.verifying.equivalence import Clusterer
 
 
-class CombinedSelector:
-    """Picks by `model` from the stored `scores` (by scorer name, then trajectory id).
+class CombinedSelector(Selector):
+    """Picks by `model` from stored `scores` (by scorer name, then trajectory id), which may be filled later.
 
     Raises ConfigError for a threshold outside 0..1, and UnavailableError, when a pool is selected, where a scorer of
-    the model has no score for any attempt of it that could win. A score that is NaN counts as missing; single missing
-    ones cast no weight and the note counts them.
+    the model has no score for any trajectory of it that could win. A score that is NaN counts as missing; single
+    missing ones cast no weight and the note counts them.
     """
 
     name = "combined"
@@ -52,40 +59,41 @@ class CombinedSelector:
         self._threshold = threshold
 
     async def select(self, pool: Pool) -> Selection:
-        order = sorted(range(len(pool.trajectories)), key=lambda place: pool.trajectories[place].index)
-        able = [place for place in order if not has_failed(pool.trajectories[place])]
-        if not able:
+        order = sorted(range(len(pool.trajectories)), key=lambda position: pool.trajectories[position].index)
+        usable = [position for position in order if not pool.trajectories[position].has_failed]
+        if not usable:
             return abstention(pool)
         values, note = self._read_scores(pool, order)
         answers = [
-            None if has_failed(pool.trajectories[place]) else answer_of(pool.trajectories[place], pool.kind)
-            for place in order
+            None if pool.trajectories[position].has_failed else answer_of(pool.trajectories[position], pool.kind)
+            for position in order
         ]
         clusters = await asyncio.to_thread(self._equivalence.cluster, answers)
         labels = np.array([-1 if cluster is None else cluster for cluster in clusters], dtype=np.int64)
         if labels.max() < 0:
-            return abstention(pool, f"none of {len(able)} attempts has an answer")
+            return abstention(pool, f"none of {len(usable)} trajectories has an answer")
         decision = self._model.decide(labels[None], values[:, None], int(labels.max()) + 1)
         confidence = float(decision.confidence[0])
         if self._threshold is not None and confidence < self._threshold:
             reason = f"confidence {confidence:.3f} is below the threshold {self._threshold:g}"
-            return Selection(pool.problem_id, None, confidence=confidence, note=_join(reason, note))
+            return Selection(pool.problem_id, None, confidence=confidence, note="; ".join(filter(None, (reason, note))))
         main = self._model.main_row
         ranking = np.zeros(len(order)) if main is None else values[main]
-        place = int(pick_member(labels == decision.chosen[0], ranking))
-        return Selection(pool.problem_id, order[place], answers[place], confidence, note=note)
+        pick = int(pick_member(labels == decision.chosen[0], ranking))
+        return Selection(pool.problem_id, order[pick], answers[pick], confidence, note=note)
 
     def _read_scores(self, pool: Pool, order: list[int]) -> tuple[Values, str]:
-        """([S n] scores in this order, NaN = none or failed; a note that counts missing ones)."""
-        able = np.array([not has_failed(pool.trajectories[place]) for place in order])
+        """Return the scores [S n] in this order, NaN = none or failed, and a note that counts missing ones."""
+        trajectories = [pool.trajectories[position] for position in order]
+        usable = np.array([not trajectory.has_failed for trajectory in trajectories])
         values = np.full((len(self._model.scorers), len(order)), math.nan)
         notes: list[str] = []
         for row, name in enumerate(self._model.scorers):
             stored = self._scores.get(name, {})
-            found = [stored.get(pool.trajectories[place].id) for place in order]
-            read = np.array([math.nan if score is None else score.value for score in found])
-            values[row] = np.where(able, read, math.nan)
-            missing, total = int(np.isnan(values[row][able]).sum()), int(able.sum())
+            scores = [stored.get(trajectory.id) for trajectory in trajectories]
+            values[row] = [math.nan if score is None else score.value for score in scores]
+            values[row][~usable] = math.nan
+            missing, total = int(np.isnan(values[row][usable]).sum()), int(usable.sum())
             if missing == total:
                 raise UnavailableError(
                     f"there is no score of {name!r} for any of the {total} trajectories of problem "
@@ -93,15 +101,61 @@ class CombinedSelector:
                     "first, or fit a combined selector without it."
                 )
             if missing:
-                notes.append(f"{missing} of {total} attempts have no score of {name!r}")
+                notes.append(f"{missing} of {total} trajectories have no score of {name!r}")
         return values, "; ".join(notes)
 
 
 def pick_member(is_member: NDArray[np.bool_], scores: Values) -> NDArray[np.int64]:
-    """The place along the last axis of the member with the highest score; the first of equal ones; NaN comes last."""
-    ranked = np.where(np.isnan(scores), -1e300, np.clip(scores, -1e299, None))
-    return np.argmax(np.where(is_member, ranked, -np.inf), axis=-1)
+    """Return the position, along the last axis, of the member with the highest score.
+
+    Of equal scores the first one is picked; NaN comes last.
+    """
+    ranking = np.where(np.isnan(scores), -1e300, np.clip(scores, -1e299, None))
+    return np.argmax(np.where(is_member, ranking, -np.inf), axis=-1)
 
 
-def _join(reason: str, note: str) -> str:
-    return f"{reason}; {note}" if note else reason
+def check_policy(model: CombinedModel, policy_hash: str | None, where: str) -> None:
+    """Raise ConfigError where a model was fitted on another policy than that of a run, as far as both are known."""
+    if None not in (model.policy, policy_hash) and model.policy != policy_hash:
+        raise ConfigError(
+            f"the combined selector was fitted on the policy {model.policy!r}; {where} is of {policy_hash!r}"
+        )
+
+
+class CombinedOptions(Section):
+    """`file` is what `nbest train combined` wrote; below a confidence of `threshold` the selector abstains."""
+
+    file: Path | None = Field(default=None, strict=False)
+    threshold: float | None = Field(default=None, ge=0, le=1)
+
+    def load_model(self) -> CombinedModel:
+        """Read the file. Raises ConfigError where none is named or it holds no combined selector."""
+        if self.file is None:
+            raise ConfigError(
+                "selector 'combined' needs the file that `nbest train combined` wrote: name it instead of the selector "
+                "(-s combined.json), or write combined(file=combined.json, threshold=0.8)"
+            )
+        return CombinedModel.load(self.file)
+
+
+def _build(context: Any, options: CombinedOptions, _: str) -> CombinedSelector:
+    model = options.load_model()
+    check_policy(model, context.policy_hash, context.where)
+    scores = {scorer: context.scores(scorer) for scorer in model.scorers}
+    return CombinedSelector(model, scores, context.equivalence, options.threshold)
+
+
+SPECS = (
+    Spec(
+        "combined",
+        "selector",
+        _build,
+        "A calibrated mixture of votes and scores, fitted on validation pools.",
+        options=CombinedOptions,
+        needs=frozenset({"scores", "answers"}),
+        estimator="nbest.selecting.combined.subsets:make_estimator",
+        scorers=lambda options: list(options.load_model().scorers),
+        suffix=".json",
+        position=20,
+    ),
+)

@@ -1,0 +1,263 @@
+"""The scorers by name. Each class is imported when it is built; see the modules of this room for what they compute."""
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+from pydantic import Field
+
+from nbest.config import Aggregation, Count, Section
+from nbest.errors import ConfigError
+from nbest.scoring.confidence import LOWEST_SHARE, WINDOW_TOKENS
+from nbest.specs import Need, Spec, load
+
+BUNDLED_SCORERS = ("trajselector", "trajselector-fused")
+"""Step scorers that come with the package, for its bundled policy."""
+
+
+class WindowOptions(Section):
+    """`window` is the length of a window, in tokens."""
+
+    window: Count = WINDOW_TOKENS
+
+
+class BottomOptions(WindowOptions):
+    """`share` is the part of all windows, the lowest ones, whose mean is the score."""
+
+    share: float = Field(default=LOWEST_SHARE, gt=0, le=1)
+
+
+class TailOptions(Section):
+    """`tail` is the number of tokens at the end whose mean is the score."""
+
+    tail: Count = WINDOW_TOKENS
+
+
+class StepScorerOptions(Section):
+    """`model` is the folder or hub id of a trained step scorer (None: the one of the package, where there is one).
+
+    `aggregation` says how its step scores become one value (None: as the model was trained).
+    """
+
+    model: str | None = None
+    aggregation: Aggregation | None = None
+
+
+class RewardOptions(Section):
+    """`model` is the reward model (folder or hub id), `family` how it reads a trajectory (None: by its name).
+
+    `aggregation` says how its step rewards become one value (None: as the family does), `too_long` what happens to a
+    trajectory beyond the model's context.
+    """
+
+    model: str | None = None
+    family: str | None = None
+    aggregation: Aggregation | None = None
+    too_long: Literal["error", "skip", "truncate-left-steps", "window"] = "error"
+
+
+def _log_probability(how: str) -> Callable[..., Any]:
+    def build(*_: object) -> Any:
+        return load("nbest.scoring.confidence:LogprobScorer")(how)
+
+    return build
+
+
+def _deepconf(kind: str) -> Callable[..., Any]:
+    def build(_: object, options: Section, __: str) -> Any:
+        return load("nbest.scoring.confidence:DeepConfScorer")(kind, **options.model_dump())
+
+    return build
+
+
+def _self_certainty(*_: object) -> Any:
+    return load("nbest.scoring.confidence:SelfCertaintyScorer")()
+
+
+def _step_scorer(name: str) -> Callable[..., Any]:
+    def build(_: object, options: StepScorerOptions, __: str) -> Any:
+        model = options.model or (f"bundled:{name}" if name in BUNDLED_SCORERS else None)
+        if model is None:
+            raise ConfigError(
+                f"scorer {name!r} does not come with the package: train one with `nbest train scorer CONFIG.toml` and "
+                "name its folder with --scorer-model, or as the option model"
+            )
+        scorer = load("nbest.scoring.hidden:load_step_scorer")(
+            load("nbest.sampling.checkpoint:locate_checkpoint")(model)
+        )
+        return load("nbest.scoring.hidden:HiddenScorer")(scorer, options.aggregation)
+
+    return build
+
+
+def _reward(_: object, options: RewardOptions, __: str) -> Any:
+    if options.model is None:
+        raise ConfigError("scorer 'reward' needs --scorer-model, a process or outcome reward model (folder or hub id)")
+    scorer = load("nbest.scoring.reward.model:RewardModelScorer")(
+        options.model, options.family, options.aggregation, options.too_long
+    )
+    if options.aggregation is not None and not scorer.family.is_process:
+        raise ConfigError(
+            f"aggregation: the reward model {options.model!r} (family {scorer.family.name}) gives one reward per "
+            "trajectory; leave the option out"
+        )
+    return scorer
+
+
+_DEEPCONF = "DeepConf, arXiv 2508.15260"
+_STATES: frozenset[Need] = frozenset({"states"})
+_TRAINED: frozenset[Need] = frozenset({"states", "model"})
+
+SPECS = (
+    Spec(
+        "trajselector",
+        "scorer",
+        _step_scorer("trajselector"),
+        "A 0.6B step scorer over the policy's hidden states.",
+        "TrajSelector, arXiv 2510.16449",
+        StepScorerOptions,
+        _STATES,
+        position=1,
+    ),
+    Spec(
+        "trajselector-fused",
+        "scorer",
+        _step_scorer("trajselector-fused"),
+        "As trajselector, with the log-probabilities of each step beside its state.",
+        "",
+        StepScorerOptions,
+        frozenset({"states", "logprobs"}),
+        position=2,
+    ),
+    Spec(
+        "step-mlp",
+        "scorer",
+        _step_scorer("step-mlp"),
+        "An MLP on the state of each step alone.",
+        "STEP, arXiv 2601.09093",
+        StepScorerOptions,
+        _TRAINED,
+        position=3,
+    ),
+    Spec(
+        "sprm",
+        "scorer",
+        _step_scorer("sprm"),
+        "A head on the second-to-last layer, geometric mean over steps.",
+        "MetaStone-S1, arXiv 2507.01951",
+        StepScorerOptions,
+        _TRAINED,
+        position=4,
+    ),
+    Spec(
+        "swift",
+        "scorer",
+        _step_scorer("swift"),
+        "A gated linear probe of hidden states.",
+        "SWIFT, arXiv 2505.12225",
+        StepScorerOptions,
+        _TRAINED,
+        position=5,
+    ),
+    Spec(
+        "clue",
+        "scorer",
+        _step_scorer("clue"),
+        "The nearest centroid of what reasoning changed in the state.",
+        "CLUE, arXiv 2510.01591",
+        StepScorerOptions,
+        _TRAINED,
+        position=6,
+    ),
+    Spec(
+        "step-scorer",
+        "scorer",
+        _step_scorer("step-scorer"),
+        "Any step scorer of your own, by its folder.",
+        "",
+        StepScorerOptions,
+        _TRAINED,
+        position=7,
+    ),
+    Spec(
+        "mean-logprob",
+        "scorer",
+        _log_probability("mean"),
+        "The mean log-probability of the sampled tokens.",
+        needs=frozenset({"logprobs"}),
+        position=10,
+    ),
+    Spec(
+        "min-logprob",
+        "scorer",
+        _log_probability("min"),
+        "The lowest log-probability of a sampled token.",
+        needs=frozenset({"logprobs"}),
+        position=11,
+    ),
+    Spec(
+        "perplexity",
+        "scorer",
+        _log_probability("perplexity"),
+        "Minus the perplexity of the sampled tokens.",
+        needs=frozenset({"logprobs"}),
+        position=12,
+    ),
+    Spec(
+        "deepconf-mean",
+        "scorer",
+        _deepconf("mean"),
+        "The mean token confidence.",
+        _DEEPCONF,
+        needs=frozenset({"confidences"}),
+        position=13,
+    ),
+    Spec(
+        "deepconf-tail",
+        "scorer",
+        _deepconf("tail"),
+        "The mean token confidence of the last tokens.",
+        _DEEPCONF,
+        TailOptions,
+        frozenset({"confidences"}),
+        position=14,
+    ),
+    Spec(
+        "deepconf-bottom",
+        "scorer",
+        _deepconf("bottom"),
+        "The mean of the lowest windows of token confidence.",
+        _DEEPCONF,
+        BottomOptions,
+        frozenset({"confidences"}),
+        position=15,
+    ),
+    Spec(
+        "deepconf-window",
+        "scorer",
+        _deepconf("window"),
+        "The lowest window of token confidence.",
+        _DEEPCONF,
+        WindowOptions,
+        frozenset({"confidences"}),
+        position=16,
+    ),
+    Spec(
+        "self-certainty",
+        "scorer",
+        _self_certainty,
+        "The mean divergence of the draws from a uniform choice.",
+        "arXiv 2502.18581",
+        needs=frozenset({"certainties"}),
+        position=17,
+    ),
+    Spec(
+        "reward",
+        "scorer",
+        _reward,
+        "A process or outcome reward model that reads the text.",
+        "",
+        RewardOptions,
+        frozenset({"model"}),
+        position=20,
+    ),
+)

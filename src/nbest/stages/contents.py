@@ -1,0 +1,142 @@
+"""What a run holds, where it comes from, and which commands can go on from there."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from shlex import quote
+from typing import Any
+
+from nbest.stages.flow import open_run, path_of
+from nbest.storage.run import Run
+
+ARRAYS = ("logprobs", "confidences", "certainties")
+SUGGESTED_SCORERS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class RunContents:
+    """Counts of what a run holds.
+
+    `right`, `wrong` and `ungraded` count verdicts, `smallest_pool` and `largest_pool` trajectories per problem.
+    `scorers` counts trajectories per scorer, `selectors` pools per selector. `origin` says where the run comes from, by
+    the words of its manifest; what the manifest does not say is absent. `holds` names what scorers may need and the run
+    has: states, logprobs, confidences, certainties.
+    """
+
+    run: Path
+    origin: Mapping[str, str]
+    problems: int
+    trajectories: int
+    failed: int
+    smallest_pool: int
+    largest_pool: int
+    with_states: int
+    with_logprobs: int
+    holds: frozenset[str]
+    right: int
+    wrong: int
+    ungraded: int
+    scorers: Mapping[str, int]
+    selectors: Mapping[str, int]
+
+    @property
+    def verdicts(self) -> int:
+        return self.right + self.wrong + self.ungraded
+
+    def facts(self) -> dict[str, str]:
+        """Return what a person reads first, by name."""
+        pools = f"{self.smallest_pool:,}"
+        if self.largest_pool != self.smallest_pool:
+            pools += f" to {self.largest_pool:,}"
+        failed = f", {self.failed:,} failed" if self.failed else ""
+        return {
+            **self.origin,
+            "problems": f"{self.problems:,}",
+            "trajectories": f"{self.trajectories:,} ({pools} per problem{failed})",
+            "hidden states": f"{self.with_states:,} trajectories",
+            "log-probabilities": f"{self.with_logprobs:,} trajectories",
+            "verdicts": f"{self.right:,} right, {self.wrong:,} wrong, {self.ungraded:,} ungraded",
+        }
+
+    def next_commands(self) -> list[str]:
+        """Return the commands that go on from here, the next one first."""
+        run = quote(str(self.run))
+        if not self.trajectories:
+            return [f"nbest sample {run}", f"nbest import pools {run} FILE..."]
+        commands: list[str] = []
+        if self.verdicts < self.trajectories:
+            commands.append(f"nbest verify {run}")
+        if self.with_states < self.trajectories - self.failed:
+            policy = "" if "policy" in self.origin else " --policy MODEL"
+            commands.append(f"nbest encode {run}{policy}")
+        scorers = self._missing_scorers()
+        if scorers:
+            commands.append(f"nbest score {run} " + " ".join(f"-s {quote(name)}" for name in scorers))
+        if not self.selectors:
+            scored = [f"-s {quote(f'score:{name}')}" for name in self.scorers][:1]
+            commands.append(" ".join([f"nbest select {run} -s majority", *scored]))
+        if self.right or self.wrong:
+            commands += [f"nbest compare {run}", f"nbest report {run}"]
+        return [*commands, f"nbest show {run} 0"]
+
+    def _missing_scorers(self) -> list[str]:
+        """Return a few scorers that need no model, can work on this run, and have not scored it."""
+        from nbest.registry import specs
+
+        needs = self.holds - {"states"}
+        names = [spec.name for spec in specs("scorer") if spec.needs and spec.needs <= needs]
+        return [name for name in names if self.scorers.get(name, 0) < self.trajectories][:SUGGESTED_SCORERS]
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self) | {"run": str(self.run), "holds": sorted(self.holds), "next": self.next_commands()}
+
+
+def describe_run(run: Run | str | Path) -> RunContents:
+    """Count what a run holds. Raises ConfigError where there is none, DamagedRunError."""
+    opened = open_run(run)
+    counts = ", ".join(f"count({name})" for name in ARRAYS)
+    with opened.connect() as database:
+        rows = database.execute(
+            "SELECT count(t.id), count(*) FILTER (t.finish = 'error') FROM problems p "
+            "LEFT JOIN trajectories t ON t.problem_id = p.id GROUP BY p.id"
+        ).fetchall()
+        arrays = dict(zip(ARRAYS, database.execute(f"SELECT {counts} FROM trajectories").fetchall()[0], strict=True))
+        verdicts = dict(database.execute("SELECT correct, count(*) FROM verdicts GROUP BY correct").fetchall())
+    sizes, with_states = [int(row[0]) for row in rows], len(opened.done_states())
+    holds = {name for name, count in (arrays | {"states": with_states}).items() if count}
+    return RunContents(
+        run=path_of(run),
+        origin=_read_origin(opened.manifest),
+        problems=len(sizes),
+        trajectories=sum(sizes),
+        failed=sum(int(row[1]) for row in rows),
+        smallest_pool=min(sizes, default=0),
+        largest_pool=max(sizes, default=0),
+        with_states=with_states,
+        with_logprobs=int(arrays["logprobs"]),
+        holds=frozenset(holds),
+        right=int(verdicts.get(True, 0)),
+        wrong=int(verdicts.get(False, 0)),
+        ungraded=int(verdicts.get(None, 0)),
+        scorers={name: len(opened.done_scores(name)) for name in opened.scorers()},
+        selectors={name: len(opened.done_selections(name)) for name in opened.selectors()},
+    )
+
+
+def _read_origin(manifest: Mapping[str, Any]) -> dict[str, str]:
+    identity, info = manifest["identity"], manifest["info"]
+    origin: dict[str, str] = {}
+    if "imported" in identity:
+        origin["imported from"] = ", ".join(info.get("files", [])) or str(identity["imported"])
+    if policy := identity.get("policy"):
+        origin["policy"] = str(policy.get("model", policy.get("type", "unknown")))
+    if problems := identity.get("problems"):
+        origin["source of problems"] = str(problems.get("source", "unknown"))
+    if sampling := identity.get("sampling"):
+        settings = {name: sampling.get(name) for name in ("temperature", "top_p", "top_k", "max_tokens")}
+        origin["sampling"] = ", ".join(f"{name} {value}" for name, value in settings.items() if value is not None)
+    if "seed" in identity:
+        origin["seed"] = str(identity["seed"])
+    if version := info.get("nbest", info.get("bestofn")):
+        origin["written by"] = f"nbest {version}"
+    return origin

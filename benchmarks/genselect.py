@@ -51,8 +51,10 @@ from selection import make_pools, score_all, write_result
 from nbest.judging.conversation import JudgementCounts
 from nbest.judging.models import JudgeModel
 from nbest.judging.scorer import GenSelectScorer
-from nbest.measuring.combining import combined_estimator, fit_combined
+from nbest.measuring.combining import fit_combined
 from nbest.selecting.combined.model import CombinedModel
+from nbest.selecting.combined.subsets import combined_estimator
+from nbest.selecting.estimators import Contestant
 from nbest.stages import score_run
 from nbest.storage.run import Run
 from nbest.verifying.equivalence import Equivalence
@@ -210,17 +212,18 @@ def ask_combined(bench: Bench) -> dict[str, Any]:
         f"combined with {kept}": [*mixed, kept],
         f"combined of {kept} and votes": [kept],
     }
-    extra: dict[str, Any] = {}
+    fitted: dict[str, Contestant] = {}
     for name, names in scorers.items():
         file = bench.out / "combined" / f"{runs[0].path.name}-{'+'.join(names)}.json"
         if not file.is_file():
             file.parent.mkdir(exist_ok=True)
             fit_combined(runs[0], names, bench.equivalence)[0].save(file)
-        extra[name] = (combined_estimator(CombinedModel.load(file), bench.equivalence), names)
+        estimate = combined_estimator(CombinedModel.load(file), bench.equivalence)
+        fitted[name] = Contestant(name, estimate, tuple(names))
     others = list(scorers)[1:]
-    selectors = PLAIN | {f"vote:{kept}": f"vote:{kept}"} | dict(zip(extra, extra, strict=True)) | BOUND
+    selectors = PLAIN | {f"vote:{kept}": f"vote:{kept}"} | fitted | BOUND
     pairs = {"majority": [name for name in selectors if name not in BOUND], "combined": others}
-    rows, gaps = compare_pools(runs[1], n, selectors, pairs, bench.equivalence, extra)
+    rows, gaps = compare_pools(runs[1], n, selectors, pairs, bench.equivalence)
     title = (
         f"## Combined selector, N = {n}: fitted on {options.validation_count:,}, measured on {options.count:,} problems"
     )

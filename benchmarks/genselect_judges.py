@@ -28,7 +28,7 @@ from nbest.judging.models import JudgeModel, load_judge
 from nbest.judging.prompts import number_candidate
 from nbest.judging.selectors import GenerativeSelector
 from nbest.loop_thread import gather_all
-from nbest.protocols import PolicyDescription, Sampler, Vocabulary
+from nbest.protocols import PolicyDescription, Sampler, Selector, Vocabulary
 from nbest.records import Completion, Message, Pool, SamplingParams, Selection, Usage, derive_seed
 from nbest.registry import BuildContext, load_selector
 from nbest.sampling.scripted import ScriptedSampler
@@ -96,7 +96,7 @@ class Recorder(Sampler):
 
 
 @dataclass(frozen=True)
-class CountedSelector:
+class CountedSelector(Selector):
     """A strategy whose selections store their cost.
 
     `repeats` is R per problem; other problems use that of the config. With `has_proof`, selections also store how many

@@ -21,7 +21,7 @@ from nbest.measuring.measurement import measure
 from nbest.measuring.pairing import pair_with_baseline
 from nbest.measuring.question import Question
 from nbest.records import trajectory_id
-from nbest.selecting.estimators import Estimator
+from nbest.selecting.estimators import Contestant
 from nbest.statistics.intervals import RESAMPLES, intervals
 from nbest.storage.run import Run
 from nbest.verifying.equivalence import Equivalence
@@ -92,22 +92,24 @@ def _copy_trajectories(source: Run, copy: Run, ids: Sequence[str], n: int) -> No
 def compare_pools(
     run: Run,
     n: int,
-    selectors: Mapping[str, str],
+    selectors: Mapping[str, str | Contestant],
     pairs: Mapping[str, Sequence[str]],
     equivalence: Equivalence,
-    extra: Mapping[str, tuple[Estimator, Sequence[str]]] | None = None,
 ) -> tuple[dict[str, dict[str, Any]], Gaps]:
-    """Accuracy with its interval of `selectors` (printed name: name in `compare`) and of `extra`; and for each baseline
-    in `pairs` the paired difference of the selectors named there. p-values are corrected (Holm) within a baseline."""
-    names = [name for name in selectors.values() if name not in (extra or {})]
-    question = Question(names, [n], baseline=names[0], extra=extra or {})
+    """Return the accuracy of `selectors` (by printed name, as `compare` takes them), and paired differences.
+
+    For each baseline in `pairs` these are the differences of the selectors named there; p-values are corrected (Holm)
+    within a baseline.
+    """
+    names = {label: each.name if isinstance(each, Contestant) else each for label, each in selectors.items()}
+    question = Question(list(selectors.values()), [n], baseline=next(iter(names.values())))
     measurement = measure(run, question, equivalence)
-    bounds = intervals(np.concatenate([measurement.accuracy[name] for name in selectors.values()], axis=1), seed=0)
+    bounds = intervals(np.concatenate([measurement.accuracy[name] for name in names.values()], axis=1), seed=0)
     rows: dict[str, dict[str, Any]] = {}
-    for (label, name), bound in zip(selectors.items(), bounds, strict=True):
+    for (label, name), bound in zip(names.items(), bounds, strict=True):
         abstained = float(np.nanmean(measurement.abstained[name]))
         rows[label] = {"accuracy": bound.mean, "low": bound.low, "high": bound.high, "abstained": abstained}
-    values = {label: measurement.accuracy[name] for label, name in selectors.items()}
+    values = {label: measurement.accuracy[name] for label, name in names.items()}
     return rows, pair_all(values, n, pairs)
 
 

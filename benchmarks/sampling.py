@@ -73,7 +73,9 @@ def run_sampler(sampler: TransformersSampler, prompts: list[str], n: int, params
     async def run() -> tuple[float, int]:
         start = read_clock()
         seeds = [[derive_seed(0, prompt, index) for index in range(n)] for prompt in prompts]
-        calls = [collect(sampler, user_message(prompt), draw, params) for prompt, draw in zip(prompts, seeds, strict=True)]
+        calls = [
+            collect(sampler, user_message(prompt), draw, params) for prompt, draw in zip(prompts, seeds, strict=True)
+        ]
         pools = await asyncio.gather(*calls)
         return read_clock() - start, sum(len(completion.tokens) for pool in pools for completion in pool)
 

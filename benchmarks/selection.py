@@ -26,12 +26,15 @@ import numpy as np
 import torch
 
 from nbest.config import parse_config
-from nbest.measuring.combining import combined_estimator, fit_combined
+from nbest.measuring.combining import fit_combined
 from nbest.measuring.compare import compare
 from nbest.measuring.comparison import Comparison
 from nbest.protocols import Scorer
-from nbest.registry import build_scorer, load_sample_config
-from nbest.scoring.confidence import CONFIDENCE, DeepConfScorer
+from nbest.registry import BuildContext, load_scorer, specs
+from nbest.run_settings import load_sample_config
+from nbest.scoring.confidence import DeepConfScorer
+from nbest.selecting.combined.subsets import combined_estimator
+from nbest.selecting.estimators import Contestant
 from nbest.stages import sample, score_run, verify
 from nbest.statistics.ranking import within_pool_auc
 from nbest.storage.run import Run
@@ -85,8 +88,12 @@ def train_head(name: str, out: Path, training: Path, validation: Path, epochs: i
 
 
 def score_all(run: Run, models: dict[str, str | None]) -> dict[str, float]:
-    """Stores the scores of every scorer in the run; seconds of each."""
-    scorers: dict[str, Scorer] = {name: build_scorer(name, run, model) for name, model in models.items()}
+    """Store the scores of every scorer in the run; return the seconds of each."""
+    with Equivalence() as equivalence:
+        context = BuildContext(equivalence)
+        scorers: dict[str, Scorer] = {
+            name: load_scorer(name, replace(context, scorer_model=model)) for name, model in models.items()
+        }
     for kind in ("bottom", "window", "tail"):
         scorers[f"deepconf-{kind}-{WINDOW}"] = DeepConfScorer(kind, window=WINDOW, tail=WINDOW)
     seconds: dict[str, float] = {}
@@ -183,7 +190,9 @@ def main() -> None:
         options.problems, options.n, options.out = 30, 8, options.out.with_name(options.out.name + "-quick")
     torch.set_num_threads(1)
     start = time.perf_counter()
-    models: dict[str, str | None] = dict.fromkeys([*BUNDLED, *CONFIDENCE])
+    recorded = {"logprobs", "confidences", "certainties"}
+    of_numbers = [spec.name for spec in specs("scorer") if spec.needs and spec.needs <= recorded]
+    models: dict[str, str | None] = dict.fromkeys([*BUNDLED, *of_numbers])
     held = (60, 8) if options.quick else (500, 32)
     validation = make_pools(options.out / "validation", "validation", *held)
     if not options.quick:
@@ -204,11 +213,11 @@ def main() -> None:
             ns = list(range(1, sizes[1] + 1)) if shift == "test" and not options.quick else [1, 2, 4, 8, 16, 32]
             ns = [n for n in ns if n <= sizes[1]]
             names = list_selectors(run)
-            extra = {"combined": (combined_estimator(combined, equivalence), mixed)}
-            found = compare(run, list(names), ns, equivalence=equivalence, extra=extra)
+            contestant = Contestant("combined", combined_estimator(combined, equivalence), tuple(mixed))
+            found = compare(run, [*names, contestant], ns, equivalence=equivalence)
             print(f"\n## {shift}: {found.problems} problems x {found.n_max}\n")
             shown = [n for n in SHOWN if n in ns]
-            rival = compare(run, [BEST], shown, equivalence=equivalence, extra=extra, baseline=BEST)
+            rival = compare(run, [BEST, contestant], shown, equivalence=equivalence, baseline=BEST)
             tables[shift] = tell(found, names, read_auc(run, run.scorers()), ns)
             print(f"\ncombined against {BEST}:")
             against = {str(row.n): (row.difference, row.low, row.high) for row in rival.paired}

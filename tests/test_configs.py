@@ -50,9 +50,7 @@ def test_a_path_counts_before_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyP
     (tmp_path / "arithmetic").write_text("n = 3\n")
     assert load_config(SampleConfig, find_config("arithmetic", "sample")).n == 3
     assert find_config("mine.toml", "scorer") == Path("mine.toml")
-    with pytest.raises(
-        ConfigError, match=r"the package \(arithmetic, .*Did you mean 'trajselector_qwen3_8b'"
-    ):
+    with pytest.raises(ConfigError, match=r"the package \(arithmetic, .*Did you mean 'trajselector_qwen3_8b'"):
         find_config("trajselector_qwen_8b", "sample")
 
 

@@ -103,7 +103,7 @@ class Sampler(Managed, Protocol):
         ...
 
     def count_flops(self, prompt_tokens: int, sampled_tokens: int) -> float:
-        """Return the floating-point operations of one prompt and one completion; 0 where the model's size is unknown."""
+        """Return the floating-point operations of one prompt and one completion; 0 if the model's size is unknown."""
         ...
 
 
@@ -157,7 +157,7 @@ class Scorer(Managed, Protocol):
 @runtime_checkable
 class Selector(Managed, Protocol):
     async def select(self, pool: Pool) -> Selection:
-        """Select one trajectory; `index` is a position in `pool.trajectories`. An empty pool abstains (`index=None`)."""
+        """Select a trajectory; `index` is a position in `pool.trajectories`. An empty pool abstains (`index=None`)."""
         ...
 
 

@@ -191,7 +191,7 @@ class WorkReport:
 
     `calls` counts requests sent to a server or judge, `usage` what they cost. `retried` and `failed` count attempts by
     the fault that ended them; a failed one was not tried again. `unscored` counts trajectories without a score, by
-    reason. `judgements` is a judge's full account as JSON (see `nbest.judging.conversation`), None where no model judged.
+    reason. `judgements` is a judge's account as JSON (see `nbest.judging.conversation`), None where no model judged.
     """
 
     calls: int = 0

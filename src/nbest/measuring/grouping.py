@@ -16,7 +16,7 @@ def group_problems(problems: Iterable[Problem], field: str) -> dict[str, list[st
     """Return the ids of the problems by their value of `field`: `kind`, or a key of `Problem.meta`.
 
     `a.b` is the key `b` inside the value of `a`. Numbers come in ascending order, then words in alphabetical order,
-    then the problems without the field. Raises ConfigError that lists the fields there are where no problem has this one.
+    then the problems without the field. Raises ConfigError that lists the fields where no problem has this one.
     """
     groups: dict[str, list[str]] = {}
     known: set[str] = set()

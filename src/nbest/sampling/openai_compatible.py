@@ -149,7 +149,7 @@ class OpenAISampler(Sampler):
     def report(self) -> WorkReport:
         counts = self.counts
         return WorkReport(
-            calls=counts.attempts, usage=self._usage, retried=dict(counts.retried), failed=dict(counts.failed)
+            calls=counts.attempts, usage=self._usage, retried={**counts.retried}, failed={**counts.failed}
         )
 
     async def _draw(self, messages: Sequence[Message], seed: int, params: SamplingParams) -> tuple[int, Completion]:

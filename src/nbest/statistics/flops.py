@@ -1,6 +1,6 @@
 """The cost of one forward pass over a prompt and a completion. Pure arithmetic; knows no model."""
 
-from typing import overload
+from typing import cast, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,5 +34,5 @@ def forward_flops(
     number of heads times their size. Mixtures of experts count as dense. The prompt counts for every completion; an
     engine that shares it between completions spends less.
     """
-    total = (prompt_tokens + sampled_tokens) * 1.0
-    return 2.0 * parameters * total + 2.0 * layers * attention_width * total**2
+    total = cast("NDArray[np.float64]", (prompt_tokens + sampled_tokens) * 1.0)
+    return 2.0 * parameters * total + 2.0 * layers * attention_width * total * total

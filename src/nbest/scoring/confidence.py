@@ -22,8 +22,7 @@ Rules
     A trajectory shorter than a window (or the tail) is one window (or tail) of all its tokens, as in the published
     code. Where all trajectories are that short, the four DeepConf scores are equal: choose a shorter window.
     A trajectory gets NaN and no steps where it failed, has no tokens, or has numbers that were not recorded or are not
-    finite; `report().unscored` counts the reasons. Where no trajectory of a pool that did not fail has the numbers:
-    UnavailableError.
+    finite. Where no trajectory of a pool that did not fail has the numbers: UnavailableError.
     With a `splitter`, `Score.steps` holds the same measure of each step's own tokens (DeepConf: the mean confidence).
 
 This module does not know texts, answers, runs or models. Shape: T tokens of a completion.

@@ -15,7 +15,7 @@ This module does not know how a run is stored, how answers are compared, or how 
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
-from typing import overload
+from typing import TYPE_CHECKING, overload
 
 import numpy as np
 
@@ -34,33 +34,37 @@ from nbest.statistics.intervals import RESAMPLES
 from nbest.storage.run import Run
 from nbest.verifying.equivalence import Equivalence
 
+if TYPE_CHECKING:
+    # typing keeps what @overload marks until the interpreter ends, and with it this module and the tables it loads.
 
-@overload
-def compare(
-    runs: Run,
-    selectors: Sequence[str | Contestant] | None = None,
-    ns: Sequence[int] | None = None,
-    *,
-    equivalence: Clusterer | None = None,
-    seed: int = 0,
-    resamples: int = RESAMPLES,
-    baseline: str | None = None,
-    by: str | None = None,
-    resample: Resample = "problems",
-) -> Comparison: ...
-@overload
-def compare(
-    runs: Sequence[Run] | Mapping[str, Run],
-    selectors: Sequence[str | Contestant] | None = None,
-    ns: Sequence[int] | None = None,
-    *,
-    equivalence: Clusterer | None = None,
-    seed: int = 0,
-    resamples: int = RESAMPLES,
-    baseline: str | None = None,
-    by: str | None = None,
-    resample: Resample = "problems",
-) -> Comparison | SeveralRuns: ...
+    @overload
+    def compare(
+        runs: Run,
+        selectors: Sequence[str | Contestant] | None = None,
+        ns: Sequence[int] | None = None,
+        *,
+        equivalence: Clusterer | None = None,
+        seed: int = 0,
+        resamples: int = RESAMPLES,
+        baseline: str | None = None,
+        by: str | None = None,
+        resample: Resample = "problems",
+    ) -> Comparison: ...
+    @overload
+    def compare(
+        runs: Sequence[Run] | Mapping[str, Run],
+        selectors: Sequence[str | Contestant] | None = None,
+        ns: Sequence[int] | None = None,
+        *,
+        equivalence: Clusterer | None = None,
+        seed: int = 0,
+        resamples: int = RESAMPLES,
+        baseline: str | None = None,
+        by: str | None = None,
+        resample: Resample = "problems",
+    ) -> Comparison | SeveralRuns: ...
+
+
 def compare(
     runs: Run | Sequence[Run] | Mapping[str, Run],
     selectors: Sequence[str | Contestant] | None = None,

@@ -1,8 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from nbest.errors import ConfigError, UnavailableError
 from nbest.measuring.combining import fit_combined, read_pools
+from nbest.measuring.compare import compare
 from nbest.records import Completion, Pool, Score, Trajectory
 from nbest.selecting.combined.features import NormalScores, column_names
 from nbest.selecting.combined.fit import fit_pools
@@ -228,3 +231,13 @@ def test_the_estimator_reads_outcomes(strings):
     )  # fmt: skip
     found = combined_estimator(model, strings, draws=50)(outcomes, [8])
     assert found.accuracy == best_of_k(pool.correct, pool.scores[0], [8]).accuracy
+
+
+def test_a_selector_fitted_on_another_policy_is_not_compared(make_run, strings, tmp_path):
+    run = make_run([{"correct": True, "answer": "1", "scores": {"a": 1.0}}])
+    file = tmp_path / "mix.json"
+    replace(model_of({"a:best": 1.0}), policy="aaa").save(file)
+    assert [row.selector for row in compare(run, [str(file)], [1], equivalence=strings).rows] == ["mix"]
+    run.manifest["identity"]["policy"] = {"content_hash": "bbb"}
+    with pytest.raises(ConfigError, match=r"fitted on the policy 'aaa'; run .* is of 'bbb'"):
+        compare(run, [str(file)], [1], equivalence=strings)

@@ -18,10 +18,10 @@ NAN = float("nan")
 
 
 def vote(rule, clusters, scores):
-    """(places picked, weight by cluster) of one pool where everybody is drawn."""
+    """(positions picked, weight by cluster) of one pool where everybody is drawn."""
     ballot = make_ballot(clusters, scores)
     outcome = hold_vote(ballot, rule, np.ones((1, len(ballot)), dtype=bool))
-    return sorted(ballot.places[outcome.picked[0]].tolist()), outcome.weights[0].tolist()
+    return sorted(ballot.positions[outcome.picks[0]].tolist()), outcome.weights[0].tolist()
 
 
 def test_sum_by_hand():
@@ -62,7 +62,7 @@ def test_softmax_does_not_overflow():
     assert vote(SoftmaxVote(0.01), [A, B], [1e9, -1e9]) == ([0], [1.0, 0.0])
     ballot = make_ballot([A, B], [-1e9, 1e9])
     outcome = hold_vote(ballot, SoftmaxVote(), np.array([[True, False], [False, False]]))
-    assert outcome.picked.tolist() == [[True, False], [False, False]]
+    assert outcome.picks.tolist() == [[True, False], [False, False]]
 
 
 @pytest.mark.parametrize(("voters", "kept"), [(1, 1), (9, 1), (10, 1), (11, 2), (20, 2), (30, 3), (64, 7)])
@@ -105,7 +105,7 @@ def test_zero_weights_leave_it_to_the_score():
 def test_nobody_votes(rule):
     assert vote(rule, [SILENT, A], [1.0, NAN]) == ([], [])
     ballot = make_ballot([A, B], [1.0, 2.0])
-    assert not hold_vote(ballot, rule, np.zeros((3, 2), dtype=bool)).picked.any()
+    assert not hold_vote(ballot, rule, np.zeros((3, 2), dtype=bool)).picks.any()
 
 
 def test_what_cannot_be_a_weight():

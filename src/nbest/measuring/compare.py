@@ -113,7 +113,8 @@ def compare(
 
 def compare_run(run: Run, question: Question, equivalence: Clusterer) -> Comparison:
     """As `compare`, of one run, with its settings as one object."""
-    return _summarise_run(run, measure(run, question, equivalence), question)
+    measurements = measure(run, question, equivalence)
+    return summarise(measurements, question, _compare_groups(run, measurements, question))
 
 
 def compare_runs(runs: Mapping[str, Run], question: Question, equivalence: Clusterer) -> SeveralRuns:
@@ -127,8 +128,9 @@ def compare_runs(runs: Mapping[str, Run], question: Question, equivalence: Clust
     if question.ns is None:
         question = replace(question, ns=default_ns(max(map(count_largest_pool, runs.values()))))
     measurements = {name: measure(run, question, equivalence) for name, run in runs.items()}
+    groups = {name: _compare_groups(run, measurements[name], question) for name, run in runs.items()}
     return SeveralRuns(
-        runs={name: _summarise_run(run, measurements[name], question) for name, run in runs.items()},
+        runs={name: summarise(measurements[name], question, groups[name]) for name in runs},
         macro=average(measurements, question, "macro"),
         pooled=average(measurements, question, "pooled"),
     )
@@ -145,15 +147,14 @@ def count_largest_pool(run: Run) -> int:
     return contents.n_max
 
 
-def _summarise_run(run: Run, measurements: Measurements, question: Question) -> Comparison:
-    """Return the comparison of the whole run, with its groups."""
-    whole = summarise(measurements, question)
+def _compare_groups(run: Run, measurements: Measurements, question: Question) -> dict[str, Comparison]:
+    """Return the comparison of the problems with each value of the field `question.by`; empty without a field."""
     if question.by is None:
-        return whole
+        return {}
     positions = {problem_id: position for position, problem_id in enumerate(measurements.ids)}
     groups: dict[str, Comparison] = {}
     for label, ids in group_problems(run.problems(), question.by).items():
         members = np.array([positions[id] for id in ids if id in positions], dtype=np.int64)
         if len(members):
-            groups[label] = summarise(measurements.take(members), question, is_whole=False)
-    return replace(whole, by=question.by, groups=groups)
+            groups[label] = summarise(measurements.take(members), question)
+    return groups

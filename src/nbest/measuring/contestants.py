@@ -29,7 +29,7 @@ class Entrants:
         None where it is not among the contestants. Raises ConfigError for another name that is not among them.
         """
         if name is None:
-            return next((each.name for each in self.contestants.values() if each.role == "baseline"), None)
+            return next((member.name for member in self.contestants.values() if member.role == "baseline"), None)
         if name in self.contestants:
             return name
         if _is_default_baseline(name):
@@ -89,7 +89,9 @@ def _enter(run: Run, question: Question, selector: str | Contestant, equivalence
         if question.resample != "problems":
             raise ConfigError(f"{selector}: what was selected in one pool says nothing of pools that are sampled again")
         return stored_contestant(run, name)
-    member = contestant(selector, equivalence, question.seed)
+    policy_hash = run.manifest["identity"].get("policy", {}).get("content_hash")
+    where = f"run {run.path}"
+    member = contestant(selector, equivalence, question.seed, policy_hash=policy_hash, where=where)
     return replace(member, name=stored_name("selector", selector))
 
 

@@ -7,9 +7,9 @@ Shapes: P problems, K entries of `ns`, B resampled pools of a problem.
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -122,7 +122,7 @@ def measure(run: Run, question: Question, equivalence: Clusterer) -> Measurement
         baseline = entrants.find_baseline(question.baseline)
         contestants = list(entrants.contestants.values())
         ns = tuple(sorted(set(question.ns)) if question.ns is not None else default_ns(contents.n_max))
-        scorers = list(dict.fromkeys(scorer for each in contestants for scorer in each.scorers))
+        scorers = list(dict.fromkeys(scorer for contestant in contestants for scorer in contestant.scorers))
         size = policy_size(run.manifest) if contents.tokenless == 0 else None
         duplicates = count_duplicates(run, connection)
         problems: list[_ProblemValues] = []
@@ -132,28 +132,27 @@ def measure(run: Run, question: Question, equivalence: Clusterer) -> Measurement
     finally:
         connection.close()
     names = list(entrants.contestants)
-
-    def stack(read: Callable[["_CurveValues"], Any], axis: int = 0) -> Any:
-        return {name: np.stack([read(problem.curves[name]) for problem in problems], axis=axis) for name in names}
-
+    curves = {name: [problem.curves[name] for problem in problems] for name in names}
     return Measurements(
         ids=tuple(problem.id for problem in problems),
         ns=ns,
-        accuracy=stack(lambda values: values.accuracy),
-        abstained=stack(lambda values: values.abstained),
-        error=stack(lambda values: values.error),
-        exact=stack(lambda values: values.exact),
-        if_wrong=stack(lambda values: values.if_wrong),
-        if_right=stack(lambda values: values.if_right),
-        deviations={} if question.resample == "problems" else stack(lambda values: values.deviations, axis=1),
-        seconds={name: sum(problem.curves[name].seconds for problem in problems) for name in names},
+        accuracy={name: np.stack([values.accuracy for values in curves[name]]) for name in names},
+        abstained={name: np.stack([values.abstained for values in curves[name]]) for name in names},
+        error={name: np.stack([values.error for values in curves[name]]) for name in names},
+        exact={name: np.stack([values.exact for values in curves[name]]) for name in names},
+        if_wrong={name: np.stack([values.if_wrong for values in curves[name]]) for name in names},
+        if_right={name: np.stack([values.if_right for values in curves[name]]) for name in names},
+        deviations={}
+        if question.resample == "problems"
+        else {name: np.stack([values.deviations for values in curves[name]], axis=1) for name in names},
+        seconds={name: sum(values.seconds for values in curves[name]) for name in names},
         sizes=np.array([problem.size for problem in problems], dtype=np.int64),
         ungraded=np.array([problem.ungraded for problem in problems], dtype=np.int64),
         failed=np.array([problem.failed for problem in problems], dtype=np.int64),
         tokens=np.array([problem.tokens if contents.tokenless == 0 else np.nan for problem in problems]),
         flops=np.array([problem.flops for problem in problems]),
         sampling_seconds=np.array([problem.sampling_seconds for problem in problems]),
-        roles={each.name: each.role for each in contestants},
+        roles={contestant.name: contestant.role for contestant in contestants},
         baseline=baseline,
         skipped=entrants.skipped,
         duplicates=duplicates,
@@ -167,7 +166,7 @@ def default_ns(n_max: int) -> list[int]:
 
 @dataclass(slots=True, eq=False)
 class _CurveValues:
-    """The values of one selector on one problem: arrays are [K], `deviations` [B, K]."""
+    """The values of one selector on one problem: arrays are [K], `deviations` [B, K] with B = 0 unless asked for."""
 
     accuracy: Array
     abstained: Array
@@ -176,7 +175,7 @@ class _CurveValues:
     if_wrong: Array
     if_right: Array
     seconds: float
-    deviations: Array | None = None
+    deviations: Array
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -217,7 +216,14 @@ def _measure_problem(
         )
         seconds = time.perf_counter() - start
         curves[contestant.name] = _CurveValues(
-            curve.accuracy, curve.abstained, error, exact, wrong.accuracy, right.accuracy, seconds
+            curve.accuracy,
+            curve.abstained,
+            error,
+            exact,
+            wrong.accuracy,
+            right.accuracy,
+            seconds,
+            np.empty((0, len(ns))),
         )
     if question.resample != "problems":
         _add_deviations(curves, contestants, outcomes, ns, question.seed)
@@ -265,6 +271,9 @@ def _add_deviations(
     rng = np.random.default_rng(derive_seed(seed, outcomes.problem_id, 1))
     pools = [outcomes.take(rng.integers(0, size, size)) if size else outcomes for _ in range(INNER_POOLS)]
     scale = math.sqrt(size / (size - 1)) if size > 1 else 1.0
-    values = {each.name: np.stack([each.estimate(pool, ns).accuracy for pool in pools]) for each in contestants}
+    values = {
+        contestant.name: np.stack([contestant.estimate(pool, ns).accuracy for pool in pools])
+        for contestant in contestants
+    }
     for name, accuracy in values.items():
         curves[name].deviations = scale * (accuracy - accuracy.mean(axis=0))

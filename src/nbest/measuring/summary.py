@@ -20,11 +20,16 @@ from nbest.statistics.strata import Weighing, average_intervals, set_weights
 Array: TypeAlias = NDArray[np.float64]
 
 
-def summarise(measurements: Measurements, question: Question, *, is_whole: bool = True) -> Comparison:
-    """Return rows and paired differences of some problems; `is_whole` says whether they are all of their run."""
+def summarise(
+    measurements: Measurements, question: Question, groups: Mapping[str, Comparison] | None = None
+) -> Comparison:
+    """Return rows and paired differences of the problems of a run.
+
+    `groups` are the comparisons of its parts; None where the problems are such a part themselves.
+    """
     names = measurements.names
     rows = _make_rows([measurements], names, question, "pooled")
-    duplicates = measurements.duplicates if is_whole else 0
+    duplicates = 0 if groups is None else measurements.duplicates
     notes = [f"{duplicates} trajectories are stored twice; the first of each id counts"] if duplicates else []
     return Comparison(
         problems=len(measurements.ids),
@@ -32,13 +37,15 @@ def summarise(measurements: Measurements, question: Question, *, is_whole: bool 
         rows=tuple(rows),
         ungraded=int(measurements.ungraded.sum()),
         failed=int(measurements.failed.sum()),
-        skipped=measurements.skipped if is_whole else {},
+        skipped={} if groups is None else measurements.skipped,
         warnings=(*notes, *warn(measurements), *_warn_of_draws(rows)),
         seed=question.seed,
         resamples=question.resamples,
         paired=tuple(_pair([measurements], names, question, "pooled")),
         duplicates=duplicates,
         resample=question.resample,
+        by=None if groups is None else question.by,
+        groups=groups or {},
         roles=measurements.roles,
         baseline=measurements.baseline,
     )

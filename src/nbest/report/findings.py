@@ -144,7 +144,7 @@ def examine(
     """
     connection = run.connect()
     try:
-        columns = list(dict.fromkeys([*scorers, *(name for each in contestants for name in each.scorers)]))
+        columns = list(dict.fromkeys([*scorers, *(name for contestant in contestants for name in contestant.scorers)]))
         gathering = _Gathering(contestants, scorers, clusterer)
         for outcomes in read_outcomes(connection, columns, with_characters=not has_tokens):
             gathering.add(outcomes)
@@ -175,9 +175,9 @@ class _Gathering:
         self._contestants = contestants
         self._scores: dict[str, list[tuple[NDArray[np.float64], NDArray[np.bool_]]]] = {name: [] for name in scorers}
         self._vote_shares: dict[str, list[tuple[float, float]]] = {}
-        self.informed = [each.name for each in contestants if each.role != "bound" and not each.is_blind]
+        self.informed = [c.name for c in contestants if c.role != "bound" and not c.is_blind]
         self.problems: list[ProblemFinding] = []
-        self.counts = {each.name: SelectorCounts() for each in contestants}
+        self.counts = {contestant.name: SelectorCounts() for contestant in contestants}
         self.trajectories = TrajectoryCounts()
         self.lengths: tuple[list[NDArray[np.int64]], list[NDArray[np.int64]]] = ([], [])
 

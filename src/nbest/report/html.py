@@ -4,8 +4,9 @@ This module does not know runs or estimators; all text is plain and is escaped.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
+from typing import Any
 
 from nbest.report.blocks import Block, Cell, Detail, Facts, Figure, Notes, PageSection, Table
 from nbest.report.charts import chart_svg
@@ -72,7 +73,7 @@ def render_html(title: str, lead: str, sections: Sequence[PageSection]) -> str:
         body.append(f"<section id='{_slug(section.title)}'>\n<h2>{escape(section.title)}</h2>")
         if section.lead:
             body.append(f"<p>{escape(section.lead)}</p>")
-        body += [_block(block) for block in section.blocks]
+        body += [_WRITERS[type(block)](block) for block in section.blocks]
         body.append("</section>")
     return (
         f"<!doctype html>\n<html lang='en'>\n<head>\n<meta charset='utf-8'>\n<title>{escape(title)}</title>\n"
@@ -81,24 +82,27 @@ def render_html(title: str, lead: str, sections: Sequence[PageSection]) -> str:
     )
 
 
-def _block(block: Block) -> str:
-    if isinstance(block, Table):
-        return _table(block)
-    if isinstance(block, Figure):
-        caption = f"<figcaption>{escape(block.caption)}</figcaption>" if block.caption else ""
-        return f"<figure>{chart_svg(block.chart)}{caption}</figure>"
-    if isinstance(block, Facts):
-        pairs = "\n".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in block.pairs.items())
-        return f"<dl>\n{pairs}\n</dl>"
-    if isinstance(block, Detail):
-        # A link to what stands inside opens the fold in browsers; one to the fold itself would not.
-        table = _table(block.table) if block.table else ""
-        return (
-            f"<details><summary>{escape(block.title)}</summary>\n"
-            f"<div id='{escape(block.anchor)}'><pre>{escape(block.text)}</pre>{table}</div></details>"
-        )
-    assert isinstance(block, Notes)
-    items = "\n".join(f"<li>{escape(line)}</li>" for line in block.lines)
+def _figure(figure: Figure) -> str:
+    caption = f"<figcaption>{escape(figure.caption)}</figcaption>" if figure.caption else ""
+    return f"<figure>{chart_svg(figure.chart)}{caption}</figure>"
+
+
+def _facts(facts: Facts) -> str:
+    pairs = "\n".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in facts.pairs.items())
+    return f"<dl>\n{pairs}\n</dl>"
+
+
+def _detail(detail: Detail) -> str:
+    # A link to what stands inside opens the fold in browsers; one to the fold itself would not.
+    table = _table(detail.table) if detail.table else ""
+    return (
+        f"<details><summary>{escape(detail.title)}</summary>\n"
+        f"<div id='{escape(detail.anchor)}'><pre>{escape(detail.text)}</pre>{table}</div></details>"
+    )
+
+
+def _notes(notes: Notes) -> str:
+    items = "\n".join(f"<li>{escape(line)}</li>" for line in notes.lines)
     return f"<ul>\n{items}\n</ul>"
 
 
@@ -147,3 +151,12 @@ def _classes(column: int, words: int, is_wide: bool = False) -> str:
 
 def _slug(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+
+
+_WRITERS: Mapping[type[Block], Callable[[Any], str]] = {
+    Table: _table,
+    Figure: _figure,
+    Facts: _facts,
+    Detail: _detail,
+    Notes: _notes,
+}

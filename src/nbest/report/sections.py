@@ -4,7 +4,8 @@ This module does not know formats, or how anything was computed.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
@@ -24,44 +25,35 @@ _MATRIX = 10
 _SOURCES = 6
 
 
-def make_sections(report: Report) -> list[PageSection]:
-    """Return the sections of a report; those with nothing to show are left out."""
+@dataclass(frozen=True, slots=True)
+class Look:
+    """The styles of the selectors drawn, and colours by selector and by scorer: that of the selectors that read it."""
+
+    styles: Mapping[str, Style]
+    colours: Mapping[str, str]
+
+
+def choose_look(report: Report) -> Look:
+    """Return how the selectors of a report look in all of its charts and tables."""
     styles = choose_styles(report.drawn, report.overall.roles)
-    colours = _list_colours(styles)
-    sections = [
-        _accuracy(report, styles, colours),
-        _differences(report, colours),
-        _groups(report, colours),
-        _cost(report, styles, colours),
-        _gap(report, styles, colours),
-        _disagreement(report),
-        _calibration(report, colours),
-        _lengths(report),
-        _counts(report, colours),
-        _caveats(report, colours),
-        _manifests(report),
-    ]
-    return [section for section in sections if section.blocks]
-
-
-def _list_colours(styles: Mapping[str, Style]) -> dict[str, str]:
-    """Return colours by selector, and by the name of a scorer: that of the selectors which read it."""
     scorers = {name.partition(":")[2]: style.colour for name, style in styles.items() if ":" in name}
-    return scorers | {name: style.colour for name, style in styles.items()}
+    return Look(styles, scorers | {name: style.colour for name, style in styles.items()})
 
 
-def _accuracy(report: Report, styles: Mapping[str, Style], colours: Mapping[str, str]) -> PageSection:
+def _accuracy(report: Report, look: Look) -> PageSection:
     comparison, ns = report.overall, report.ns
     runs = "" if len(report.runs) == 1 else f", macro average over {len(report.runs)} runs"
-    chart = accuracy_chart(comparison, subtitle=f"{report.problems:,} problems{runs}", styles=styles)
+    chart = accuracy_chart(comparison, subtitle=f"{report.problems:,} problems{runs}", styles=look.styles)
     blocks: list[Block] = [Figure("accuracy", chart)]
     if len(report.runs) == 1:
-        blocks.append(tables.accuracy_by_n(comparison, ns, colours))
+        blocks.append(tables.accuracy_by_n(comparison, ns, look.colours))
     else:
         panels = [{"run": run.name} | row for run in report.runs for row in accuracy_data(run.comparison, report.drawn)]
-        blocks += [tables.accuracy_by_run(report, n, colours) for n in ns[-_TABLE_NS:]]
-        blocks.append(Figure("accuracy_by_run", charts.runs_chart(panels, styles, [run.name for run in report.runs])))
-        blocks.append(tables.accuracy_by_n(comparison, ns, colours, "Macro average by number of candidates"))
+        blocks += [tables.accuracy_by_run(report, n, look.colours) for n in ns[-_TABLE_NS:]]
+        blocks.append(
+            Figure("accuracy_by_run", charts.runs_chart(panels, look.styles, [run.name for run in report.runs]))
+        )
+        blocks.append(tables.accuracy_by_n(comparison, ns, look.colours, "Macro average by number of candidates"))
     return PageSection("Accuracy", _explain_accuracy(report), blocks)
 
 
@@ -84,7 +76,7 @@ def _explain_accuracy(report: Report) -> str:
     return " ".join(sentences)
 
 
-def _differences(report: Report, colours: Mapping[str, str]) -> PageSection:
+def _differences(report: Report, look: Look) -> PageSection:
     several = len(report.runs) > 1
     comparisons = [(report.overall, "macro average over the runs" if several else "")]
     comparisons += [(run.comparison, run.name) for run in report.runs] if several else []
@@ -93,17 +85,19 @@ def _differences(report: Report, colours: Mapping[str, str]) -> PageSection:
         "permutation test after Holm's correction over the selectors; detectable is the smallest effect this many "
         "problems can detect with 80 % power."
     )
-    blocks = [tables.paired(comparison, colours, caption) for comparison, caption in comparisons if comparison.paired]
+    blocks = [
+        tables.paired(comparison, look.colours, caption) for comparison, caption in comparisons if comparison.paired
+    ]
     return PageSection(f"Differences to {report.baseline}", lead, blocks)
 
 
-def _groups(report: Report, colours: Mapping[str, str]) -> PageSection:
+def _groups(report: Report, look: Look) -> PageSection:
     runs = [run for run in report.runs if run.comparison.groups]
-    blocks = [tables.by_field(run.comparison, colours, run.name) for run in runs]
+    blocks = [tables.by_field(run.comparison, look.colours, run.name) for run in runs]
     return PageSection(f"Accuracy by {runs[0].comparison.by}" if runs else "", "", blocks)
 
 
-def _cost(report: Report, styles: Mapping[str, Style], colours: Mapping[str, str]) -> PageSection:
+def _cost(report: Report, look: Look) -> PageSection:
     comparison = report.overall
     # A pick by chance needs no more than one candidate: at larger N it costs more and gains nothing.
     names = [name for name in report.drawn if comparison.role(name) != "chance"]
@@ -121,9 +115,9 @@ def _cost(report: Report, styles: Mapping[str, Style], colours: Mapping[str, str
             if row.selector in names
         ]
         if any(value[cost] is not None for value in data):
-            blocks.append(Figure(name, charts.cost_chart(data, cost, styles, title, axis)))
+            blocks.append(Figure(name, charts.cost_chart(data, cost, look.styles, title, axis)))
     if blocks:
-        blocks.append(tables.front(comparison, colours))
+        blocks.append(tables.front(comparison, look.colours))
     lead = (
         "What sampling N candidates of a problem costs on average; the work of the selector itself is not included. "
         "FLOPs follow from the size of the policy in the manifest (Kaplan et al. 2020). A bound is on no front."
@@ -131,7 +125,7 @@ def _cost(report: Report, styles: Mapping[str, Style], colours: Mapping[str, str
     return PageSection("Accuracy against cost", lead, blocks)
 
 
-def _gap(report: Report, styles: Mapping[str, Style], colours: Mapping[str, str]) -> PageSection:
+def _gap(report: Report, look: Look) -> PageSection:
     comparison, gaps = report.overall, report.overall.gaps()
     names = [name for name in report.drawn if comparison.role(name) != "bound"]
     data = [
@@ -141,13 +135,13 @@ def _gap(report: Report, styles: Mapping[str, Style], colours: Mapping[str, str]
         return PageSection("Selection gap", "", [])
     lead = "Points between a selector and pass@N: a right answer was in the pool and was not picked."
     blocks: list[Block] = [
-        Figure("selection_gap", charts.gap_chart(data, styles)),
-        tables.gap_by_n(comparison, report.ns, colours),
+        Figure("selection_gap", charts.gap_chart(data, look.styles)),
+        tables.gap_by_n(comparison, report.ns, look.colours),
     ]
     return PageSection("Selection gap", lead, blocks)
 
 
-def _disagreement(report: Report) -> PageSection:
+def _disagreement(report: Report, _: Look) -> PageSection:
     disagreement = report.disagreement
     names = [name for name in disagreement.selectors if name in report.drawn][:_MATRIX]
     if len(names) < 2:
@@ -178,12 +172,12 @@ def _disagreement(report: Report) -> PageSection:
     return PageSection("Where selectors disagree", lead, blocks)
 
 
-def _calibration(report: Report, colours: Mapping[str, str]) -> PageSection:
+def _calibration(report: Report, look: Look) -> PageSection:
     if not report.reliability:
         return PageSection("Calibration", "", [])
     blocks: list[Block] = []
     sources = [source for source in report.reliability if source.bins]
-    sources = ([source for source in sources if source.name in colours] or sources)[:_SOURCES]
+    sources = ([source for source in sources if source.name in look.colours] or sources)[:_SOURCES]
     data = [
         {"selector": source.title, "confidence": part.confidence, "accuracy": part.accuracy, "cases": part.cases}
         for source in sources
@@ -192,11 +186,11 @@ def _calibration(report: Report, colours: Mapping[str, str]) -> PageSection:
     if data:
         others = choose_styles([source.name for source in sources], {})
         styles = {
-            source.title: Style(colours.get(source.name, others[source.name].colour), shape="circle")
+            source.title: Style(look.colours.get(source.name, others[source.name].colour), shape="circle")
             for source in sources
         }
         blocks.append(Figure("calibration", charts.reliability_chart(data, styles)))
-    blocks.append(tables.calibration(report.reliability, colours))
+    blocks.append(tables.calibration(report.reliability, look.colours))
     lead = (
         "A score within 0 and 1 is read as the probability that its trajectory is right; of other scores only the "
         "ranking is measured. ECE: expected calibration error over bins of equal mass, at most 10. AUC within pools: "
@@ -205,7 +199,7 @@ def _calibration(report: Report, colours: Mapping[str, str]) -> PageSection:
     return PageSection("Calibration", lead, blocks)
 
 
-def _lengths(report: Report) -> PageSection:
+def _lengths(report: Report, _: Look) -> PageSection:
     data = [value for run in report.runs for value in _histogram(run)]
     if not data:
         return PageSection("Lengths", "", [])
@@ -232,12 +226,12 @@ def _histogram(run: RunFindings) -> list[dict[str, Any]]:
     return data
 
 
-def _counts(report: Report, colours: Mapping[str, str]) -> PageSection:
+def _counts(report: Report, look: Look) -> PageSection:
     blocks: list[Block] = [tables.trajectory_counts(report.runs)]
     for run in report.runs:
         origin = f", {run.name}" if len(report.runs) > 1 else ""
         caption = f"Equally good candidates on the whole pools of {len(run.findings.problems):,} problems{origin}"
-        blocks.append(tables.ties(run, colours, caption))
+        blocks.append(tables.ties(run, look.colours, caption))
     if any(run.findings.picks for run in report.runs):
         blocks.append(tables.stored_picks(report.runs))
         notes = [
@@ -255,7 +249,7 @@ def _counts(report: Report, colours: Mapping[str, str]) -> PageSection:
     return PageSection("Ties and failures", lead, blocks)
 
 
-def _caveats(report: Report, colours: Mapping[str, str]) -> PageSection:
+def _caveats(report: Report, look: Look) -> PageSection:
     several = len(report.runs) > 1
     lines: list[str] = []
     for run in report.runs:
@@ -266,11 +260,11 @@ def _caveats(report: Report, colours: Mapping[str, str]) -> PageSection:
         if run.comparison.ungraded:
             origin = f", {run.name}" if several else ""
             caption = f"If the {run.comparison.ungraded:,} ungraded were all wrong, to all right{origin}"
-            blocks.append(tables.bounds(run.comparison, colours, caption))
+            blocks.append(tables.bounds(run.comparison, look.colours, caption))
     return PageSection("Left out or uncertain", "", blocks)
 
 
-def _manifests(report: Report) -> PageSection:
+def _manifests(report: Report, _: Look) -> PageSection:
     blocks: list[Block] = []
     for number, run in enumerate(report.runs):
         blocks.append(Facts(describe_run(run)))
@@ -312,3 +306,19 @@ def describe_run(run: RunFindings) -> dict[str, str]:
 def _read_table(table: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     value = table.get(name)
     return cast("Mapping[str, Any]", value) if isinstance(value, dict) else {}
+
+
+SECTIONS: tuple[Callable[[Report, Look], PageSection], ...] = (
+    _accuracy,
+    _differences,
+    _groups,
+    _cost,
+    _gap,
+    _disagreement,
+    _calibration,
+    _lengths,
+    _counts,
+    _caveats,
+    _manifests,
+)
+"""The sections of a report, in order; one with nothing to show has no blocks."""

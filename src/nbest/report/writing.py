@@ -8,7 +8,7 @@ from nbest.report.building import Report
 from nbest.report.charts import write_file, write_png
 from nbest.report.html import render_html
 from nbest.report.markdown import render_markdown
-from nbest.report.sections import make_sections
+from nbest.report.sections import SECTIONS, choose_look
 
 
 def write_report(report: Report, folder: Path) -> dict[str, Path]:
@@ -16,7 +16,8 @@ def write_report(report: Report, folder: Path) -> dict[str, Path]:
 
     Raises StorageError.
     """
-    sections = make_sections(report)
+    look = choose_look(report)
+    sections = [section for make in SECTIONS if (section := make(report, look)).blocks]
     paths = {kind: folder / f"report.{kind}" for kind in ("html", "md", "json")}
     for block in (block for section in sections for block in section.blocks):
         if isinstance(block, Figure):

@@ -30,11 +30,17 @@ Comparison: TypeAlias = Callable[[Outcomes], NDArray[np.float64]]
 
 @dataclass(frozen=True, slots=True)
 class EstimatorContext:
-    """What an estimator may need: which answers are equal, the seed of drawn subsets, the full name of its scorer."""
+    """What an estimator may need: which answers are equal, the seed of drawn subsets, the full name of its scorer.
+
+    `policy_hash` is the content hash of the policy that sampled, None where it is unknown; `where` names the run in
+    messages.
+    """
 
     equivalence: Clusterer
     seed: int = 0
     scorer: str = ""
+    policy_hash: str | None = None
+    where: str = "this run"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +63,13 @@ class Contestant:
     is_blind: bool = False
 
 
-def contestant(name: str, equivalence: Clusterer, seed: int = 0) -> Contestant:
+def contestant(
+    name: str, equivalence: Clusterer, seed: int = 0, *, policy_hash: str | None = None, where: str = "this run"
+) -> Contestant:
     """Return a selector as a contestant, by its name (see `registry.py`); `seed` is for curves that draw subsets.
 
-    Raises ConfigError for an unknown name or option, or a selector without a curve.
+    `policy_hash` and `where` describe the run, as in `EstimatorContext`. Raises ConfigError for an unknown name or
+    option, a selector without a curve, or one that was fitted on another policy.
     """
     spec, method = find_method("selector", name)
     options, scorers = spec.parse_options(method), tuple(spec.list_scorers(method))
@@ -70,7 +79,7 @@ def contestant(name: str, equivalence: Clusterer, seed: int = 0) -> Contestant:
             f"selections as stored:{name}"
         )
     scorer = "" if method.scorer is None else str(method.scorer)
-    context = EstimatorContext(equivalence, seed, scorer)
+    context = EstimatorContext(equivalence, seed, scorer, policy_hash, where)
     estimate: Estimator = load(spec.estimator)(context, options)
     compared = None if spec.compared is None else spec.compared(context, options)
 

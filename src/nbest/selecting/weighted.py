@@ -89,8 +89,8 @@ class WeightedVoteSelector(Selector):
             return abstention(pool, note or f"none of {len(order)} trajectories has an answer")
         self._require_weights(ballot, trajectories, pool.problem_id)
         outcome = hold_vote(ballot, self.rule, np.ones((1, len(ballot)), dtype=np.bool_))
-        voter = min(np.flatnonzero(outcome.picked[0]), key=lambda voter: int(ballot.places[voter]))
-        pick = int(ballot.places[voter])
+        voter = min(np.flatnonzero(outcome.picks[0]), key=lambda voter: int(ballot.positions[voter]))
+        pick = int(ballot.positions[voter])
         confidence = _share_of(outcome, int(ballot.clusters[voter]))
         return Selection(pool.problem_id, order[pick], answers[pick], confidence, note=note)
 
@@ -107,7 +107,7 @@ class WeightedVoteSelector(Selector):
     def _require_weights(self, ballot: Ballot, trajectories: list[Trajectory], problem_id: str) -> None:
         fault = self.rule.fault(ballot.scores)
         if fault:
-            lowest = trajectories[int(ballot.places[0])].id
+            lowest = trajectories[int(ballot.positions[0])].id
             raise UnavailableError(
                 f"{self.name}: problem {problem_id!r} of {self._where}: {fault} (lowest: {ballot.scores[0]:g} of "
                 f"trajectory {lowest!r})"

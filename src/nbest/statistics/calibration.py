@@ -1,7 +1,7 @@
-"""Confidence that means what it says: maps from a number to a probability, and how far a probability is off.
+"""Calibrated confidence: maps from a number to a probability, and measures of how far probabilities are off.
 
 Pure numpy. `fit_isotonic` and `fit_platt` make a map from numbers (higher = more likely right) to probabilities; the
-measures compare confidences with what came true. This module does not know pools, selectors or where numbers come from.
+measures compare confidences with the outcomes. This module does not know pools, selectors or where numbers come from.
 Shapes: M cases, B bins.
 """
 
@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from nbest.errors import ConfigError
 
-Values: TypeAlias = NDArray[np.float64]
+Array: TypeAlias = NDArray[np.float64]
 Binning: TypeAlias = Literal["mass", "width"]
 
 BINS = 15
@@ -30,7 +30,7 @@ class IsotonicMap:
     x: tuple[float, ...]
     y: tuple[float, ...]
 
-    def __call__(self, values: ArrayLike) -> Values:
+    def __call__(self, values: ArrayLike) -> Array:
         return np.interp(np.asarray(values, dtype=np.float64), self.x, self.y)
 
 
@@ -41,52 +41,52 @@ class PlattMap:
     slope: float
     intercept: float
 
-    def __call__(self, values: ArrayLike) -> Values:
+    def __call__(self, values: ArrayLike) -> Array:
         return sigmoid(self.slope * np.asarray(values, dtype=np.float64) + self.intercept)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CoverageCurve:
-    """Accuracy when only the most confident share of cases is answered; arrays are [M], by rising coverage.
+    """The accuracy where only the most confident share of cases is answered; arrays are [M], by rising coverage.
 
     `coverage[i]` is (i + 1) / M, `accuracy[i]` the expected share of right ones among the i + 1 most confident, and
     `threshold[i]` the least confidence among them. Equal confidences stand in random order: they share the credit.
     """
 
-    coverage: Values
-    accuracy: Values
-    threshold: Values
+    coverage: Array
+    accuracy: Array
+    threshold: Array
 
     @property
     def area(self) -> float:
-        """The mean accuracy over all coverages: 1 where all right ones come first and none is wrong."""
+        """The mean accuracy over all coverages: 1 where every case is right."""
         return float(self.accuracy.mean())
 
     def at(self, coverage: float) -> tuple[float, float]:
-        """(accuracy, threshold) of the smallest number of cases that covers at least this share of them."""
-        place = min(len(self.coverage) - 1, max(0, math.ceil(coverage * len(self.coverage) - 1e-9) - 1))
-        return float(self.accuracy[place]), float(self.threshold[place])
+        """Return accuracy and threshold of the smallest number of cases that covers at least this share of them."""
+        position = min(len(self.coverage) - 1, max(0, math.ceil(coverage * len(self.coverage) - 1e-9) - 1))
+        return float(self.accuracy[position]), float(self.threshold[position])
 
 
-def sigmoid(values: ArrayLike) -> Values:
-    """1 / (1 + exp(-value)) without overflow, of any shape."""
-    given = np.asarray(values, dtype=np.float64)
-    small = np.exp(-np.abs(given))
-    return np.where(given >= 0, 1.0, small) / (1.0 + small)
+def sigmoid(values: ArrayLike) -> Array:
+    """Return 1 / (1 + exp(-value)) without overflow, for values of any shape."""
+    numbers = np.asarray(values, dtype=np.float64)
+    small = np.exp(-np.abs(numbers))
+    return np.where(numbers >= 0, 1.0, small) / (1.0 + small)
 
 
 def fit_isotonic(values: ArrayLike, right: ArrayLike, weights: ArrayLike | None = None) -> IsotonicMap:
-    """Least-squares monotone fit of `right` [M] on `values` [M] by pool-adjacent-violators (Ayer et al. 1955).
+    """Return the least-squares monotone fit of `right` [M] on `values` [M] (pool-adjacent-violators, Ayer et al. 1955).
 
     Cases with equal values are one case of their mean. `weights` [M] are positive (default 1). The knots are the two
     ends of every block of one fitted value, so that the map passes through the fit at every value seen.
     Raises ConfigError for no cases, differing lengths, or numbers that are not finite.
     """
-    given, targets = _check(values, right)
-    mass = _check_weights(weights, given)
-    x, place = np.unique(given, return_inverse=True)
-    sums = np.bincount(place, weights=mass)
-    means = np.bincount(place, weights=mass * targets) / sums
+    numbers, targets = _check(values, right)
+    mass = _check_weights(weights, numbers)
+    x, inverse = np.unique(numbers, return_inverse=True)
+    sums = np.bincount(inverse, weights=mass)
+    means = np.bincount(inverse, weights=mass * targets) / sums
     blocks: list[tuple[float, float, int]] = []  # mean, weight, distinct values
     for mean, weight in zip(means.tolist(), sums.tolist(), strict=True):
         block = (mean, weight, 1)
@@ -98,37 +98,37 @@ def fit_isotonic(values: ArrayLike, right: ArrayLike, weights: ArrayLike | None 
     ends = np.cumsum([count for *_, count in blocks])
     knots: list[tuple[float, float]] = []
     for (mean, _, count), end in zip(blocks, ends.tolist(), strict=True):
-        knots += [(float(x[at]), mean) for at in sorted({end - count, end - 1})]
-    return IsotonicMap(tuple(at for at, _ in knots), tuple(mean for _, mean in knots))
+        knots += [(float(x[index]), mean) for index in sorted({end - count, end - 1})]
+    return IsotonicMap(tuple(number for number, _ in knots), tuple(mean for _, mean in knots))
 
 
 def fit_platt(values: ArrayLike, right: ArrayLike, weights: ArrayLike | None = None) -> PlattMap:
-    """The sigmoid of least log-loss on `values` [M] against `right` [M] of True and False.
+    """Return the sigmoid of least log-loss on `values` [M] against `right` [M] of True and False.
 
     Targets are smoothed to (n+ + 1) / (n+ + 2) and 1 / (n- + 2), so that a perfect separation stays finite (Platt
     1999); Newton steps with backtracking as in Lin, Lin & Weng 2007, algorithm 1. `weights` [M] are positive (default
     1) and count in n+ and n-. Raises ConfigError as `fit_isotonic`.
     """
-    given, targets = _check(values, right)
-    mass = _check_weights(weights, given)
+    numbers, targets = _check(values, right)
+    mass = _check_weights(weights, numbers)
     positive = float(mass[targets > 0.5].sum())
     negative = float(mass.sum()) - positive
     smooth = np.where(targets > 0.5, (positive + 1) / (positive + 2), 1 / (negative + 2))
     slope, intercept = 0.0, math.log((positive + 1) / (negative + 1))
 
     def loss(a: float, b: float) -> float:
-        logits = a * given + b
+        logits = a * numbers + b
         return float((mass * (np.logaddexp(0.0, logits) - smooth * logits)).sum())
 
     now = loss(slope, intercept)
     for _ in range(_PLATT_STEPS):
-        fitted = sigmoid(slope * given + intercept)
+        fitted = sigmoid(slope * numbers + intercept)
         miss, spread = mass * (fitted - smooth), mass * fitted * (1 - fitted)
-        gradient = np.array([(miss * given).sum(), miss.sum()])
+        gradient = np.array([(miss * numbers).sum(), miss.sum()])
         if np.abs(gradient).max() < 1e-9 * mass.sum():
             break
-        cross = (spread * given).sum()
-        curvature = np.array([[(spread * given**2).sum(), cross], [cross, spread.sum()]]) + _PLATT_RIDGE * np.eye(2)
+        cross = (spread * numbers).sum()
+        curvature = np.array([[(spread * numbers**2).sum(), cross], [cross, spread.sum()]]) + _PLATT_RIDGE * np.eye(2)
         direction = -np.linalg.solve(curvature, gradient)
         step = 1.0
         while step > _PLATT_SMALLEST_STEP:
@@ -144,52 +144,54 @@ def fit_platt(values: ArrayLike, right: ArrayLike, weights: ArrayLike | None = N
 
 
 def calibration_error(confidence: ArrayLike, right: ArrayLike, bins: int = BINS, binning: Binning = "mass") -> float:
-    """Expected calibration error: sum over bins of their share of cases times |accuracy - mean confidence|.
+    """Return the expected calibration error: sum over bins of their share of cases times |accuracy - mean confidence|.
 
     `confidence` [M] within 0..1, `right` [M]. Bins of equal mass by default ("mass": by rank, equal confidences always
     together), or of equal width ("width"). Source: Naeini et al. 2015; Guo et al. 2017 (arXiv 1706.04599, equation 3).
     """
-    given, targets = _check(confidence, right)
+    numbers, targets = _check(confidence, right)
     if bins < 1:
         raise ConfigError(f"bins must be at least 1, got {bins}")
-    if given.min() < 0 or given.max() > 1:
-        raise ConfigError(f"confidence must lie within 0 and 1, got {given.min():g} to {given.max():g}")
+    if numbers.min() < 0 or numbers.max() > 1:
+        raise ConfigError(f"confidence must lie within 0 and 1, got {numbers.min():g} to {numbers.max():g}")
     if binning == "mass":
-        bin_of = np.searchsorted(np.sort(given), given, side="left") * bins // len(given)
+        bin_of = np.searchsorted(np.sort(numbers), numbers, side="left") * bins // len(numbers)
     else:
-        bin_of = np.minimum((given * bins).astype(np.int64), bins - 1)
-    gaps = np.bincount(bin_of, weights=targets - given, minlength=bins)
-    return float(np.abs(gaps).sum() / len(given))
+        bin_of = np.minimum((numbers * bins).astype(np.int64), bins - 1)
+    gaps = np.bincount(bin_of, weights=targets - numbers, minlength=bins)
+    return float(np.abs(gaps).sum() / len(numbers))
 
 
 def brier_score(confidence: ArrayLike, right: ArrayLike) -> float:
-    """The mean of (confidence - right)^2 over `confidence` [M] and `right` [M] (Brier 1950); lower is better."""
-    given, targets = _check(confidence, right)
-    return float(np.square(given - targets).mean())
+    """Return the mean of (confidence - right)^2 over `confidence` [M] and `right` [M] (Brier 1950); lower is better."""
+    numbers, targets = _check(confidence, right)
+    return float(np.square(numbers - targets).mean())
 
 
 def coverage_curve(confidence: ArrayLike, right: ArrayLike) -> CoverageCurve:
-    """Accuracy against coverage for `confidence` [M] (any numbers, higher first) and `right` [M] within 0..1."""
-    given, targets = _check(confidence, right)
-    levels, place = np.unique(-given, return_inverse=True)
-    sizes = np.bincount(place)
-    means = np.bincount(place, weights=targets) / sizes
-    counts = np.arange(1, len(given) + 1)
+    """Return accuracy against coverage for `confidence` [M] (any numbers, higher first) and `right` [M] within 0..1."""
+    numbers, targets = _check(confidence, right)
+    levels, inverse = np.unique(-numbers, return_inverse=True)
+    sizes = np.bincount(inverse)
+    means = np.bincount(inverse, weights=targets) / sizes
+    counts = np.arange(1, len(numbers) + 1)
     accuracy = np.cumsum(np.repeat(means, sizes)) / counts
-    return CoverageCurve(counts / len(given), accuracy, np.repeat(-levels, sizes))
+    return CoverageCurve(counts / len(numbers), accuracy, np.repeat(-levels, sizes))
 
 
-def _check(values: ArrayLike, right: ArrayLike) -> tuple[Values, Values]:
-    given, targets = np.asarray(values, dtype=np.float64), np.asarray(right, dtype=np.float64)
-    if given.ndim != 1 or given.shape != targets.shape or not len(given):
-        raise ConfigError(f"values have shape {given.shape}, right {targets.shape}; both must be [M] with M at least 1")
-    if not np.isfinite(given).all() or not np.isfinite(targets).all():
+def _check(values: ArrayLike, right: ArrayLike) -> tuple[Array, Array]:
+    numbers, targets = np.asarray(values, dtype=np.float64), np.asarray(right, dtype=np.float64)
+    if numbers.ndim != 1 or numbers.shape != targets.shape or not len(numbers):
+        raise ConfigError(
+            f"values have shape {numbers.shape}, right {targets.shape}; both must be [M] with M at least 1"
+        )
+    if not np.isfinite(numbers).all() or not np.isfinite(targets).all():
         raise ConfigError("calibration needs finite numbers; leave cases without one out")
-    return given, targets
+    return numbers, targets
 
 
-def _check_weights(weights: ArrayLike | None, given: Values) -> Values:
-    mass = np.ones_like(given) if weights is None else np.asarray(weights, dtype=np.float64)
-    if mass.shape != given.shape or not (np.isfinite(mass) & (mass > 0)).all():
-        raise ConfigError("weights: there must be one positive number a case")
+def _check_weights(weights: ArrayLike | None, numbers: Array) -> Array:
+    mass = np.ones_like(numbers) if weights is None else np.asarray(weights, dtype=np.float64)
+    if mass.shape != numbers.shape or not (np.isfinite(mass) & (mass > 0)).all():
+        raise ConfigError("weights: there must be one positive number per case")
     return mass

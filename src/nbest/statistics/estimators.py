@@ -24,7 +24,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from nbest.errors import ConfigError, UnavailableError
 
-Values: TypeAlias = NDArray[np.float64]
+Array: TypeAlias = NDArray[np.float64]
 
 MAJORITY_LIMIT = 1000
 """The largest pool of `majority_at_k`: above it C(N, N/2) leaves the range of float64 (and the cost grows as N^3)."""
@@ -34,26 +34,26 @@ MAJORITY_LIMIT = 1000
 class Curve:
     """One metric of one pool at every k of `ks`: `accuracy` [K] and `abstained` [K], both NaN where k > N."""
 
-    accuracy: Values
-    abstained: Values
+    accuracy: Array
+    abstained: Array
 
 
-def pass_at_k(correct: ArrayLike, ks: Sequence[int]) -> Values:
-    """[K] probability that a k-subset holds a right one: 1 - C(N - c, k) / C(N, k), NaN where k > N.
+def pass_at_k(correct: ArrayLike, ks: Sequence[int]) -> Array:
+    """Return [K] the probability that a k-subset holds a right one: 1 - C(N - c, k) / C(N, k), NaN where k > N.
 
     `correct` [N] holds True or False. Source: Chen et al. 2021 (arXiv 2107.03374), equation 1.
     """
     return best_of_k(correct, correct, ks).accuracy
 
 
-def random_pick(correct: ArrayLike, ks: Sequence[int]) -> Values:
-    """[K] accuracy of a random pick from a k-subset: the mean of `correct` [N] at every k, NaN where k > N."""
+def random_pick(correct: ArrayLike, ks: Sequence[int]) -> Array:
+    """Return [K] the accuracy of a random pick from a k-subset: the mean of `correct` [N], NaN where k > N."""
     values = np.asarray(correct, dtype=np.float64)
     return best_of_k(values, np.zeros_like(values), ks).accuracy
 
 
 def best_of_k(correct: ArrayLike, scores: ArrayLike, ks: Sequence[int]) -> Curve:
-    """Expected `correct` [N] of the candidate with the highest of `scores` [N] in a k-subset.
+    """Return the expected `correct` [N] of the candidate with the highest of `scores` [N] in a k-subset.
 
     Candidates with equal scores share the credit. NaN = no score: such a candidate never wins, and a subset of nothing
     else abstains. With the candidates in ascending order, the one with i others below it is the best of
@@ -76,7 +76,7 @@ def best_of_k(correct: ArrayLike, scores: ArrayLike, ks: Sequence[int]) -> Curve
 
 
 def majority_at_k(correct: ArrayLike, clusters: ArrayLike, ks: Sequence[int]) -> Curve:
-    """Expected correctness of the largest answer cluster in a k-subset (maj@k, self-consistency).
+    """Return the expected correctness of the largest answer cluster in a k-subset (maj@k, self-consistency).
 
     `clusters` [N] numbers the answer of each candidate; a negative number = no answer: it does not vote, and a subset
     without any vote abstains. Clusters that tie share the credit. A cluster is worth the mean of `correct` [N] over
@@ -112,8 +112,8 @@ def majority_at_k(correct: ArrayLike, clusters: ArrayLike, ks: Sequence[int]) ->
     return Curve(np.array(accuracy, dtype=np.float64), abstained)
 
 
-def _winning_credit(sizes: NDArray[np.int64], worth: Values, silent: int, depth: int) -> Values:
-    """[depth + 1] sum over the subsets of each size of the credit of their largest cluster."""
+def _winning_credit(sizes: NDArray[np.int64], worth: Array, silent: int, depth: int) -> Array:
+    """Return [depth + 1] the sum, over the subsets of each size, of the credit of their largest cluster."""
     pascal = _pascal(int(sizes.sum()) + silent)
     width = depth + 1
     credit = np.zeros(width)
@@ -132,8 +132,11 @@ def _winning_credit(sizes: NDArray[np.int64], worth: Values, silent: int, depth:
     return credit
 
 
-def _credit_at_count(count: int, sizes: NDArray[np.int64], worth: Values, free: Values, pascal: Values) -> Values:
-    """[width] the credit of subsets whose winner has `count` members; `free` [width] subsets of what cannot tie."""
+def _credit_at_count(count: int, sizes: NDArray[np.int64], worth: Array, free: Array, pascal: Array) -> Array:
+    """Return [width] the credit of subsets whose winner has `count` members.
+
+    `free` [width] are the subsets of what can neither win nor tie.
+    """
     width = len(free)
     ties = min(len(sizes), max(1, (width - 1) // count))  # so many clusters of `count` fit into a subset
     # ways[0]: no winner named yet, ways[1]: the winner is among the clusters seen (weighted by its worth);
@@ -159,8 +162,8 @@ def _check_ks(ks: Sequence[int]) -> None:
 
 
 @lru_cache(maxsize=64)
-def _best_weights(total: int, ks: tuple[int, ...]) -> Values:
-    """[K, N] probability that the candidate with i others below it is the best of a k-subset; 0 where k > N."""
+def _best_weights(total: int, ks: tuple[int, ...]) -> Array:
+    """Return [K, N] the probability that the candidate with i others below it is the best of a k-subset, 0 if k > N."""
     _check_ks(ks)
     weights = np.zeros((len(ks), total))
     below = np.arange(total, dtype=np.float64)
@@ -168,24 +171,24 @@ def _best_weights(total: int, ks: tuple[int, ...]) -> Values:
     for k in range(1, min(max(ks, default=0), total) + 1):
         if k > 1:  # C(i, k-1) / C(N, k) from C(i, k-2) / C(N, k-1), so that nothing overflows
             row = row * np.maximum(below - k + 2, 0) / (k - 1) * k / (total - k + 1)
-        weights[[place for place, wanted in enumerate(ks) if wanted == k]] = row
+        weights[[index for index, size in enumerate(ks) if size == k]] = row
     weights.setflags(write=False)
     return weights
 
 
-def _subset_share(part: int, total: int, ks: Sequence[int]) -> Values:
-    """[K] C(part, k) / C(total, k): the share of k-subsets inside a part of the pool; NaN where k > total."""
+def _subset_share(part: int, total: int, ks: Sequence[int]) -> Array:
+    """Return [K] C(part, k) / C(total, k): the share of k-subsets inside a part of the pool; NaN where k > total."""
     shares = [math.comb(part, k) / math.comb(total, k) if k <= total else np.nan for k in ks]
     return np.array(shares, dtype=np.float64)
 
 
-def _pascal(total: int) -> Values:
-    """Binomial coefficients C(n, k) as floats for at least n, k <= total; 0 where k > n."""
+def _pascal(total: int) -> Array:
+    """Return binomial coefficients C(n, k) as floats for at least n, k <= total; 0 where k > n."""
     return _pascal_table(1 << total.bit_length())
 
 
 @lru_cache(maxsize=4)
-def _pascal_table(size: int) -> Values:
+def _pascal_table(size: int) -> Array:
     table = np.zeros((size + 1, size + 1))
     table[:, 0] = 1.0
     for n in range(1, size + 1):
@@ -196,6 +199,6 @@ def _pascal_table(size: int) -> Values:
 
 @lru_cache(maxsize=4)
 def _toeplitz_index(width: int) -> NDArray[np.int64]:
-    """[width, width] where `padded[index]` is the matrix that convolves with the sequence in `padded`'s second half."""
-    places = np.arange(width)
-    return width - 1 + places[None, :] - places[:, None]
+    """Return [width, width] so that `padded[index]` is the matrix that convolves with `padded`'s second half."""
+    positions = np.arange(width)
+    return width - 1 + positions[None, :] - positions[:, None]

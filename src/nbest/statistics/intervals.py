@@ -14,7 +14,7 @@ What is resampled
 
 NaN = this problem has no value in this column (its pool is smaller than k, say); it is left out of that column.
 This module does not know what the values mean. Shapes: P problems, R columns (a selector at one k, say), B resampled
-pools a problem.
+pools per problem.
 """
 
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from nbest.errors import ConfigError
 
-Values: TypeAlias = NDArray[np.float64]
+Array: TypeAlias = NDArray[np.float64]
 Seed: TypeAlias = int | tuple[int, ...]
 
 RESAMPLES = 10_000
@@ -38,9 +38,11 @@ _CHUNK_CELLS = 1 << 23
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A mean over problems. `mean` is None without any problem; the interval (`low`, `high`: percentile bootstrap)
-    and the analytic `standard_error` are None with fewer than two, where they are undefined. `problems` = how many
-    problems have a value."""
+    """A mean over problems.
+
+    `mean` is None without any problem; the interval (`low`, `high`: percentile bootstrap) and the analytic
+    `standard_error` are None with fewer than two, where they are undefined. `problems` = how many have a value.
+    """
 
     mean: float | None
     low: float | None
@@ -68,18 +70,18 @@ class Within:
     `keeps_problems`: the problems stay and only samples are drawn again; otherwise both levels are drawn.
     """
 
-    deviations: Values
+    deviations: Array
     keeps_problems: bool
 
-    def standard_error(self) -> Values:
-        """[R] of the mean over the problems that have a value, from the samples alone."""
+    def standard_error(self) -> Array:
+        """Return [R] the standard error of the mean over the problems with a value, from the samples alone."""
         spread = np.nansum(self.deviations.var(axis=0, ddof=1), axis=0)
         counts = np.maximum(np.count_nonzero(~np.isnan(self.deviations[0]), axis=0), 1)
         return np.sqrt(spread) / counts
 
 
 def interval(values: ArrayLike, *, seed: Seed, resamples: int = RESAMPLES, level: float = LEVEL) -> Interval:
-    """The mean of per-problem `values` [P] with its interval."""
+    """Return the mean of per-problem `values` [P] with its interval."""
     column = np.asarray(values, dtype=np.float64)
     return intervals(column[:, None], seed=seed, resamples=resamples, level=level)[0]
 
@@ -87,7 +89,7 @@ def interval(values: ArrayLike, *, seed: Seed, resamples: int = RESAMPLES, level
 def intervals(
     values: ArrayLike, *, seed: Seed, resamples: int = RESAMPLES, level: float = LEVEL, within: Within | None = None
 ) -> list[Interval]:
-    """One Interval a column of `values` [P, R], all from the same resamples of problems.
+    """Return one Interval per column of `values` [P, R], all from the same resamples of problems.
 
     Percentile bootstrap: `resamples` times P problems are drawn with replacement and the mean taken over those that
     have a value. Beside it the standard error clustered by problem, s / sqrt(n), s with n - 1 in the denominator
@@ -100,34 +102,34 @@ def intervals(
     if len(table) > 1 and resamples > 0:
         for part in column_blocks(table.shape[1], resamples):
             bounds[:, part] = percentiles(resample_means(table, part, seed, resamples, within), level)
-    found = [_summary(table[:, column], bounds[:, column]) for column in range(table.shape[1])]
+    results = [_summary(table[:, column], bounds[:, column]) for column in range(table.shape[1])]
     if within is None or not within.keeps_problems:
-        return found
+        return results
     errors = within.standard_error()
     return [
         Interval(each.mean, each.low, each.high, float(error) if each.problems > 1 else None, each.problems)
-        for each, error in zip(found, errors, strict=True)
+        for each, error in zip(results, errors, strict=True)
     ]
 
 
 def paired_difference(
     first: ArrayLike, second: ArrayLike, *, seed: Seed, resamples: int = RESAMPLES, level: float = LEVEL
 ) -> Difference:
-    """`first` [P] minus `second` [P], problem by problem: the interval of the mean difference."""
+    """Return the interval of the mean difference of `first` [P] and `second` [P], problem by problem."""
     gap = np.asarray(first, dtype=np.float64) - np.asarray(second, dtype=np.float64)
     differing = int(np.count_nonzero(np.abs(gap[~np.isnan(gap)]) > 1e-12))  # both are sums of floats
     return Difference(interval(gap, seed=seed, resamples=resamples, level=level), differing)
 
 
 def clustered_standard_error(values: ArrayLike) -> float | None:
-    """Standard error of the mean of per-problem `values` [P]; None with fewer than two problems."""
+    """Return the standard error of the mean of per-problem `values` [P]; None with fewer than two problems."""
     column = np.asarray(values, dtype=np.float64)
     present = column[~np.isnan(column)]
     return float(present.std(ddof=1) / np.sqrt(len(present))) if len(present) > 1 else None
 
 
-def check_table(table: Values, within: Within | None) -> None:
-    """Raises ConfigError for shapes that do not fit."""
+def check_table(table: Array, within: Within | None) -> None:
+    """Raise ConfigError for shapes that do not fit."""
     if table.ndim != 2:
         raise ConfigError(f"values must be [P, R], got shape {table.shape}")
     if within is not None and (within.deviations.shape[1:] != table.shape or len(within.deviations) < 2):
@@ -136,13 +138,15 @@ def check_table(table: Values, within: Within | None) -> None:
 
 
 def column_blocks(columns: int, resamples: int) -> list[slice]:
-    """The columns in blocks whose resampled means fit into memory."""
+    """Return the columns in blocks whose resampled means fit into memory."""
     block = max(1, _CHUNK_CELLS // resamples)
     return [slice(start, min(start + block, columns)) for start in range(0, columns, block)]
 
 
-def resample_means(table: Values, part: slice, seed: Seed, resamples: int, within: Within | None = None) -> Values:
-    """[resamples, R] means of the columns in `part` of `table` [P, R]; the draws of one seed are the same for all.
+def resample_means(table: Array, part: slice, seed: Seed, resamples: int, within: Within | None = None) -> Array:
+    """Return [resamples, R] the means of the columns in `part` of `table` [P, R].
+
+    The draws of one seed are the same for all columns.
 
     NaN where a resample drew no problem with a value in a column.
     """
@@ -156,40 +160,42 @@ def resample_means(table: Values, part: slice, seed: Seed, resamples: int, withi
     for start in range(0, resamples, chunk):
         rows = min(chunk, resamples - start)
         if within is not None and within.keeps_problems:
-            drawn = np.broadcast_to(np.arange(problems), (rows, problems))
+            draws = np.broadcast_to(np.arange(problems), (rows, problems))
         else:
-            drawn = rng.integers(0, problems, size=(rows, problems))
-        weights = _count_drawn(drawn)
+            draws = rng.integers(0, problems, size=(rows, problems))
+        weights = _count_draws(draws)
         totals = np.matmul(weights, filled, out=means[start : start + rows])
         if within is not None:
-            totals += _sum_deviations(within.deviations[:, :, part], drawn, rng)
+            totals += _sum_deviations(within.deviations[:, :, part], draws, rng)
         counts = float(problems) if is_complete else weights @ present.astype(np.float64)
         with np.errstate(invalid="ignore", divide="ignore"):
             totals /= counts
     return means
 
 
-def percentiles(means: Values, level: float) -> Values:
-    """[2, R] lower and upper percentile of `means` [resamples, R]; a mean that is NaN does not count, a column of
-    nothing else stays NaN. Linear between order statistics, as numpy's default."""
+def percentiles(means: Array, level: float) -> Array:
+    """Return [2, R] the lower and upper percentile of `means` [resamples, R], linear between order statistics.
+
+    A mean that is NaN does not count; a column of nothing else stays NaN.
+    """
     quantiles = ((1 - level) / 2, (1 + level) / 2)
     columns = means.T.copy()
-    columns.sort(axis=1)  # NaN last; faster than a partition at four places
+    columns.sort(axis=1)  # NaN last; faster than a partition at four positions
     bounds = np.full((2, len(columns)), np.nan)
     is_whole = ~np.isnan(columns[:, -1])
     for column in np.flatnonzero(~is_whole):
-        drawn = columns[column][~np.isnan(columns[column])]
-        if len(drawn):
-            bounds[:, column] = np.quantile(drawn, quantiles)
+        present = columns[column][~np.isnan(columns[column])]
+        if len(present):
+            bounds[:, column] = np.quantile(present, quantiles)
     last = columns.shape[1] - 1
     for side, quantile in enumerate(quantiles):
-        place = quantile * last
-        below, above = columns[:, int(place)], columns[:, min(int(place) + 1, last)]
-        bounds[side, is_whole] = (below + (place - int(place)) * (above - below))[is_whole]
+        rank = quantile * last
+        below, above = columns[:, int(rank)], columns[:, min(int(rank) + 1, last)]
+        bounds[side, is_whole] = (below + (rank - int(rank)) * (above - below))[is_whole]
     return bounds
 
 
-def _summary(column: Values, bounds: Values) -> Interval:
+def _summary(column: Array, bounds: Array) -> Interval:
     present = column[~np.isnan(column)]
     if len(present) == 0:
         return Interval(None, None, None, None, 0)
@@ -199,21 +205,21 @@ def _summary(column: Values, bounds: Values) -> Interval:
     return Interval(mean, float(bounds[0]), float(bounds[1]), clustered_standard_error(present), len(present))
 
 
-def _count_drawn(drawn: NDArray[np.int64]) -> Values:
-    """[rows, P] how often each problem was drawn: multinomial weights."""
-    rows, problems = drawn.shape
+def _count_draws(draws: NDArray[np.int64]) -> Array:
+    """Return [rows, P] how often each problem was drawn: multinomial weights."""
+    rows, problems = draws.shape
     starts: NDArray[np.int64] = np.arange(rows, dtype=np.int64)[:, None] * problems
-    return np.bincount((drawn + starts).ravel(), minlength=rows * problems).reshape(rows, problems).astype(np.float64)
+    return np.bincount((draws + starts).ravel(), minlength=rows * problems).reshape(rows, problems).astype(np.float64)
 
 
-def _sum_deviations(deviations: Values, drawn: NDArray[np.int64], rng: np.random.Generator) -> Values:
-    """[rows, R] for each row the sum, over its drawn problems, of the deviation in one of their resampled pools."""
+def _sum_deviations(deviations: Array, draws: NDArray[np.int64], rng: np.random.Generator) -> Array:
+    """Return [rows, R] for each row the sum, over its problems, of the deviation in one of their resampled pools."""
     pools, problems, columns = deviations.shape
     flat = np.nan_to_num(deviations).reshape(pools * problems, columns)
-    places = rng.integers(0, pools, size=drawn.shape) * problems + drawn
-    sums = np.empty((len(drawn), columns))
+    indices = rng.integers(0, pools, size=draws.shape) * problems + draws
+    sums = np.empty((len(draws), columns))
     chunk = max(1, _CHUNK_CELLS // max(1, problems * columns))
-    for start in range(0, len(drawn), chunk):
+    for start in range(0, len(draws), chunk):
         part = slice(start, start + chunk)
-        sums[part] = flat[places[part]].sum(axis=1)
+        sums[part] = flat[indices[part]].sum(axis=1)
     return sums

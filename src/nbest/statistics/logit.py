@@ -12,38 +12,38 @@ from numpy.typing import NDArray
 
 from nbest.statistics.calibration import sigmoid
 
-Values: TypeAlias = NDArray[np.float64]
-Derivatives: TypeAlias = Callable[[Values], tuple[float, Values, Values]]
+Array: TypeAlias = NDArray[np.float64]
+Derivatives: TypeAlias = Callable[[Array], tuple[float, Array, Array]]
 
 _STEPS = 50
 _TOLERANCE = 1e-6
 _BLOCK_ROWS = 1 << 15
 
 
-def choice_probabilities(utilities: Values, starts: NDArray[np.int64]) -> Values:
-    """[R] softmax of `utilities` [R] within each group: the rows from `starts[g]` up to the next start."""
+def choice_probabilities(utilities: Array, starts: NDArray[np.int64]) -> Array:
+    """Return [R] the softmax of `utilities` [R] within each group: the rows from `starts[g]` up to the next start."""
     counts = np.diff(np.append(starts, len(utilities)))
     highest = np.maximum.reduceat(utilities, starts)
     grown = np.exp(utilities - np.repeat(highest, counts))
     return grown / np.repeat(np.add.reduceat(grown, starts), counts)
 
 
-def choice_loss(columns: Values, starts: NDArray[np.int64], targets: Values, weights: Values, beta: Values) -> float:
-    """The sum over groups of weight times log-loss at coefficients `beta` [F]; shapes as in `fit_choice`."""
+def choice_loss(columns: Array, starts: NDArray[np.int64], targets: Array, weights: Array, beta: Array) -> float:
+    """Return the sum over groups of weight times log-loss at coefficients `beta` [F]; shapes as in `fit_choice`."""
     chances = choice_probabilities(columns @ beta, starts)
     counts = np.diff(np.append(starts, len(columns)))
     return -float(np.sum(np.repeat(weights, counts) * targets * np.log(np.maximum(chances, 1e-300))))
 
 
 def fit_choice(
-    columns: Values,
+    columns: Array,
     starts: NDArray[np.int64],
-    targets: Values,
-    weights: Values,
+    targets: Array,
+    weights: Array,
     penalty: float,
-    start: Values | None = None,
-) -> Values:
-    """[F] coefficients of the conditional logit P(row r | its group) = softmax(columns @ beta) (McFadden 1974).
+    start: Array | None = None,
+) -> Array:
+    """Return [F] the coefficients of the conditional logit P(row r | group) = softmax(columns @ beta) (McFadden 1974).
 
     `columns` [R F], `starts` [G] (see `choice_probabilities`), `targets` [R] sum to 1 in each group, `weights` [G].
     Minimises the mean weighted log-loss plus penalty / 2 * |beta|^2.
@@ -51,7 +51,7 @@ def fit_choice(
     counts = np.diff(np.append(starts, len(columns)))
     mass = np.repeat(weights / weights.sum(), counts)
 
-    def derivatives(beta: Values) -> tuple[float, Values, Values]:
+    def derivatives(beta: Array) -> tuple[float, Array, Array]:
         chances = choice_probabilities(columns @ beta, starts)
         loss = -float(np.sum(mass * targets * np.log(np.maximum(chances, 1e-300))))
         gradient = columns.T @ (mass * (chances - targets))
@@ -67,15 +67,16 @@ def fit_choice(
     return _minimise(derivatives, begin, np.full(len(begin), penalty))
 
 
-def fit_yes_no(columns: Values, right: Values, weights: Values, penalty: float) -> tuple[Values, float]:
-    """([F] coefficients, intercept) of P(right) = sigmoid(columns @ beta + intercept); the intercept has no penalty.
+def fit_yes_no(columns: Array, right: Array, weights: Array, penalty: float) -> tuple[Array, float]:
+    """Return coefficients [F] and intercept of P(right) = sigmoid(columns @ beta + intercept).
 
-    `columns` [M F], `right` [M] within 0..1, `weights` [M]. The same objective as `fit_choice`.
+    `columns` [M F], `right` [M] within 0..1, `weights` [M]. The same objective as `fit_choice`; the intercept has no
+    penalty.
     """
     wide = np.hstack([columns, np.ones((len(columns), 1))])
     mass = weights / weights.sum()
 
-    def derivatives(beta: Values) -> tuple[float, Values, Values]:
+    def derivatives(beta: Array) -> tuple[float, Array, Array]:
         logits = wide @ beta
         fitted = sigmoid(logits)
         loss = float(np.sum(mass * (np.logaddexp(0.0, logits) - right * logits)))
@@ -88,8 +89,8 @@ def fit_yes_no(columns: Values, right: Values, weights: Values, penalty: float) 
     return beta[:-1], float(beta[-1])
 
 
-def _minimise(derivatives: Derivatives, start: Values, ridge: Values) -> Values:
-    """Newton with backtracking on a convex loss plus the penalty; stops where a step no longer pays."""
+def _minimise(derivatives: Derivatives, start: Array, ridge: Array) -> Array:
+    """Return the minimum of a convex loss plus the penalty: Newton with backtracking, until a step no longer pays."""
     beta = start
     loss, gradient, curvature = derivatives(beta)
     loss += float(np.sum(ridge * beta**2)) / 2
@@ -103,12 +104,12 @@ def _minimise(derivatives: Derivatives, start: Values, ridge: Values) -> Values:
         step = 1.0
         while True:
             ahead = beta + step * direction
-            found = derivatives(ahead)
-            total = found[0] + float(np.sum(ridge * ahead**2)) / 2
+            next_loss, next_gradient, next_curvature = derivatives(ahead)
+            total = next_loss + float(np.sum(ridge * ahead**2)) / 2
             if total <= loss - 1e-4 * step * gain:
                 break
             step /= 2
             if step < 1e-8:
                 return beta
-        beta, loss, gradient, curvature = ahead, total, found[1], found[2]
+        beta, loss, gradient, curvature = ahead, total, next_gradient, next_curvature
     return beta

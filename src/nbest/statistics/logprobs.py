@@ -13,14 +13,14 @@ from numpy.typing import ArrayLike, NDArray
 from nbest.errors import DataError
 from nbest.records import Step
 
-Values: TypeAlias = NDArray[np.float64]
+Array: TypeAlias = NDArray[np.float64]
 
 STEP_FEATURES = ("mean", "minimum", "sum", "length")
 """The columns of `step_features`: three in nats, the last in tokens."""
 
 
 def step_features(logprobs: ArrayLike, steps: Sequence[Step]) -> NDArray[np.float32]:
-    """float32 [S 4] (`STEP_FEATURES`) of the tokens of each step, from their log-probabilities [T].
+    """Return float32 [S 4] the `STEP_FEATURES` of the tokens of each step, from their log-probabilities [T].
 
     Raises DataError where a step lies outside the tokens or holds none.
     """
@@ -29,7 +29,7 @@ def step_features(logprobs: ArrayLike, steps: Sequence[Step]) -> NDArray[np.floa
 
 
 def span_features(logprobs: ArrayLike, spans: ArrayLike) -> NDArray[np.float32]:
-    """`step_features` of half-open `spans` [S 2]; they may leave gaps, overlap and come in any order.
+    """Return the `step_features` of half-open `spans` [S 2]; they may leave gaps, overlap and come in any order.
 
     One call does for many trajectories: their log-probabilities one after another, the spans moved by where each
     begins. A number that is not finite shows in the features of the spans that hold it and nowhere else; an absent
@@ -61,8 +61,8 @@ def span_features(logprobs: ArrayLike, spans: ArrayLike) -> NDArray[np.float32]:
     return features
 
 
-def window_means(values: ArrayLike, window: int) -> Values:
-    """[T - window + 1] the mean of every `window` consecutive numbers of `values` [T], one apart.
+def window_means(values: ArrayLike, window: int) -> Array:
+    """Return [T - window + 1] the mean of every `window` consecutive numbers of `values` [T], one apart.
 
     Fewer numbers than the window make one window of what there is; no number makes none. (The groups of DeepConf,
     arXiv 2508.15260, section 3, and of its code, where only whole windows count.) `values` must be finite.
@@ -75,7 +75,10 @@ def window_means(values: ArrayLike, window: int) -> Values:
 
 
 def lowest_share_mean(values: ArrayLike, share: float) -> float:
-    """The mean of the lowest `share` of `values` [T], rounded down to whole numbers and at least one; NaN for none."""
+    """Return the mean of the lowest `share` of `values` [T]; NaN for none.
+
+    The share is rounded down to a whole number of values, and at least one.
+    """
     numbers = np.asarray(values, dtype=np.float64)
     if not len(numbers):
         return float("nan")

@@ -2,10 +2,10 @@
 
 Under the null hypothesis that two selectors are exchangeable on every problem, the difference on each problem is as
 likely to have the other sign. The two-sided p-value is the share of sign patterns whose sum is at least as far from 0
-as the one seen (Fisher 1935; Good 2005). A difference of 0 is the same under both signs and drops out; so does NaN.
+as the one observed (Fisher 1935; Good 2005). A difference of 0 is the same under both signs and drops out; so does NaN.
 
 With m differences that are not 0, all 2^m patterns are evaluated where they are no more than `flips`: the p-value is
-exact. Otherwise `flips` random patterns are drawn and p = (1 + those as extreme) / (1 + flips), the pattern seen
+exact. Otherwise `flips` random patterns are drawn and p = (1 + those as extreme) / (1 + flips), the pattern observed
 counted as one of them, so that p is never 0 and the test never too liberal (Phipson & Smyth 2010).
 
 This module does not know what was compared. Shapes: P problems, R columns (a selector at one n, say), B patterns.
@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from nbest.errors import ConfigError
 
-Values: TypeAlias = NDArray[np.float64]
+Array: TypeAlias = NDArray[np.float64]
 
 FLIPS = 10_000
 _CHUNK_SIGNS = 1 << 22
@@ -26,8 +26,8 @@ _CHUNK_SIGNS = 1 << 22
 _ROUNDING = 1e-9
 
 
-def sign_flip_p_values(differences: ArrayLike, *, seed: int, flips: int = FLIPS) -> Values:
-    """[R] two-sided p-values of `differences` [P, R]; NaN where a column has no value, 1 where all are 0.
+def sign_flip_p_values(differences: ArrayLike, *, seed: int, flips: int = FLIPS) -> Array:
+    """Return [R] the two-sided p-values of `differences` [P, R]; NaN where a column has no value, 1 where all are 0.
 
     Drawn patterns are the same for all columns of one call.
     """
@@ -38,8 +38,8 @@ def sign_flip_p_values(differences: ArrayLike, *, seed: int, flips: int = FLIPS)
         raise ConfigError(f"flips must be at least 1, got {flips}")
     is_empty = np.isnan(table).all(axis=0)
     filled = np.where(np.isnan(table), 0.0, table)
-    seen = np.abs(filled.sum(axis=0))
-    bounds = seen - _ROUNDING * np.abs(filled).sum(axis=0)  # sums of floats: what equals the one seen counts
+    observed = np.abs(filled.sum(axis=0))
+    bounds = observed - _ROUNDING * np.abs(filled).sum(axis=0)  # sums of floats: what equals the one observed counts
     counts = np.count_nonzero(filled, axis=0)
     is_small = counts < flips.bit_length()  # 2^m <= flips
     p_values = np.ones(table.shape[1])
@@ -53,26 +53,29 @@ def sign_flip_p_values(differences: ArrayLike, *, seed: int, flips: int = FLIPS)
     return p_values
 
 
-def holm(p_values: ArrayLike) -> Values:
-    """[M] p-values corrected for M hypotheses tested together (Holm 1979): the i-th smallest times M - i (i from 0),
-    never smaller than a smaller one's, at most 1. NaN stays NaN and is no hypothesis."""
-    given = np.asarray(p_values, dtype=np.float64)
-    corrected = np.full(given.shape, np.nan)
-    tested = np.flatnonzero(~np.isnan(given))
-    order = tested[np.argsort(given[tested], kind="stable")]
-    scaled = given[order] * np.arange(len(order), 0, -1)
+def holm(p_values: ArrayLike) -> Array:
+    """Return [M] the p-values corrected for M hypotheses tested together (Holm 1979).
+
+    The i-th smallest is multiplied by M - i (i from 0); it is never below that of a smaller one, and at most 1. NaN
+    stays NaN and is no hypothesis.
+    """
+    values = np.asarray(p_values, dtype=np.float64)
+    corrected = np.full(values.shape, np.nan)
+    tested = np.flatnonzero(~np.isnan(values))
+    order = tested[np.argsort(values[tested], kind="stable")]
+    scaled = values[order] * np.arange(len(order), 0, -1)
     corrected[order] = np.minimum(np.maximum.accumulate(scaled), 1.0)
     return corrected
 
 
-def _all_patterns(count: int) -> Values:
-    """[2^count, count] every pattern of signs."""
+def _all_patterns(count: int) -> Array:
+    """Return [2^count, count] every pattern of signs."""
     bits = np.arange(1 << count)[:, None] >> np.arange(count) & 1
     return np.where(bits == 1, -1.0, 1.0)
 
 
-def _count_extreme(filled: Values, bounds: Values, seed: int, flips: int) -> Values:
-    """[R] how many of the drawn patterns have a sum at least as far from 0 as `bounds` [R]."""
+def _count_extreme(filled: Array, bounds: Array, seed: int, flips: int) -> Array:
+    """Count [R] how many of the drawn patterns have a sum at least as far from 0 as `bounds` [R]."""
     rng = np.random.default_rng(seed)
     problems, columns = filled.shape
     extreme = np.zeros(columns)

@@ -1,4 +1,4 @@
-"""What so many problems can show: the smallest difference that a comparison would probably detect. Pure numpy.
+"""Power: the smallest effect that a number of problems can detect. Pure numpy.
 
 This module does not know what was compared.
 """
@@ -12,7 +12,7 @@ LEVEL = 0.95
 
 
 def smallest_detectable(standard_error: float | None, power: float = POWER, level: float = LEVEL) -> float | None:
-    """The true mean difference that a two-sided test at `1 - level` would find with probability `power`.
+    """Return the true mean difference that a two-sided test at `1 - level` would find with probability `power`.
 
     (z(1 - (1 - level) / 2) + z(power)) * standard error, 2.80 standard errors at 95 % and 80 %: the minimum detectable
     effect of Bloom 1995 (Evaluation Review 19(5), 547-556), in the sample-size formula of Miller 2024 (arXiv
@@ -20,7 +20,7 @@ def smallest_detectable(standard_error: float | None, power: float = POWER, leve
     difference, clustered by problem: what the problems have in common has dropped out of it. The quantiles are those
     of the normal distribution, so with few problems (below some 30) the truth is larger.
 
-    None where the standard error is unknown or 0: differences that do not vary do not tell how much they could.
+    None where the standard error is unknown or 0: differences that do not vary do not show how much they could vary.
     Raises ConfigError for a power or level outside 0 and 1.
     """
     for name, value in (("power", power), ("level", level)):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 
 def auc(correct: NDArray[np.bool_], scores: NDArray[np.floating]) -> float | None:
-    """The share of pairs (right, wrong) in which the right one has the higher score; equal scores count half.
+    """Return the share of pairs (right, wrong) in which the right one has the higher score; equal scores count half.
 
     `correct` [N], `scores` [N]. None where there is no such pair. Raises ValueError where a score is NaN.
     """
@@ -25,6 +25,6 @@ def auc(correct: NDArray[np.bool_], scores: NDArray[np.floating]) -> float | Non
 
 
 def within_pool_auc(pools: Iterable[tuple[NDArray[np.bool_], NDArray[np.floating]]]) -> tuple[float | None, int]:
-    """The mean of `auc` over the pools that hold both right and wrong candidates, and how many these are."""
-    found = [value for correct, scores in pools if (value := auc(correct, scores)) is not None]
-    return (float(np.mean(found)), len(found)) if found else (None, 0)
+    """Return the mean of `auc` over the pools with both right and wrong candidates, and how many these are."""
+    areas = [value for correct, scores in pools if (value := auc(correct, scores)) is not None]
+    return (float(np.mean(areas)), len(areas)) if areas else (None, 0)

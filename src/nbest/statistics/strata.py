@@ -31,12 +31,15 @@ from nbest.statistics.intervals import (
     resample_means,
 )
 
-Values: TypeAlias = NDArray[np.float64]
+Array: TypeAlias = NDArray[np.float64]
 Weighing: TypeAlias = Literal["macro", "pooled"]
 
 
-def set_weights(tables: Sequence[Values], weighing: Weighing) -> Values:
-    """[M, R] what the mean of each set weighs, a column sums to 1; NaN where a set has no value. Tables [P, R]."""
+def set_weights(tables: Sequence[Array], weighing: Weighing) -> Array:
+    """Return [M, R] what the mean of each set weighs, for M `tables` of [P, R].
+
+    A column sums to 1, and is NaN where a set has no value.
+    """
     if not tables:
         raise ConfigError("an average needs at least one set of problems")
     counts = np.array([np.count_nonzero(~np.isnan(table), axis=0) for table in tables], dtype=np.float64)
@@ -46,7 +49,7 @@ def set_weights(tables: Sequence[Values], weighing: Weighing) -> Values:
 
 
 def average_intervals(
-    tables: Sequence[Values],
+    tables: Sequence[Array],
     weighing: Weighing,
     *,
     seed: int,
@@ -54,13 +57,13 @@ def average_intervals(
     level: float = LEVEL,
     withins: Sequence[Within | None] = (),
 ) -> list[Interval]:
-    """One Interval a column of the average over sets whose values are `tables`, M of [P, R].
+    """Return one Interval per column of the average over sets whose values are `tables`, M of [P, R].
 
     The interval is undefined where a set has fewer than two problems in that column; `problems` counts those of all
     sets. `withins` [M] as in `intervals`. Raises ConfigError for shapes that do not fit.
     """
-    kept = list(withins) or [None] * len(tables)
-    for table, within in zip(tables, kept, strict=True):
+    members = list(withins) or [None] * len(tables)
+    for table, within in zip(tables, members, strict=True):
         check_table(table, within)
     weights = set_weights(tables, weighing)
     columns = weights.shape[1]
@@ -68,24 +71,24 @@ def average_intervals(
     if resamples > 0 and all(len(table) > 1 for table in tables):
         for part in column_blocks(columns, resamples):
             means = np.zeros((resamples, part.stop - part.start))
-            for place, (table, within) in enumerate(zip(tables, kept, strict=True)):
-                means += weights[place, part] * resample_means(table, part, (seed, place), resamples, within)
+            for number, (table, within) in enumerate(zip(tables, members, strict=True)):
+                means += weights[number, part] * resample_means(table, part, (seed, number), resamples, within)
             bounds[:, part] = percentiles(means, level)
-    return [_summary(tables, kept, weights, bounds, column) for column in range(columns)]
+    return [_summary(tables, members, weights, bounds, column) for column in range(columns)]
 
 
-def weigh_problems(tables: Sequence[Values], weighing: Weighing) -> Values:
-    """[P of all sets, R] the share of each value in the average: a column sums to it. NaN stays NaN."""
+def weigh_problems(tables: Sequence[Array], weighing: Weighing) -> Array:
+    """Return [P of all sets, R] the share of each value in the average: a column sums to it. NaN stays NaN."""
     weights = set_weights(tables, weighing)
     shares = [
-        table * (weights[place] / np.maximum(np.count_nonzero(~np.isnan(table), axis=0), 1))
-        for place, table in enumerate(tables)
+        table * (weights[number] / np.maximum(np.count_nonzero(~np.isnan(table), axis=0), 1))
+        for number, table in enumerate(tables)
     ]
     return np.concatenate(shares)
 
 
 def _summary(
-    tables: Sequence[Values], withins: Sequence[Within | None], weights: Values, bounds: Values, column: int
+    tables: Sequence[Array], withins: Sequence[Within | None], weights: Array, bounds: Array, column: int
 ) -> Interval:
     present = [table[~np.isnan(table[:, column]), column] for table in tables]
     problems = sum(len(values) for values in present)
@@ -100,7 +103,7 @@ def _summary(
     return Interval(mean, float(bounds[0, column]), float(bounds[1, column]), error, problems)
 
 
-def _error(values: Values, within: Within | None, column: int) -> float:
+def _error(values: Array, within: Within | None, column: int) -> float:
     if within is not None and within.keeps_problems:
         return float(within.standard_error()[column])
     return clustered_standard_error(values) or 0.0

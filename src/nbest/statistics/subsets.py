@@ -29,7 +29,7 @@ from nbest.errors import ConfigError, UnavailableError
 from nbest.statistics.estimators import Curve
 from nbest.statistics.votes import VoteRule, hold_vote, make_ballot
 
-Values: TypeAlias = NDArray[np.float64]
+Array: TypeAlias = NDArray[np.float64]
 Mask: TypeAlias = NDArray[np.bool_]
 
 DRAWS = 128
@@ -39,10 +39,13 @@ _STARTS = 8
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SampledCurve(Curve):
-    """A `Curve` that may be drawn: `error` [K] is the Monte Carlo standard error of `accuracy` (0 where exact, NaN
-    where k > N), `exact` [K] whether every subset was evaluated."""
+    """A `Curve` that may come from drawn subsets.
 
-    error: Values
+    `error` [K] is the Monte Carlo standard error of `accuracy` (0 where exact, NaN where k > N), `exact` [K] whether
+    every subset was evaluated.
+    """
+
+    error: Array
     exact: Mask
 
 
@@ -56,10 +59,10 @@ def weighted_vote_at_k(
     draws: int = DRAWS,
     seed: int = 0,
 ) -> SampledCurve:
-    """Expected `correct` [N] of the pick of `rule` in a k-subset, for every k of `ks`; NaN where k > N.
+    """Return the expected `correct` [N] of the pick of `rule` in a k-subset, for every k of `ks`; NaN where k > N.
 
     `clusters` [N] numbers the answers, negative = none; `scores` [N], NaN = none: neither casts a vote, and a subset
-    without a voter abstains and counts as wrong. `draws` is the least number of subsets a k, `seed` fixes them.
+    without a voter abstains and counts as wrong. `draws` is the least number of subsets per k, `seed` fixes them.
     Raises ConfigError for shapes, `ks` and `draws`; UnavailableError for scores that cannot be weights of this rule.
     """
     values = np.asarray(correct, dtype=np.float64)
@@ -73,15 +76,15 @@ def weighted_vote_at_k(
         raise UnavailableError(f"{rule.name}: {fault}")
     accuracy, abstained, error = np.full((3, len(ks)), np.nan)
     exact = np.array([_is_enumerated(total, k, draws) for k in ks], dtype=np.bool_)
-    for at, k in enumerate(ks):
+    for column, k in enumerate(ks):
         if k > total:
             continue
-        drawn = _all_subsets(total, k) if exact[at] else _positions(total, draws, seed) < k
-        picked = hold_vote(ballot, rule, drawn[:, ballot.places]).picked
-        counts = picked.sum(axis=1)
-        credit = (picked @ values[ballot.places]) / np.maximum(counts, 1)
-        accuracy[at], abstained[at] = credit.mean(), np.count_nonzero(counts == 0) / len(counts)
-        error[at] = 0.0 if exact[at] else _error_between(credit, total)
+        subsets = _all_subsets(total, k) if exact[column] else _positions(total, draws, seed) < k
+        picks = hold_vote(ballot, rule, subsets[:, ballot.positions]).picks
+        counts = picks.sum(axis=1)
+        credit = (picks @ values[ballot.positions]) / np.maximum(counts, 1)
+        accuracy[column], abstained[column] = credit.mean(), np.count_nonzero(counts == 0) / len(counts)
+        error[column] = 0.0 if exact[column] else _error_between(credit, total)
     return SampledCurve(accuracy, abstained, error, exact)
 
 
@@ -89,28 +92,31 @@ def _is_enumerated(total: int, k: int, draws: int) -> bool:
     return k == 1 or math.comb(total, k) <= draws  # 0 where k > total: nothing to draw
 
 
-def _error_between(credit: Values, total: int) -> float:
-    """The standard error from the means of the permutations, which stand one after the other in `credit` [R]."""
+def _error_between(credit: Array, total: int) -> float:
+    """Return the standard error from the means of the permutations, which follow one another in `credit` [R]."""
     means = credit.reshape(-1, min(_STARTS, total)).mean(axis=1)
     return float(means.std(ddof=1) / math.sqrt(len(means)))
 
 
 @lru_cache(maxsize=16)
 def _positions(total: int, draws: int, seed: int) -> NDArray[np.int64]:
-    """[R, N] where each candidate stands in each reading of a permutation; `< k` are the uniform k-subsets."""
+    """Return [R, N] the position of each candidate in each reading of a permutation.
+
+    Those below k are uniform k-subsets.
+    """
     starts = min(_STARTS, total)
     permutations = max(2, math.ceil(draws / starts))
     rng = np.random.default_rng(seed)
-    placed = rng.permuted(np.tile(np.arange(total), (permutations, 1)), axis=1)
+    orders = rng.permuted(np.tile(np.arange(total), (permutations, 1)), axis=1)
     offsets = np.arange(starts) * total // starts
-    positions = ((placed[:, None, :] - offsets[None, :, None]) % total).reshape(-1, total)
+    positions = ((orders[:, None, :] - offsets[None, :, None]) % total).reshape(-1, total)
     positions.setflags(write=False)
     return positions
 
 
 @lru_cache(maxsize=64)
 def _all_subsets(total: int, k: int) -> Mask:
-    """[C(N, k), N] every k-subset."""
+    """Return [C(N, k), N] every k-subset."""
     members = np.array(list(combinations(range(total), k)), dtype=np.int64)
     subsets = np.zeros((len(members), total), dtype=np.bool_)
     subsets[np.arange(len(members))[:, None], members] = True

@@ -34,7 +34,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from nbest.errors import ConfigError
 
-Values: TypeAlias = NDArray[np.float64]
+Array: TypeAlias = NDArray[np.float64]
 Numbers: TypeAlias = NDArray[np.int64]
 Mask: TypeAlias = NDArray[np.bool_]
 
@@ -43,36 +43,39 @@ _ROUNDING = 1e-12
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ballot:
-    """The voters of one pool in ascending order of score, all arrays [V].
+    """The voters of one pool in ascending order of score; all arrays are [V].
 
-    `places` are their positions in the pool, `clusters` their answers' numbers from 0, `levels` number the distinct
+    `positions` are their positions in the pool, `clusters` their answers' numbers from 0, `levels` number the distinct
     scores from 0: equal scores are one level.
     """
 
-    places: Numbers
-    scores: Values
+    positions: Numbers
+    scores: Array
     levels: Numbers
     clusters: Numbers
 
     def __len__(self) -> int:
-        return len(self.places)
+        return len(self.positions)
 
     @property
     def is_without_ties(self) -> bool:
         return int(self.levels[-1]) + 1 == len(self.levels)
 
     def lasts(self) -> Numbers:
-        """[levels] the last column of each level."""
+        """Return [levels] the last column of each level."""
         return np.cumsum(np.bincount(self.levels), dtype=np.int64) - 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Outcome:
-    """`picked` [R V]: the voters that are picked, all equally good (none where nobody votes); `weights` [R C] of the
-    clusters (no votes: 0, or minus infinity under a maximum)."""
+    """The outcome of a vote in R subsets.
 
-    picked: Mask
-    weights: Values
+    `picks` [R V] marks the voters that are picked, all equally good (none where nobody votes). `weights` [R C] are
+    those of the clusters; without votes 0, or minus infinity under a maximum.
+    """
+
+    picks: Mask
+    weights: Array
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,23 +88,23 @@ class VoteRule:
     allows_negative: ClassVar[bool] = True
     allows_infinite: ClassVar[bool] = True
 
-    def keep(self, ballot: Ballot, drawn: Mask) -> Mask:  # noqa: ARG002
-        """[R V] who of the drawn voters may vote."""
-        return drawn
+    def keep(self, ballot: Ballot, subsets: Mask) -> Mask:  # noqa: ARG002
+        """Return [R V] which voters of each subset may vote; `subsets` [R V] says which are in it."""
+        return subsets
 
-    def weigh(self, ballot: Ballot, voting: Mask) -> Values:
-        """[R V] the weight of each vote; what stands at those that do not vote is of no effect."""
+    def weigh(self, ballot: Ballot, voting: Mask) -> Array:
+        """Return [R V] the weight of each vote; the weights of those that do not vote have no effect."""
         return np.broadcast_to(ballot.scores, voting.shape)
 
     def fault(self, scores: ArrayLike) -> str:
-        """Why these scores [V] cannot be weights of this rule; empty where they can."""
+        """Return why these scores [V] cannot be weights of this rule; empty where they can."""
         values = np.asarray(scores, dtype=np.float64)
         negative = int(np.count_nonzero(values < 0)) if not self.allows_negative else 0
         infinite = int(np.count_nonzero(np.isinf(values))) if not self.allows_infinite else 0
         return self.explain(negative, infinite, len(values))
 
     def explain(self, negative: int, infinite: int, total: int) -> str:
-        """The message for so many negative and infinite ones of `total` scores; empty where this rule allows them."""
+        """Return the fault of this many negative and infinite scores of `total`; empty where the rule allows them."""
         if negative and not self.allows_negative:
             return (
                 f"{negative} of {total} scores are negative, and a sum of negative weights favours small clusters; "
@@ -137,7 +140,7 @@ class BordaVote(VoteRule):
         if not 0 <= self.power < math.inf:
             raise ConfigError(f"power of a Borda vote must be at least 0 and finite, got {self.power}")
 
-    def weigh(self, ballot: Ballot, voting: Mask) -> Values:
+    def weigh(self, ballot: Ballot, voting: Mask) -> Array:
         below = np.cumsum(voting, axis=1, dtype=np.int32)  # V - r + 1: the voters up to and with this one
         points = np.arange(len(ballot) + 1, dtype=np.float64) ** self.power
         points[0] = 0.0  # 0 ** 0 is 1, and nobody has 0 voters up to himself
@@ -162,7 +165,7 @@ class SoftmaxVote(VoteRule):
         if not 0 < self.temperature < math.inf:
             raise ConfigError(f"temperature of a softmax vote must be above 0 and finite, got {self.temperature}")
 
-    def weigh(self, ballot: Ballot, voting: Mask) -> Values:
+    def weigh(self, ballot: Ballot, voting: Mask) -> Array:
         highest = ballot.scores[_last(voting)]
         above = ballot.scores - highest[:, None]
         return np.exp(np.minimum(above, 0.0) / self.temperature)  # those above the highest voter do not vote
@@ -170,7 +173,7 @@ class SoftmaxVote(VoteRule):
 
 @dataclass(frozen=True, slots=True)
 class FilteredVote(VoteRule):
-    """Keeps the ceil(share * V) best of V voters, and whoever equals the last of them (as the authors' percentile
+    """Keep the ceil(share * V) best of V voters, and whoever equals the last of them (as the authors' percentile
     threshold does)."""
 
     name = "filtered"
@@ -182,12 +185,12 @@ class FilteredVote(VoteRule):
         if not 0 < self.share <= 1:
             raise ConfigError(f"share of a filtered vote must be above 0 and at most 1, got {self.share}")
 
-    def keep(self, ballot: Ballot, drawn: Mask) -> Mask:
-        counts = np.cumsum(drawn, axis=1, dtype=np.int32)
+    def keep(self, ballot: Ballot, subsets: Mask) -> Mask:
+        counts = np.cumsum(subsets, axis=1, dtype=np.int32)
         voters = counts[:, -1:]
-        kept = np.ceil(self.share * voters - 1e-9)  # 0.1 * 30 must not be rounded up to 4
+        limit = np.ceil(self.share * voters - 1e-9)  # 0.1 * 30 must not be rounded up to 4
         lasts = ballot.lasts()[ballot.levels]
-        return drawn & (voters - counts[:, lasts] < kept)  # fewer than `kept` are strictly better
+        return subsets & (voters - counts[:, lasts] < limit)  # fewer than `limit` are strictly better
 
 
 RULES: dict[str, VoteRule] = {
@@ -197,7 +200,10 @@ RULES: dict[str, VoteRule] = {
 
 
 def make_ballot(clusters: ArrayLike, scores: ArrayLike) -> Ballot:
-    """The ballot of a pool: `clusters` [N], negative = no answer; `scores` [N], NaN = no score. Neither kind votes."""
+    """Return the ballot of a pool from `clusters` [N], negative = no answer, and `scores` [N], NaN = no score.
+
+    Neither kind votes. Raises ConfigError for shapes that do not fit.
+    """
     labels, values = np.asarray(clusters, dtype=np.int64), np.asarray(scores, dtype=np.float64)
     if labels.shape != values.shape or labels.ndim != 1:
         raise ConfigError(f"clusters has shape {labels.shape}, scores {values.shape}; both must be [N]")
@@ -208,11 +214,11 @@ def make_ballot(clusters: ArrayLike, scores: ArrayLike) -> Ballot:
     return Ballot(voters, values[voters], levels.astype(np.int64), cluster_of.astype(np.int64))
 
 
-def hold_vote(ballot: Ballot, rule: VoteRule, drawn: Mask) -> Outcome:
-    """The outcome in each of R subsets; `drawn` [R V] says which voters are in them."""
+def hold_vote(ballot: Ballot, rule: VoteRule, subsets: Mask) -> Outcome:
+    """Return the outcome in each of R subsets; `subsets` [R V] says which voters are in them."""
     if not len(ballot):
-        return Outcome(drawn, np.zeros((len(drawn), 0)))
-    voting = rule.keep(ballot, drawn)
+        return Outcome(subsets, np.zeros((len(subsets), 0)))
+    voting = rule.keep(ballot, subsets)
     weights = rule.weigh(ballot, voting)
     clusters = int(ballot.clusters.max()) + 1
     if rule.is_additive:
@@ -229,5 +235,5 @@ def hold_vote(ballot: Ballot, rule: VoteRule, drawn: Mask) -> Outcome:
 
 
 def _last(mask: Mask) -> Numbers:
-    """[R] the last column that holds in each row, which is the highest score; the last of all where none does."""
+    """Return [R] the last column that is True in each row, the highest score; the last column where none is."""
     return mask.shape[1] - 1 - mask[:, ::-1].argmax(axis=1)

@@ -16,7 +16,7 @@ from nbest.errors import ConfigError, UnavailableError
 from nbest.protocols import Clusterer
 from nbest.records import derive_seed
 from nbest.selecting.combined.model import CombinedModel
-from nbest.selecting.combined.selector import CombinedOptions, pick_member
+from nbest.selecting.combined.selector import CombinedOptions, check_policy, pick_member
 from nbest.selecting.estimators import Estimator, EstimatorContext, cluster_answers
 from nbest.selecting.outcomes import Outcomes
 from nbest.statistics.estimators import Curve
@@ -153,5 +153,10 @@ def combined_estimator(
 
 
 def make_estimator(context: EstimatorContext, options: CombinedOptions) -> Estimator:
-    """Return the estimator of a comparison. Raises ConfigError where the fitted file is missing."""
-    return combined_estimator(options.load_model(), context.equivalence, seed=context.seed, threshold=options.threshold)
+    """Return the estimator of a comparison.
+
+    Raises ConfigError where the fitted file is missing, or was fitted on another policy than that of the run.
+    """
+    model = options.load_model()
+    check_policy(model, context.policy_hash, context.where)
+    return combined_estimator(model, context.equivalence, seed=context.seed, threshold=options.threshold)

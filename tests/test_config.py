@@ -1,9 +1,11 @@
 """Strict configs: every fault at once, each with its place."""
 
+import json
 import re
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from nbest.config import PolicyConfig, SampleConfig, load_config, parse_config
 from nbest.errors import ConfigError
@@ -74,3 +76,38 @@ def test_the_recipe_of_the_bundled_weights_is_the_default() -> None:
 def test_what_a_source_of_problems_does_not_use_is_refused(problems: dict[str, object], told: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(told)):
         parse_config(SampleConfig, {"problems": problems}, "test")
+
+
+@pytest.mark.parametrize(
+    ("policy", "told"),
+    [
+        ({"engine": {"a": 1}, "script": ["x"]}, "script: only type 'scripted' reads it; engine: only type 'vllm'"),
+        ({"endpoint": {"base_url": "http://h/v1"}}, "endpoint: only type 'openai' reads it; type is 'transformers'"),
+        ({"type": "scripted", "script": ["x"], "model": "m"}, "model: only type 'transformers' or 'vllm' or 'openai'"),
+        ({"type": "openai", "dtype": "float32", "batch_rows": 2}, "dtype: only type 'transformers' or 'vllm' reads it"),
+        # The default, where somebody has written it down, is refused as any other value.
+        ({"type": "openai", "batch_rows": 256}, "batch_rows: only type 'transformers' reads it; type is 'openai'"),
+        ({"type": "vllm", "device": "cuda"}, "device: only type 'transformers' reads it; type is 'vllm'"),
+    ],
+)
+def test_what_a_type_of_policy_does_not_read_is_refused(tmp_path: Path, policy: dict[str, object], told: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(told)):
+        parse_config(SampleConfig, {"policy": policy}, "test")
+    with pytest.raises(ValidationError, match=re.escape(told)):
+        PolicyConfig(**policy)  # pyright: ignore[reportArgumentType]
+    path = tmp_path / "x.toml"
+    lines = [f"{name} = {_write_toml(value)}" for name, value in policy.items()]
+    path.write_text("\n".join(["[policy]", *lines]))
+    with pytest.raises(ConfigError, match=re.escape(told)):
+        load_config(SampleConfig, path)
+
+
+def test_a_field_without_a_value_is_not_refused() -> None:
+    config = PolicyConfig(type="openai", model="m", script=(), engine={}, revision=None)
+    assert (config.type, config.model) == ("openai", "m")
+
+
+def _write_toml(value: object) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{name} = {_write_toml(item)}" for name, item in value.items()) + "}"
+    return json.dumps(value)

@@ -69,9 +69,12 @@ class ProblemsConfig(Section):
 
 
 class EndpointConfig(Section):
-    """The server of a policy of type `openai`. `api_key_env` is the variable that holds the key, `timeout_seconds` of
-    one attempt, `retries` attempts after the first one, `concurrency` requests at once; `dialect` "openai" sends only
-    what OpenAI's own reference lists, `logprobs` = false is for servers that refuse to give them."""
+    """The server of a policy of type `openai`.
+
+    `api_key_env` names the environment variable of the key, `timeout_seconds` limits one attempt, `retries` is the
+    number of attempts after the first one, `concurrency` that of requests at once. `dialect` "openai" sends only what
+    OpenAI's own reference lists; `logprobs` = false is for servers that refuse to return log-probabilities.
+    """
 
     base_url: str
     api_key_env: str | None = None
@@ -83,12 +86,12 @@ class EndpointConfig(Section):
 
 
 POLICY_FIELDS: Mapping[str, frozenset[str]] = {
-    "transformers": frozenset({"revision", "dtype", "device", "batch_rows", "template"}),
-    "vllm": frozenset({"revision", "dtype", "template", "engine"}),
-    "openai": frozenset({"template", "endpoint"}),
+    "transformers": frozenset({"model", "revision", "dtype", "device", "batch_rows", "template"}),
+    "vllm": frozenset({"model", "revision", "dtype", "template", "engine"}),
+    "openai": frozenset({"model", "template", "endpoint"}),
     "scripted": frozenset({"script"}),
 }
-"""The fields of `PolicyConfig`, beside `type` and `model`, that each built-in type reads."""
+"""The fields of `PolicyConfig`, beside `type`, that each built-in type reads."""
 
 
 class PolicyConfig(Section):
@@ -96,7 +99,7 @@ class PolicyConfig(Section):
 
     `type` names the engine: `transformers`, `vllm`, `openai`, `scripted`, or that of a plug-in. `endpoint` belongs to
     `openai`, `script` to `scripted`, `engine` holds further AsyncEngineArgs of `vllm`, or the options of a plug-in's
-    engine. A field that the type does not read is refused.
+    engine. A field that is set and that the type does not read is an error.
     """
 
     type: str = "transformers"
@@ -112,18 +115,17 @@ class PolicyConfig(Section):
 
     @model_validator(mode="after")
     def _refuse_unused(self) -> Self:
-        read = POLICY_FIELDS.get(self.type)
-        if read is None:
+        fields = POLICY_FIELDS.get(self.type)
+        if fields is None:
             return self
-        default = type(self).model_construct()
         unused = [
             name
             for name in type(self).model_fields
-            if name not in read | {"type", "model"} and getattr(self, name) != getattr(default, name)
+            if name in self.model_fields_set - fields - {"type"} and getattr(self, name) not in (None, (), {})
         ]
-        readers = {name: [repr(each) for each in POLICY_FIELDS if name in POLICY_FIELDS[each]] for name in unused}
         if unused:
-            faults = "; ".join(f"{name}: only type {' or '.join(types)} reads it" for name, types in readers.items())
+            readers = {name: [repr(kind) for kind, names in POLICY_FIELDS.items() if name in names] for name in unused}
+            faults = "; ".join(f"{name}: only type {' or '.join(kinds)} reads it" for name, kinds in readers.items())
             raise ValueError(f"{faults}; type is {self.type!r}")
         return self
 

@@ -17,7 +17,7 @@ ItemT = TypeVar("ItemT")
 
 
 class LoopThread:
-    """Starts with the first work, ends with `close`. `name` is the thread's."""
+    """A thread with an event loop. It starts with the first work and ends with `close`; `name` is the thread's."""
 
     def __init__(self, name: str):
         self._name = name
@@ -27,12 +27,18 @@ class LoopThread:
         self._is_closed = False
 
     async def run(self, work: Coroutine[Any, Any, ResultT]) -> ResultT:
-        """The result of `work`, done on the thread's loop. Cancelling the caller cancels it. EngineError: closed."""
+        """Return the result of `work`, done on the thread's loop. Cancelling the caller cancels it.
+
+        Raises EngineError where the thread is closed.
+        """
         return await asyncio.wrap_future(self._hand_over(work))
 
     async def iterate(self, source: AsyncGenerator[ItemT, None]) -> AsyncGenerator[ItemT, None]:
-        """Yield what `source` yields on the thread's loop, in order. Closing this generator closes `source` there,
-        even while it works on its next item. Raises what `source` raises, EngineError where the thread is closed."""
+        """Yield what `source` yields on the thread's loop, in order.
+
+        Closing this generator closes `source` there, even while it works on its next item. Raises what `source` raises,
+        and EngineError where the thread is closed.
+        """
         loop = asyncio.get_running_loop()
         items: asyncio.Queue[tuple[bool, Any]] = asyncio.Queue()
 
@@ -109,7 +115,7 @@ class LoopThread:
         loop.run_forever()
 
     def close(self, last: Coroutine[Any, Any, None] | None = None) -> None:
-        """Cancels what still runs, does `last` on the loop, ends the thread. Callers that wait are cancelled."""
+        """Cancel what still runs, do `last` on the loop, and end the thread. Callers that wait are cancelled."""
         with self._lock:
             self._is_closed = True
             loop, thread, self._loop, self._thread = self._loop, self._thread, None, None
@@ -124,8 +130,10 @@ class LoopThread:
 
 
 async def as_finished(works: Sequence[Callable[[], Coroutine[Any, Any, ResultT]]]) -> AsyncGenerator[ResultT, None]:
-    """Start all `works` and yield their results in the order they finish. The first error, or closing the generator,
-    gives up the others."""
+    """Start all `works` and yield their results in the order in which they finish.
+
+    The first error, and closing the generator, cancel the others.
+    """
     tasks = [asyncio.create_task(start()) for start in works]
     try:
         for task in asyncio.as_completed(tasks):
@@ -137,7 +145,7 @@ async def as_finished(works: Sequence[Callable[[], Coroutine[Any, Any, ResultT]]
 
 
 async def gather_all(works: Sequence[Coroutine[Any, Any, ResultT]]) -> list[ResultT]:
-    """The results in order; the first error gives up the others and goes on."""
+    """Return the results in order. The first error cancels the others and is raised."""
     tasks = [asyncio.create_task(work) for work in works]
     try:
         return await asyncio.gather(*tasks)

@@ -4,14 +4,14 @@ import asyncio
 import json
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager
 from typing import Any
 
 import numpy as np
 import pytest
 
 from nbest.errors import ConfigError, EngineError, MissingExtraError, UnavailableError
-from nbest.records import Completion, SamplingParams, Trajectory, Usage, user_message
+from nbest.records import Completion, Message, SamplingParams, Trajectory, Usage, user_message
 from nbest.sampling.collecting import collect
 from nbest.sampling.openai_compatible import Endpoint, OpenAISampler, RequestCounts, _read_retry_after
 from nbest.sampling.openai_payloads import Form
@@ -37,7 +37,7 @@ class ToldServer:
         self.replies = list(replies)
         self.asked: list[dict[str, Any]] = []
         self.paths: list[str] = []
-        self.arrived = threading.Event()
+        self.arrived, self.gone = threading.Event(), threading.Event()
         self.open = self.most_open = 0
 
     async def __call__(self, scope: Any, receive: Callable[..., Any], send: Callable[..., Any]) -> None:
@@ -54,7 +54,9 @@ class ToldServer:
         self.most_open = max(self.most_open, self.open)
         status, text, headers = self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
         if status == 0:
-            await asyncio.sleep(3600)
+            await receive()
+            self.gone.set()
+            return
         await asyncio.sleep(0.005)
         self.open -= 1
         sent, declared = (b'{"choi', 4000) if status == 1 else (text.encode(), len(text.encode()))
@@ -112,6 +114,41 @@ async def test_a_model_behind_a_server_draws_what_it_draws_without_one(create_ch
         assert there.logprobs is not None
         # Requests that arrive apart are decoded in other batches, which may round the last bits otherwise.
         assert there.logprobs.tolist() == pytest.approx(here.logprobs.tolist(), abs=1e-5)
+
+
+async def test_closing_ends_the_requests() -> None:
+    server = ToldServer(whole(), HANG)
+    with told(server, concurrency=3) as sampler:
+        async with aclosing(sampler.sample(user_message("hi"), [1, 2, 3], PARAMS)) as completions:
+            _, completion = await anext(completions)
+            assert completion.text == "fine"
+        # The connections of the two that hang are free again: the server sees that they are gone.
+        assert await asyncio.to_thread(server.gone.wait, 10)
+        server.replies = [whole("again")]
+        assert [c.text for c in await collect(sampler, user_message("hi"), [4, 5, 6], PARAMS)] == ["again"] * 3
+        assert sampler.report().failed == {}
+
+
+async def test_turns_are_sent_as_they_are() -> None:
+    turns = (Message("system", "<|im_end|>"), Message("user", "a"), Message("assistant", "b"), Message("user", "c"))
+    for template, field, expected in (
+        ("chat", "messages", [{"role": turn.role, "content": turn.content} for turn in turns]),
+        ("none", "prompt", "<|im_end|>\n\na\n\nb\n\nc"),
+    ):
+        server = ToldServer(whole(text="x"))
+        with told(server, Form("m", template=template)) as sampler:
+            await collect(sampler, turns, [1], PARAMS)
+        assert server.asked[0][field] == expected
+
+
+async def test_what_is_reported() -> None:
+    server = ToldServer((500, "oops", {}), whole(), whole(), (400, "the prompt is too long", {}))
+    with told(server, concurrency=1) as sampler:
+        await collect(sampler, user_message("hi"), [1, 2, 3], PARAMS)
+        report = sampler.report()
+    # Two answers of 5 and 7 tokens each.
+    assert (report.calls, report.usage) == (4, Usage(10, 14))
+    assert (report.retried, report.failed) == ({"server-error": 1}, {"bad-prompt": 1})
 
 
 async def test_what_is_sent() -> None:

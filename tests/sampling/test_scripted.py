@@ -1,10 +1,11 @@
 import subprocess
 import sys
+from contextlib import aclosing
 
 import pytest
 
 from nbest.errors import ConfigError, UnavailableError
-from nbest.records import Completion, SamplingParams, user_message
+from nbest.records import Completion, Message, SamplingParams, user_message
 from nbest.sampling.collecting import collect
 from nbest.sampling.scripted import ScriptedSampler
 
@@ -25,11 +26,11 @@ async def test_replies_from_a_list_by_seed():
 
 
 async def test_a_completion_is_handed_on_as_it_is():
-    given = Completion(text="x", finish="length", note="cut")
-    assert (await collect(ScriptedSampler(lambda _prompt, _seed: given), user_message(""), [0], PARAMS))[0] is given
+    reply = Completion(text="x", finish="length", note="cut")
+    assert (await collect(ScriptedSampler(lambda _prompt, _seed: reply), user_message(""), [0], PARAMS))[0] is reply
 
 
-async def test_a_reply_that_raises_is_a_failed_attempt():
+async def test_a_reply_that_raises_is_a_failed_draw():
     def reply(_prompt: str, seed: int) -> str:
         return str(1 // seed)
 
@@ -37,6 +38,21 @@ async def test_a_reply_that_raises_is_a_failed_attempt():
     assert (failed.finish, failed.text) == ("error", "")
     assert "ZeroDivisionError" in failed.note
     assert good.text == "1"
+
+
+async def test_closing_early_makes_no_later_call():
+    sampler = ScriptedSampler(lambda prompt, seed: f"{prompt} {seed}")
+    async with aclosing(sampler.sample(user_message("2+2"), [7, 1, 3], PARAMS)) as completions:
+        seed, completion = await anext(completions)
+    assert (seed, completion.text) == (7, "2+2 7")
+    assert sampler.calls == [("2+2", 7)]
+    assert sampler.report().calls == 1
+
+
+async def test_the_prompt_is_every_message():
+    turns = (Message("system", "Add."), Message("user", "2+2"))
+    [completion] = await collect(ScriptedSampler(lambda prompt, _: prompt), turns, [1], PARAMS)
+    assert completion.text == "Add.\n\n2+2"
 
 
 async def test_capture_is_refused():

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from nbest.errors import ConfigError, EngineError
 from nbest.records import Completion, Floats, HiddenStates, SamplingParams, user_message
 from nbest.sampling.checkpoint import Checkpoint
 from nbest.sampling.collecting import collect
+from nbest.sampling.decoding import Batch
 from nbest.sampling.drawing import draw_tokens, draw_uniforms, mix_seeds
 from nbest.sampling.transformers import TransformersSampler
 
@@ -59,7 +61,7 @@ def list_tokens(pools: list[list[Completion]]) -> list[list[list[int]]]:
 async def test_batch_equals_a_loop_without_cache(create_checkpoint: Create, kind: str):
     checkpoint = create_checkpoint(kind)
     params = SamplingParams(temperature=1, top_p=0.95, top_k=0, max_tokens=18)
-    # Four rows for nine attempts: rows leave and join while others run.
+    # Four rows for nine completions: rows leave and join while others run.
     pools = await sample(checkpoint, PROMPTS[:3], [1, 2, 3], params, rows=4)
     expected = [[sample_naively(checkpoint, prompt, seed, params) for seed in (1, 2, 3)] for prompt in PROMPTS[:3]]
     assert list_tokens(pools) == expected
@@ -217,6 +219,58 @@ async def test_a_cancelled_caller_leaves_the_others_alone(create_checkpoint: Cre
         assert list_tokens([await staying]) == expected
         with pytest.raises(asyncio.CancelledError):
             await leaving
+
+
+async def wait_for_rows(batches: list[Batch], rows: int) -> None:
+    """Wait until the batches have this many live rows."""
+
+    def count() -> int:
+        return sum(int(batch.table.alive[: batch.length].sum()) for batch in batches)
+
+    async with asyncio.timeout(20):
+        while not batches or count() != rows:  # noqa: ASYNC110 - the batch belongs to another thread, without events
+            await asyncio.sleep(0.002)
+
+
+@pytest.mark.parametrize("is_cancelled", [False, True])
+async def test_closing_takes_the_rows_out_of_the_batch(
+    create_checkpoint: Create, monkeypatch: pytest.MonkeyPatch, is_cancelled: bool
+):
+    batches: list[Batch] = []
+    checkpoint = create_checkpoint(context=4096)
+    params = SamplingParams(temperature=1, top_p=1, top_k=0, max_tokens=3000)
+    # Without an end token every completion is as long as it may be.
+    async with TransformersSampler.from_checkpoint(replace(checkpoint, end_tokens=frozenset()), 8) as sampler:
+        create = sampler._scheduler._create_batch
+
+        def record(rows: int) -> Batch:
+            batches.append(create(rows))
+            return batches[-1]
+
+        monkeypatch.setattr(sampler._scheduler, "_create_batch", record)
+        # More completions than rows: some wait when the caller leaves.
+        completions = sampler.sample(user_message("abc"), list(range(20)), params)
+        first = asyncio.create_task(anext(completions))
+        await wait_for_rows(batches, 8)
+        first.cancel()
+        await asyncio.gather(first, return_exceptions=True)
+        if not is_cancelled:
+            await completions.aclose()
+        await wait_for_rows(batches, 0)
+        # The batch goes on with the next caller.
+        short = replace(params, max_tokens=5)
+        assert [len(c.tokens) for c in await collect(sampler, user_message("abc"), [1, 2], short)] == [5, 5]
+        assert len(batches) == 1
+
+
+async def test_completions_come_before_the_last_one_is_finished(create_checkpoint: Create):
+    checkpoint = create_checkpoint()
+    lengths = [len(c.tokens) for c in (await sample(checkpoint, ["abc"], list(range(12)), PLAIN))[0]]
+    assert len(set(lengths)) > 3
+    async with TransformersSampler.from_checkpoint(checkpoint) as sampler:
+        completions = sampler.sample(user_message("abc"), list(range(12)), PLAIN)
+        order = [len(completion.tokens) async for _, completion in completions]
+    assert order == sorted(lengths)
 
 
 async def test_closing_tells_waiting_callers(create_checkpoint: Create):

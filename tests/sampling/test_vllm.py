@@ -3,6 +3,7 @@
 import asyncio
 import sys
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -27,6 +28,7 @@ class Engine:
         self.loop = asyncio.get_running_loop()
         self.asked: list[tuple[list[int], Any]] = []
         self.ids: set[str] = set()
+        self.aborted: list[int] = []
         self.errored = self.is_shut = False
         self.problem: Exception | None = None
 
@@ -38,7 +40,11 @@ class Engine:
         assert asyncio.get_running_loop() is self.loop
         self.asked.append((prompt["prompt_token_ids"], asked))
         self.ids.add(request_id)
-        await asyncio.sleep(0)
+        try:
+            await asyncio.sleep(3600 if asked.seed >= 100 else 0)
+        except asyncio.CancelledError:
+            self.aborted.append(asked.seed)
+            raise
         if self.problem:
             raise self.problem
         row = {asked.seed: SimpleNamespace(logprob=-0.5), 99: SimpleNamespace(logprob=-0.25)}
@@ -100,6 +106,25 @@ async def test_one_request_a_seed(sampler: VllmSampler) -> None:
     assert engine.arguments.tensor_parallel_size == 2
     assert engine.arguments.max_logprobs == 20
     assert await collect(sampler, user_message("12"), [], PARAMS) == []
+
+
+async def test_closing_aborts_the_requests(sampler: VllmSampler) -> None:
+    async with aclosing(sampler.sample(user_message("12"), [100, 3, 101], PARAMS)) as completions:
+        seed, completion = await anext(completions)
+    assert (seed, completion.text) == (3, "t3")
+    # Work on the engine's loop is done in turn, so that the abortions are over when this answer comes.
+    await collect(sampler, user_message("12"), [4], PARAMS)
+    assert sorted(sampler._engine.aborted) == [100, 101]
+    assert sampler.report().usage.sampled_tokens == 2
+
+
+async def test_control_tokens_in_a_message_are_text(sampler: VllmSampler) -> None:
+    vocabulary = sampler.vocabulary
+    [completion] = await collect(sampler, user_message("<|im_end|>"), [3], PARAMS)
+    tokens = completion.prompt_tokens.tolist()
+    assert len(tokens) == vocabulary.count_tokens("<|im_end|>") > 1
+    assert "".join(map(vocabulary.token_text, tokens)) == "<|im_end|>"
+    assert vocabulary.context_tokens == 20
 
 
 async def test_the_likeliest_tokens_become_confidences(sampler: VllmSampler) -> None:

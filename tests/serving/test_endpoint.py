@@ -1,5 +1,6 @@
 """A scripted sampler behind a real server on loopback, asked by httpx as any client would."""
 
+import asyncio
 import threading
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from typing import Any
@@ -17,17 +18,37 @@ from nbest.serving.endpoint import create_app
 IDS = np.array([4, 5, 6], dtype=np.int32)
 
 
+class Endless(ScriptedSampler):
+    """Never answers; `closed` is set when a caller has left."""
+
+    def __init__(self) -> None:
+        super().__init__(["never"])
+        self.closed = threading.Event()
+
+    async def sample(
+        self, messages: Sequence[Message], seeds: Sequence[int], params: SamplingParams
+    ) -> AsyncGenerator[tuple[int, Completion], None]:
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            self.closed.set()
+        async for item in super().sample(messages, seeds, params):
+            yield item
+
+
 class Echo(ScriptedSampler):
-    """Keeps the parameters it was asked with."""
+    """Keeps the messages and the parameters of its calls."""
 
     def __init__(self) -> None:
         super().__init__(self.answer)
         self.params: list[SamplingParams] = []
+        self.messages: list[tuple[Message, ...]] = []
 
     async def sample(
         self, messages: Sequence[Message], seeds: Sequence[int], params: SamplingParams
     ) -> AsyncGenerator[tuple[int, Completion], None]:
         self.params.append(params)
+        self.messages.append(tuple(messages))
         if params.max_tokens == 13:
             raise ConfigError("max_tokens: 13 is unlucky")
         async for item in super().sample(messages, seeds, params):
@@ -92,6 +113,31 @@ def test_parts_of_text_are_joined(client: httpx.Client) -> None:
     ] == ("ab 1")
 
 
+def test_several_turns_reach_the_sampler(client: httpx.Client, echo: Echo) -> None:
+    turns = [
+        {"role": "system", "content": "Add."},
+        {"role": "user", "content": [{"type": "text", "text": "1"}, {"type": "text", "text": "+2"}]},
+        {"role": "assistant", "content": "3"},
+        {"role": "user", "content": "<|im_end|>"},
+    ]
+    assert ask(client, seed=1, messages=turns).status_code == 200
+    assert echo.messages[-1] == (
+        Message("system", "Add."),
+        Message("user", "1+2"),
+        Message("assistant", "3"),
+        Message("user", "<|im_end|>"),
+    )
+
+
+def test_sampling_stops_when_the_client_goes_away() -> None:
+    sampler = Endless()
+    with serve(create_app(sampler, "echo")) as url, httpx.Client(base_url=url, trust_env=False) as client:
+        with pytest.raises(httpx.ReadTimeout):
+            client.post("/completions", json={"model": "echo", "prompt": "x", "n": 3}, timeout=0.5)
+        assert sampler.closed.wait(10)
+        assert client.get("/models").status_code == 200
+
+
 def test_a_plain_completion(client: httpx.Client) -> None:
     asked = {"model": "echo", "prompt": "once", "seed": 2, "logprobs": 0}
     answer = client.post("/completions", json=asked).json()
@@ -118,6 +164,12 @@ def test_models(client: httpx.Client) -> None:
         ({"messages": []}, 400, "messages", "at least 1"),
         ({"messages": [{"role": "system", "content": "s"}]}, 400, "messages", "got a last message of role 'system'"),
         ({"messages": [{"role": "tool", "content": "s"}]}, 400, "messages", "got roles tool"),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "image_url"}]}]},
+            400,
+            "messages.0.content.str",
+            "should be 'text'",
+        ),
         ({"max_tokens": 13}, 400, None, "13 is unlucky"),
         ({"top_logprobs": 2}, 400, "top_logprobs", "Extra inputs"),
     ],

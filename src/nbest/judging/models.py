@@ -12,6 +12,7 @@ from nbest.judging.settings import fill_from_model, make_settings
 from nbest.protocols import Clusterer, Sampler
 from nbest.sampling.checkpoint import locate_checkpoint
 from nbest.sampling.policies import load_policy
+from nbest.sampling.tokenizing import count_text_tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,4 +59,4 @@ def load_token_counter(tokenizer: str) -> Callable[[str], int]:
         loaded: Any = cast("Any", AutoTokenizer).from_pretrained(locate_checkpoint(tokenizer))
     except (OSError, ValueError, KeyError) as error:
         raise ConfigError(f"tokenizer: {tokenizer!r} cannot be loaded. {type(error).__name__}: {error}") from error
-    return lambda text: len(loaded(text, add_special_tokens=False)["input_ids"])
+    return lambda text: count_text_tokens(loaded, text)

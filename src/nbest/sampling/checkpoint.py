@@ -1,11 +1,11 @@
-"""A causal language model as Hugging Face keeps it: found, loaded, described. Knows no sampling.
+"""Finds, loads and describes a causal language model in the format of Hugging Face.
 
-`bundled:NAME` is the folder `bundled/NAME` of this package; anything else is a local folder or a hub id.
+`bundled:NAME` is the folder `bundled/NAME` of this package; any other name is a local folder or a hub id. This module
+does not know how a model is sampled.
 """
 
 import hashlib
 import json
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,13 +20,10 @@ from transformers.utils import logging
 
 from nbest.errors import ConfigError
 from nbest.records import Message
-from nbest.sampling.tokenizing import require_template, tokenize_messages
+from nbest.sampling.tokenizing import TOKENIZING, count_text_tokens, require_template, tokenize_messages
 from nbest.statistics.flops import forward_flops
 
 BUNDLED = "bundled:"
-
-# A fast tokenizer refuses work in one thread while another one changes its padding.
-_TOKENIZING = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,7 +55,7 @@ class Checkpoint:
         return self.model.config.get_text_config().hidden_size
 
     def resolve_layers(self, layers: tuple[int, ...]) -> tuple[int, ...]:
-        """`layers` counted from 0 as in transformers' `hidden_states[k]`. ConfigError where one does not exist."""
+        """Return `layers` counted from 0, as in `hidden_states[k]`. Raises ConfigError for one that does not exist."""
         states = self.layer_count + 1
         wrong = [layer for layer in layers if not -states <= layer < states]
         if wrong or not layers:
@@ -70,16 +67,15 @@ class Checkpoint:
 
     def tokenize_prompt(self, messages: Sequence[Message]) -> list[int]:
         """Return the ids that the model reads for a conversation, generation prompt included."""
-        with _TOKENIZING:
-            return tokenize_messages(self.tokenizer, messages, self.template)
+        return tokenize_messages(self.tokenizer, messages, self.template)
 
     def tokenize_text(self, text: str) -> list[int]:
-        """Return the ids of a text alone, without special tokens around it."""
-        with _TOKENIZING:
+        """Return the ids of a sampled text alone: the texts of control tokens are read as these tokens."""
+        with TOKENIZING:
             return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def count_tokens(self, text: str) -> int:
-        return len(self.tokenize_text(text))
+        return count_text_tokens(self.tokenizer, text)
 
     def count_prompt_tokens(self, messages: Sequence[Message]) -> int:
         return len(self.tokenize_prompt(messages))
@@ -88,7 +84,7 @@ class Checkpoint:
         return self.pieces[token]
 
     def decode(self, tokens: list[int]) -> str:
-        with _TOKENIZING:
+        with TOKENIZING:
             return self.tokenizer.decode(tokens, skip_special_tokens=False, clean_up_tokenization_spaces=False)
 
     def count_flops(self, prompt_tokens: int, sampled_tokens: int) -> float:
@@ -101,43 +97,19 @@ class Checkpoint:
             attention_width=self.info["attention_width"],
         )
 
-    def limit_tokens(self, prompt_tokens: int, max_tokens: int) -> "TokenLimit":
-        """Return how many tokens a completion may have behind a prompt of so many (see `limit_tokens`)."""
-        return limit_tokens(self.context_tokens, prompt_tokens, max_tokens)
-
-
-@dataclass(frozen=True, slots=True)
-class TokenLimit:
-    """The most tokens of a completion. `note` says why there are fewer than asked for; with `tokens` 0 the prompt does
-    not fit and `note` is the reason why the draw fails."""
-
-    tokens: int
-    note: str = ""
-
-
-def limit_tokens(context_tokens: int | None, prompt_tokens: int, max_tokens: int) -> TokenLimit:
-    """Return how many of `max_tokens` a model's context leaves a completion behind a prompt of `prompt_tokens`."""
-    if not prompt_tokens or (context_tokens is not None and prompt_tokens >= context_tokens):
-        return TokenLimit(
-            0,
-            f"the prompt has {prompt_tokens} tokens; it needs at least 1, and fewer than the context of "
-            f"{context_tokens}",
-        )
-    if context_tokens is not None and prompt_tokens + max_tokens > context_tokens:
-        note = f"cut at the model's context of {context_tokens} tokens, before max_tokens={max_tokens}"
-        return TokenLimit(context_tokens - prompt_tokens, note)
-    return TokenLimit(max_tokens)
-
 
 def _measure_attention(config: Any) -> int:
-    """Heads times their size."""
+    """Return the number of attention heads times their size."""
     return config.num_attention_heads * (
         getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     )
 
 
 def locate_checkpoint(model: str) -> str:
-    """The folder of `bundled:NAME`; any other name as it came. ConfigError where the package has no such model."""
+    """Return the folder of `bundled:NAME`, or any other name as it is.
+
+    Raises ConfigError where the package has no such model.
+    """
     if not model.startswith(BUNDLED):
         return model
     root = Path(str(resources.files("nbest"))) / "bundled"
@@ -164,14 +136,14 @@ def load_checkpoint(
     """
     if template not in ("chat", "none"):
         raise ConfigError(f"template: {template!r} given; allowed are 'chat' and 'none'")
-    place = choose_device(device)
+    target = choose_device(device)
     folder = locate_checkpoint(model)
     kwargs: dict[str, Any] = {"revision": revision, "local_files_only": local_files_only}
     try:
         _refuse_recurrent(model, AutoConfig.from_pretrained(folder, **kwargs))
         tokenizer = AutoTokenizer.from_pretrained(folder, **kwargs)
         with without_progress_bar():
-            network: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=choose_dtype(dtype, place), **kwargs)
+            network: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=choose_dtype(dtype, target), **kwargs)
     except ConfigError:
         raise
     except (OSError, ValueError, KeyError) as error:
@@ -181,26 +153,26 @@ def load_checkpoint(
             f"(local_files_only={local_files_only}). {type(error).__name__}: {error}"
         ) from error
     require_template(tokenizer, model, template)
-    network.to(place).eval().requires_grad_(False)
+    network.to(target).eval().requires_grad_(False)
     return describe_checkpoint(network, tokenizer, template, model, revision)
 
 
 def describe_checkpoint(
     model: Any, tokenizer: Any, template: str = "none", name: str = "", revision: str | None = None
 ) -> Checkpoint:
-    """A Checkpoint of a model and tokenizer that are in memory already (one in training, say).
+    """Return the Checkpoint of a model and tokenizer that are in memory already, such as one in training.
 
     `info["content_hash"]` is None where no weight files stand behind `name`.
     """
     text_config = model.config.get_text_config()
     size = model.get_output_embeddings().weight.shape[0]
-    known = min(len(tokenizer), size)
-    pieces = tokenizer.batch_decode([[token] for token in range(known)], clean_up_tokenization_spaces=False)
+    token_count = min(len(tokenizer), size)
+    pieces = tokenizer.batch_decode([[token] for token in range(token_count)], clean_up_tokenization_spaces=False)
     info = _describe(model, tokenizer, name, revision)
     return Checkpoint(
         model=model,
         tokenizer=tokenizer,
-        pieces=(*pieces, *[""] * (size - known)),
+        pieces=(*pieces, *[""] * (size - token_count)),
         end_tokens=_find_end_tokens(model, tokenizer),
         context_tokens=getattr(text_config, "max_position_embeddings", None),
         template=template,
@@ -210,7 +182,7 @@ def describe_checkpoint(
 
 @contextmanager
 def without_progress_bar() -> Iterator[None]:
-    """transformers draws a bar for weights that load in milliseconds; progress is the command line's affair."""
+    """Switch off the progress bar of transformers, which it draws even for weights that load in milliseconds."""
     was_enabled = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:
@@ -221,18 +193,20 @@ def without_progress_bar() -> Iterator[None]:
 
 
 def choose_device(device: str) -> torch.device:
+    """Return the device of this name; "auto" is the first CUDA device, else the CPU. Raises ConfigError."""
     try:
-        place = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
+        target = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
     except RuntimeError as error:
         raise ConfigError(f"device: {device!r} given; allowed are 'auto', 'cpu', 'cuda', 'cuda:N'") from error
-    if place.type == "cuda" and not torch.cuda.is_available():
+    if target.type == "cuda" and not torch.cuda.is_available():
         raise ConfigError(f"device: {device!r} asked for, but this torch ({torch.__version__}) sees no CUDA device")
-    return place
+    return target
 
 
-def choose_dtype(dtype: str, place: torch.device) -> Any:
+def choose_dtype(dtype: str, target: torch.device) -> Any:
+    """Return what transformers takes as `dtype` for a model on this device. Raises ConfigError."""
     if dtype == "auto":
-        return torch.float32 if place.type == "cpu" else "auto"
+        return torch.float32 if target.type == "cpu" else "auto"
     if dtype not in ("float32", "bfloat16", "float16"):
         raise ConfigError(f"dtype: {dtype!r} given; allowed are 'auto', 'float32', 'bfloat16', 'float16'")
     return getattr(torch, dtype)
@@ -249,10 +223,10 @@ def _refuse_recurrent(model: str, config: Any) -> None:
 
 
 def _find_end_tokens(model: Any, tokenizer: Any) -> frozenset[int]:
-    found: set[int] = set()
+    tokens: set[int] = set()
     for value in (getattr(model.generation_config, "eos_token_id", None), tokenizer.eos_token_id):
-        found.update(value if isinstance(value, list) else [] if value is None else [value])
-    return frozenset(found)
+        tokens.update(value if isinstance(value, list) else [] if value is None else [value])
+    return frozenset(tokens)
 
 
 def _describe(model: Any, tokenizer: Any, name: str, revision: str | None) -> dict[str, Any]:
@@ -287,7 +261,7 @@ def _hash(text: str) -> str:
 
 
 def _hash_folder(folder: Path) -> str:
-    """One hash of the config and weight files, by name and content."""
+    """Return one hash of the config and weight files, by name and content."""
     digest = hashlib.sha256()
     for path in sorted([folder / "config.json", *folder.glob("*.safetensors"), *folder.glob("*.bin")]):
         digest.update(f"{path.name}\x1f{path.stat().st_size}\x1f".encode())

@@ -1,9 +1,9 @@
-"""A cache of keys and values for rows that come and go. Knows no tokens and no sampling.
+"""A cache of keys and values for rows that join and leave. This module does not know tokens and sampling.
 
-All rows write their next token into the same column, so one slice copy a layer serves the whole batch; a row that
-joins later begins in a later column, and what stands left of its beginning is masked. That is the left padding every
-transformers model understands: a mask [rows columns], true positions beside it. Buffers are allocated ahead and only
-moved when columns run out; finished rows are replaced in place.
+All rows write their next token into the same column, so one slice copy per layer serves the whole batch; a row that
+joins later begins in a later column, and the columns left of its beginning are masked. That is the left padding which
+every transformers model understands: a mask [rows columns], with the true positions beside it. Buffers are allocated
+ahead and moved only when columns run out; finished rows are replaced in place.
 
 Shapes: R rows allocated, C columns allocated, H heads, D head size; buffers [R H C D].
 """
@@ -16,7 +16,7 @@ from transformers.cache_utils import Cache, CacheLayerMixin
 
 
 class ColumnLayer(CacheLayerMixin):
-    """Keys and values of one layer; where to write is the cache's affair."""
+    """The keys and values of one layer. The cache that owns it says where they are written."""
 
     is_sliding = False
 
@@ -67,8 +67,8 @@ class ColumnCache(Cache):
         self.window = (0, 0)
         self.starts = torch.zeros(rows, dtype=torch.int64)
         self.mask = torch.ones((rows, columns), dtype=torch.bool, device=device)
-        self.held = [ColumnLayer(self) for _ in range(layer_count)]
-        super().__init__(layers=[*self.held])
+        self.column_layers = [ColumnLayer(self) for _ in range(layer_count)]
+        super().__init__(layers=[*self.column_layers])
 
     def allocate(self, like: Tensor) -> Tensor:
         # Zeros, not empty memory: a masked value is multiplied by 0, and 0 times a stray NaN is NaN.
@@ -80,7 +80,7 @@ class ColumnCache(Cache):
         self.window = (low, column + tokens)
 
     def view_mask(self, rows: int) -> Tensor | None:
-        """The mask [rows columns] of the next token, or None where no column of the window is masked."""
+        """Return the mask [rows columns] of the next token, or None where no column of the window is masked."""
         low, column = self.window
         if not rows or int(self.starts[:rows].max()) <= low:
             return None
@@ -105,16 +105,16 @@ class ColumnCache(Cache):
         self._move(target - column, columns)
 
     def _move(self, shift: int, columns: int) -> None:
-        (low, column), old = self.window, self.columns
+        (low, column), previous = self.window, self.columns
         self.columns = columns
-        for layer in self.held:
+        for layer in self.column_layers:
             if not layer.is_initialized:
                 continue
             for name, buffer in zip(("keys", "values"), layer.buffers, strict=True):
-                kept = buffer[:, :, low:column]
-                fresh = self.allocate(buffer) if columns != old else buffer
-                fresh[:, :, low + shift : column + shift] = kept if fresh is not buffer else kept.clone()
-                setattr(layer, name, fresh)
+                window = buffer[:, :, low:column]
+                target = self.allocate(buffer) if columns != previous else buffer
+                target[:, :, low + shift : column + shift] = window if target is not buffer else window.clone()
+                setattr(layer, name, target)
         self.starts += shift
         self.window = (low + shift, column + shift)
         self.mask = torch.arange(columns, device=self.device) >= self.starts.to(self.device)[:, None]
@@ -126,25 +126,25 @@ class ColumnCache(Cache):
         starts = prefix.starts[sources] + (column - width)
         self.starts[targets] = starts
         self.window = (min(low, int(starts.min())), column)
-        near, far = targets.to(self.device), sources.to(self.device)
-        self.mask[near] = torch.arange(self.columns, device=self.device) >= starts.to(self.device)[:, None]
+        own, theirs = targets.to(self.device), sources.to(self.device)
+        self.mask[own] = torch.arange(self.columns, device=self.device) >= starts.to(self.device)[:, None]
         if not width:
             return
-        for layer, given in zip(self.held, prefix.held, strict=True):
-            if not given.is_initialized:
+        for layer, source_layer in zip(self.column_layers, prefix.column_layers, strict=True):
+            if not source_layer.is_initialized:
                 continue
             if not layer.is_initialized:
-                layer.lazy_initialization(*given.buffers)
-            for buffer, source in zip(layer.buffers, given.buffers, strict=True):
-                buffer[near, :, column - width : column] = source[far, :, :width]
+                layer.lazy_initialization(*source_layer.buffers)
+            for buffer, source in zip(layer.buffers, source_layer.buffers, strict=True):
+                buffer[own, :, column - width : column] = source[theirs, :, :width]
 
     def move_rows(self, sources: Tensor, targets: Tensor) -> None:
-        """Rows `targets` become what rows `sources` are."""
+        """Copy rows `sources` into rows `targets`."""
         low, column = self.window
         self.starts[targets] = self.starts[sources]
-        near, far = targets.to(self.device), sources.to(self.device)
-        self.mask[near] = self.mask[far]
-        for layer in self.held:
+        new, old = targets.to(self.device), sources.to(self.device)
+        self.mask[new] = self.mask[old]
+        for layer in self.column_layers:
             if layer.is_initialized:
                 for buffer in layer.buffers:
-                    buffer[near, :, low:column] = buffer[far, :, low:column]
+                    buffer[new, :, low:column] = buffer[old, :, low:column]

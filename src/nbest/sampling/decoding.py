@@ -1,8 +1,9 @@
-"""The running batch: rows join, draw one token a step each, and leave. Blocking; knows no event loop and no files.
+"""The running batch: rows join, draw one token per step, and leave. Every call blocks.
 
-A row is one completion being drawn. Rows of one job share the prefill of their prompt: keys and values of all its
+A row is one completion in progress. Rows of one job share the prefill of their prompt: keys and values of all its
 tokens but the last are computed once and copied into every row, and the last token is each row's first input. Finished
 rows stay until a sixteenth of the batch is finished; then new completions take their rows, or the rows from the end do.
+This module does not know event loops and files.
 
 Shapes: B rows in use, P tokens of a prompt, V vocabulary, D hidden size.
 """
@@ -24,7 +25,7 @@ from nbest.sampling.rows import Job, Request, Rows, RowTable
 from nbest.text.steps import StepRule, StepTracker
 
 PREFILL_TOKENS = 16_384
-"""Most prompt tokens computed in one forward pass (a longer prompt goes alone)."""
+"""The most prompt tokens computed in one forward pass; a longer prompt is computed alone."""
 
 
 class Batch:
@@ -89,7 +90,7 @@ class Batch:
         self.cache.trim(torch.from_numpy(self.table.alive[: self.length]))
 
     def _prefill(self, jobs: list[Job]) -> None:
-        """Keys and values of the prompts without their last token, in batches of similar length."""
+        """Compute keys and values of the prompts without their last token, in batches of similar length."""
         jobs = sorted(jobs, key=lambda job: len(job.prompt_tokens))
         while jobs:
             shortest = len(jobs[0].prompt_tokens)
@@ -102,7 +103,7 @@ class Batch:
                 job.prefix, job.prefix_row = prefix, row
 
     def _compute_prefix(self, prompts: list[list[int]]) -> ColumnCache:
-        """The cache of prompts [B P], left-padded to the longest."""
+        """Return the cache of prompts [B P], left-padded to the longest."""
         width = max(map(len, prompts))
         prefix = ColumnCache(self.checkpoint.layer_count, len(prompts), width, self.checkpoint.device)
         if not width:
@@ -121,18 +122,18 @@ class Batch:
         self, ids: Tensor, positions: Tensor, mask: Tensor | None, cache: ColumnCache, has_states: bool
     ) -> Any:
         device = self.checkpoint.device
-        named: dict[str, Any] = {"position_ids": positions.to(device), "logits_to_keep": 1}
+        optional: dict[str, Any] = {"position_ids": positions.to(device), "logits_to_keep": 1}
         return self.checkpoint.model(
             input_ids=ids.to(device),
             attention_mask=mask,
             past_key_values=cache,
             use_cache=True,
             output_hidden_states=has_states,
-            **{name: value for name, value in named.items() if name in self._accepted},
+            **{name: value for name, value in optional.items() if name in self._accepted},
         )
 
     def step(self) -> list[tuple[Request, Completion]]:
-        """Draw one token a row; returns the completions that this finished."""
+        """Draw one token per row, and return the completions that this finished."""
         count, table = self.length, self.table
         self.cache.reserve(0, 1)
         has_states = bool((table.captures[:count] & table.alive[:count]).any())
@@ -151,18 +152,18 @@ class Batch:
     def _draw(
         self, logits: Tensor
     ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-        """Tokens [B], log-probabilities [B], confidences [B] and certainties [B]; 0 where a row does not ask."""
+        """Return tokens, log-probabilities, confidences and certainties, all [B]; 0 where a row asks for none."""
         count, device, table = self.length, self.checkpoint.device, self.table
         uniforms = torch.from_numpy(draw_uniforms(table.streams[:count], table.counts[:count])).to(device)
-        settings, known = table.settings[:count], list(table.known)
+        settings, params = table.settings[:count], list(table.numbers)
         used = np.unique(settings).tolist()
         packed = torch.zeros((4, count), dtype=torch.float64, device=device)
         for number in used:
             rows = slice(None) if len(used) == 1 else torch.from_numpy(np.flatnonzero(settings == number)).to(device)
-            for place, values in enumerate(draw_tokens(logits[rows], uniforms[rows], known[number])):
+            for index, values in enumerate(draw_tokens(logits[rows], uniforms[rows], params[number])):
                 if values is not None:
-                    packed[place, rows] = values.double()
-        # One transfer a step: on an accelerator each one waits for the device.
+                    packed[index, rows] = values.double()
+        # One transfer per step: on an accelerator each one waits for the device.
         host = packed.cpu().numpy()
         return host[0].astype(np.int64), host[1], host[2], host[3]
 
@@ -178,9 +179,9 @@ class Batch:
         distinct = set(layers_of.values())
         layers = next(iter(distinct)) if len(distinct) == 1 else tuple(sorted(set().union(*distinct)))
         where = torch.from_numpy(rows).to(self.checkpoint.device)
-        taken = [states[layer][:, -1].index_select(0, where) for layer in layers]
-        kept = taken[0][:, None] if len(taken) == 1 else torch.stack(taken, dim=1)
-        values: NDArray[np.float32] = kept.float().cpu().numpy()
+        columns = [states[layer][:, -1].index_select(0, where) for layer in layers]
+        block = columns[0][:, None] if len(columns) == 1 else torch.stack(columns, dim=1)
+        values: NDArray[np.float32] = block.float().cpu().numpy()
         spans = zip(rows.tolist(), begins[rows].tolist(), table.counts[rows].tolist(), values, strict=True)
         for row, start, end, value in spans:
             own = layers_of[row]
@@ -197,10 +198,10 @@ class Batch:
         return finished
 
     def _find_stops(self, tokens: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Rows whose text now holds one of their stop strings."""
+        """Return which rows [B] have a stop string in their text now."""
         table = self.table
-        found = np.zeros(self.length, dtype=bool)
-        for params, number in table.known.items():
+        has_stop = np.zeros(self.length, dtype=bool)
+        for params, number in table.numbers.items():
             stop = params.stop
             if not stop:
                 continue
@@ -215,8 +216,8 @@ class Batch:
                 text = self.checkpoint.decode(
                     table.tokens[row, max(0, table.counts[row] - reach) : table.counts[row]].tolist()
                 )
-                found[row] = any(string in text for string in stop)
-        return found
+                has_stop[row] = any(string in text for string in stop)
+        return has_stop
 
     def _complete(self, row: int) -> tuple[Request, Completion]:
         table, request = self.table, self.table.requests[row]
@@ -225,7 +226,7 @@ class Batch:
         tokens = table.tokens[row, :count].copy()
         is_ended = bool(self._ends[tokens[-1]])
         text = self.checkpoint.decode(tokens[:-1].tolist() if is_ended else tokens.tolist())
-        cut = min((place for string in job.params.stop if (place := text.find(string)) >= 0), default=len(text))
+        cut = min((position for string in job.params.stop if (position := text.find(string)) >= 0), default=len(text))
         finish: Finish = "stop" if is_ended or cut < len(text) or count < job.limit_tokens else "length"
         completion = Completion(
             text=text[:cut],
@@ -241,7 +242,7 @@ class Batch:
         return request, completion
 
     def compact(self) -> None:
-        """Rows from the end take the places of finished ones, and the batch becomes as short as its live rows."""
+        """Move rows from the end into the gaps of finished ones; the batch becomes as short as its live rows."""
         alive = self.table.alive[: self.length]
         count = int(alive.sum())
         targets = np.flatnonzero(~alive[:count])

@@ -1,9 +1,9 @@
-"""From logits to tokens: the uniform numbers, the filters, the draw. Knows no model and no batch bookkeeping.
+"""From logits to tokens: the uniform numbers, the filters, the draw. This module does not know models and batches.
 
-Shapes: B rows, V vocabulary, K kept values.
+Shapes: B rows, V vocabulary.
 
 Order of the filters, as transformers applies them: temperature, top-k, top-p over what top-k left, min-p relative to
-the most probable token. (vLLM applies min-p before the other two.) All three become one lowest logit a row; tokens
+the most probable token. (vLLM applies min-p before the other two.) All three become one lowest logit per row; tokens
 with exactly that logit are kept, so a tie at the edge keeps all of them. The token is the first, in the order of the
 vocabulary, whose cumulative probability (float64) passes the uniform number: a small change of the probabilities
 then moves the edges between tokens a little, where an order by probability would swap neighbours.
@@ -31,14 +31,15 @@ def _mix(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 
 def mix_seeds(seeds: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Streams [B] of `draw_uniforms` for seeds [B]; spreads seeds that are close together."""
+    """Return streams [B] of `draw_uniforms` for seeds [B]; seeds that are close together become far apart."""
     return _mix(seeds + _GOLDEN)
 
 
 def draw_uniforms(streams: NDArray[np.uint64], positions: NDArray[np.integer]) -> NDArray[np.float64]:
-    """Uniform numbers [B] in [0, 1) with 53 bits: SplitMix64 (Steele, Lea and Flood, 2014) of (stream, position).
+    """Return uniform numbers [B] in [0, 1) with 53 bits: SplitMix64 of (stream, position).
 
-    Counter-based: the number of a token depends on its trajectory's seed and its position, on nothing else.
+    The generator is counter-based (Steele, Lea and Flood, 2014): the number of a token depends on the seed of its
+    trajectory and its position, on nothing else.
     """
     counters = streams + (positions.astype(np.uint64) + np.uint64(1)) * _GOLDEN
     return (_mix(counters) >> np.uint64(11)).astype(np.float64) * 2.0**-53
@@ -47,7 +48,7 @@ def draw_uniforms(streams: NDArray[np.uint64], positions: NDArray[np.integer]) -
 def draw_tokens(
     logits: Float[Tensor, "B V"], uniforms: Float64[Tensor, " B"], params: SamplingParams
 ) -> tuple[Int64[Tensor, " B"], Float[Tensor, " B"], Float[Tensor, " B"] | None, Float[Tensor, " B"] | None]:
-    """Tokens [B] int64, their log-probabilities [B], and confidences [B] and certainties [B], None where not asked.
+    """Return tokens [B], their log-probabilities [B], confidences [B] and certainties [B], None where not asked for.
 
     `logits` [B V] float32, `uniforms` [B] float64 in [0, 1). All but the tokens are of the policy at temperature 1
     before any filter. Confidence is the mean log-probability of the `params.top_logprobs` most probable tokens.
@@ -69,7 +70,7 @@ def draw_tokens(
 
 
 def _weigh(logits: Tensor, log_total: Tensor, params: SamplingParams) -> Tensor:
-    """Weights [B V], proportional to the probabilities after temperature and filters."""
+    """Return weights [B V], proportional to the probabilities after temperature and filters."""
     top = log_total if params.temperature == 1 else logits.amax(dim=-1)
     weights = (logits - top[:, None]).div_(params.temperature).exp_()
     cutoff = _find_cutoff(weights, params)
@@ -77,7 +78,7 @@ def _weigh(logits: Tensor, log_total: Tensor, params: SamplingParams) -> Tensor:
 
 
 def _find_cutoff(weights: Tensor, params: SamplingParams) -> Tensor | None:
-    """The lowest weight [B 1] that is kept, or None where no filter is on."""
+    """Return the lowest weight [B 1] that the filters leave, or None where no filter is on."""
     size = weights.shape[-1]
     top_k = min(params.top_k, size) if params.top_k > 0 else size
     cutoff: Tensor | None = None
@@ -85,8 +86,8 @@ def _find_cutoff(weights: Tensor, params: SamplingParams) -> Tensor | None:
         best = torch.topk(weights, top_k).values if top_k < size else weights.sort(dim=-1, descending=True).values
         before = best.cumsum(dim=-1) - best
         # A token is kept while those above it do not yet hold top_p of the mass; the first always is.
-        kept = (before < params.top_p * best.sum(dim=-1, keepdim=True)).sum(dim=-1, keepdim=True).clamp_(min=1)
-        cutoff = best.gather(-1, kept - 1)
+        count = (before < params.top_p * best.sum(dim=-1, keepdim=True)).sum(dim=-1, keepdim=True).clamp_(min=1)
+        cutoff = best.gather(-1, count - 1)
     elif top_k < size:
         cutoff = torch.topk(weights, top_k, sorted=True).values[:, -1:]
     if params.min_p > 0:
@@ -96,7 +97,7 @@ def _find_cutoff(weights: Tensor, params: SamplingParams) -> Tensor | None:
 
 
 def _invert(weights: Tensor, uniforms: Tensor) -> Tensor:
-    """The first token [B] whose cumulative weight passes `uniforms` times the total."""
+    """Return the first token [B] whose cumulative weight passes `uniforms` times the total."""
     cumulative = weights.cumsum(dim=-1, dtype=torch.float64)
     total = cumulative[:, -1]
     goal = torch.minimum(uniforms * total, total * (1 - math.ulp(1.0)))

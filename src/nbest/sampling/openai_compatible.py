@@ -1,14 +1,16 @@
 """Sampling from any server that speaks OpenAI's protocol: vLLM, SGLang, llama.cpp, a hosted API, `nbest` itself.
 
 Rules
-    One request a seed, n = 1: a completion depends on its own seed only, and one lost answer costs one completion.
-    Tried again, with the same seed: status 408, 409, 425, 429 and 5xx, a connection that fails, an answer that does
-    not come in `timeout_seconds`, a body that is cut or no completion. Waits grow as 2^attempt with a jitter drawn
-    from the seed, a `Retry-After` counts where it is longer; both end at MOST_WAIT_SECONDS.
-    After `retries` more attempts, where the server says that trying again is no use (`x-should-retry: false`), or
-    where the prompt does not fit the model: a completion with `finish="error"` whose note says what happened.
-    Any other 4xx is a fault of the settings: ConfigError (400, 401, 403, 404, 405, 422) or EngineError, at once.
-    Nothing is hidden: `counts` tells every attempt that failed, by kind, as tried again or as given up.
+    There is one request per seed, with n = 1: a completion depends on its own seed only, and a lost answer costs one
+    completion.
+    These are tried again, with the same seed: status 408, 409, 425, 429 and 5xx, a connection that fails, an answer
+    that does not come in `timeout_seconds`, a body that is cut or no completion. Waits grow as 2^attempt with a jitter
+    drawn from the seed; a longer `Retry-After` overrides it; both end at MOST_WAIT_SECONDS.
+    A completion has `finish="error"`, and a note that says what happened, after `retries` more attempts, where the
+    server says that trying again is no use (`x-should-retry: false`), and where the prompt does not fit the model.
+    Any other 4xx is a fault of the settings and raised at once: ConfigError (400, 401, 403, 404, 405, 422) or
+    EngineError.
+    `counts` has every attempt that failed, by kind, as tried again or as given up.
 
 This module does not know chat templates or tokenizers: both are the server's, and so is what it makes of control
 tokens that stand in a message.
@@ -32,7 +34,7 @@ from nbest.protocols import PolicyDescription, Sampler
 from nbest.records import Completion, Message, SamplingParams, Usage, WorkReport, derive_seed
 from nbest.sampling.openai_payloads import BadBodyError, Form, build_payload, check_params, read_completion
 
-Mishap: TypeAlias = Literal[
+Fault: TypeAlias = Literal[
     "rate-limit", "server-error", "timeout", "connection", "cut-body", "bad-body", "refused", "bad-prompt"
 ]
 """Why an attempt failed. `refused`: the server said not to try again; `bad-prompt`: it does not fit the model."""
@@ -41,17 +43,17 @@ MOST_WAIT_SECONDS = 60.0
 _AGAIN = frozenset({408, 409, 425})
 _SETTINGS = frozenset({400, 401, 403, 404, 405, 422})
 _TOO_LONG = re.compile(r"context[_ ](length|window|size)|maximum (model|context) length|prompt is too long", re.I)
-_FINAL: frozenset[Mishap] = frozenset({"refused", "bad-prompt"})
+_FINAL: frozenset[Fault] = frozenset({"refused", "bad-prompt"})
 _MOST_SHOWN = 300
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where the server is and how it is treated.
+    """Where the server is, and how requests to it are limited and retried.
 
-    `base_url` ends in `/v1` as a rule. `api_key_env` names the variable of the environment that holds the key; None
-    sends no key. `retries` are attempts after the first one, `concurrency` requests at once, `timeout_seconds` of one
-    attempt, `backoff_seconds` the wait before the first retry.
+    `base_url` usually ends in `/v1`. `api_key_env` names the environment variable of the key; None sends no key.
+    `timeout_seconds` limits one attempt, `retries` is the number of attempts after the first one, `concurrency` that of
+    requests at once, `backoff_seconds` the wait before the first retry.
     """
 
     base_url: str
@@ -71,8 +73,8 @@ class Endpoint:
         }
         faults = [
             f"{name}: {getattr(self, name)!r} given; allowed is {rule}"
-            for name, (good, rule) in rules.items()
-            if not good
+            for name, (is_allowed, rule) in rules.items()
+            if not is_allowed
         ]
         if self.api_key_env and not os.environ.get(self.api_key_env):
             faults.append(f"api_key_env: the environment has no {self.api_key_env}; set it to the key of this server")
@@ -82,20 +84,23 @@ class Endpoint:
 
 @dataclass(slots=True)
 class RequestCounts:
-    """Every attempt is in `attempts`; each that failed is in `retried` (another one followed) or in `failed` (it ended
-    the completion as an error). `completions` counts those that came, `stopped` errors that went to the caller."""
+    """What happened to the requests.
+
+    Every attempt is in `attempts`; one that failed is also in `retried` (another one followed) or in `failed` (it ended
+    the completion as an error). `completions` counts the answers, `stopped` the errors raised to the caller.
+    """
 
     attempts: int = 0
     completions: int = 0
     stopped: int = 0
-    retried: "Counter[Mishap]" = field(default_factory=lambda: Counter[Mishap]())
-    failed: "Counter[Mishap]" = field(default_factory=lambda: Counter[Mishap]())
+    retried: "Counter[Fault]" = field(default_factory=lambda: Counter[Fault]())
+    failed: "Counter[Fault]" = field(default_factory=lambda: Counter[Fault]())
 
 
 @dataclass(frozen=True, slots=True)
 class _Failure:
-    kind: Mishap
-    said: str
+    kind: Fault
+    reason: str
     wait_seconds: float = 0.0
 
 
@@ -103,7 +108,7 @@ class OpenAISampler(Sampler):
     """A server's model as a Sampler. Needs the extra `openai`. Usable from any event loop; close it when done."""
 
     def __init__(self, endpoint: Endpoint, form: Form):
-        """Connects to nothing yet. Raises MissingExtraError."""
+        """Keep the settings; the first request connects. Raises MissingExtraError."""
         try:
             import openai
         except ImportError as error:
@@ -121,8 +126,8 @@ class OpenAISampler(Sampler):
     ) -> AsyncGenerator[tuple[int, Completion], None]:
         """Yield one completion per seed, with its seed, as each answer comes. Closing the generator ends the requests.
 
-        Raises UnavailableError before any request, ConfigError or EngineError as the module says; then the other
-        requests of this call are given up.
+        Raises UnavailableError before any request, and ConfigError or EngineError by the rules of this module; the
+        other requests of the call are then cancelled.
         """
         check_params(self.form, params)
         works = [partial(self._draw, messages, seed, params) for seed in seeds]
@@ -132,7 +137,7 @@ class OpenAISampler(Sampler):
                 yield seed, completion
 
     def describe(self) -> PolicyDescription:
-        """Where the server is does not fix what its model draws: the URL is for the reader."""
+        """Return the model and the form of its requests as identity; where the server is does not change its model."""
         form = self.form
         identity = {"type": "openai", "model": form.model, "template": form.template, "dialect": form.dialect}
         return PolicyDescription(identity, {"base_url": self.endpoint.base_url})
@@ -164,13 +169,13 @@ class OpenAISampler(Sampler):
                 return seed, outcome
             if outcome.kind in _FINAL or attempts > self.endpoint.retries:
                 self.counts.failed[outcome.kind] += 1
-                note = f"{outcome.kind} after {attempts} attempt{'s' * (attempts > 1)}: {outcome.said}"
+                note = f"{outcome.kind} after {attempts} attempt{'s' * (attempts > 1)}: {outcome.reason}"
                 return seed, Completion("", finish="error", note=note)
             self.counts.retried[outcome.kind] += 1
             await asyncio.sleep(self._wait_seconds(seed, attempts, outcome))
 
     async def _attempt(self, payload: dict[str, Any], params: SamplingParams) -> Completion | _Failure:
-        """One request. Raises what no further attempt can mend."""
+        """Send one request. Raises what no further attempt can mend."""
         self.counts.attempts += 1
         client = self._open_client()
         try:
@@ -204,17 +209,17 @@ class OpenAISampler(Sampler):
 
     def _read_status(self, error: Any) -> _Failure:
         status, headers = error.status_code, error.response.headers
-        said = f"HTTP {status} from {error.request.url}: {error.response.text[:_MOST_SHOWN]!r}"
+        reason = f"HTTP {status} from {error.request.url}: {error.response.text[:_MOST_SHOWN]!r}"
         if status == 400 and _TOO_LONG.search(error.response.text):
-            return _Failure("bad-prompt", said)
+            return _Failure("bad-prompt", reason)
         if status == 429 or status >= 500 or status in _AGAIN:
             if headers.get("x-should-retry") == "false":
-                return _Failure("refused", said)
-            kind: Mishap = "rate-limit" if status == 429 else "server-error"
-            return _Failure(kind, said, _read_retry_after(headers.get("retry-after")))
+                return _Failure("refused", reason)
+            kind: Fault = "rate-limit" if status == 429 else "server-error"
+            return _Failure(kind, reason, _read_retry_after(headers.get("retry-after")))
         if status in _SETTINGS:
-            raise ConfigError(f"{said}. {_advise(status, self.endpoint, self.form)}") from error
-        raise EngineError(said) from error
+            raise ConfigError(f"{reason}. {_advise(status, self.endpoint, self.form)}") from error
+        raise EngineError(reason) from error
 
     def _wait_seconds(self, seed: int, attempts: int, failure: _Failure) -> float:
         jitter = 0.5 + derive_seed(seed, "retry", attempts) / 2**64
@@ -222,7 +227,7 @@ class OpenAISampler(Sampler):
         return min(max(backoff, failure.wait_seconds), MOST_WAIT_SECONDS)
 
     def close(self) -> None:
-        """Gives up what still runs and closes the connections."""
+        """Cancel the open requests and close the connections."""
         self._thread.close(self._close_client())
 
     async def _close_client(self) -> None:
@@ -236,13 +241,13 @@ class OpenAISampler(Sampler):
 
 def _read_connection_error(error: Exception) -> _Failure:
     cause = error.__cause__ or error
-    said = f"{type(cause).__name__}: {cause}"
-    # The words of h11, which tells a body that ends early from a server that never answered by nothing else.
-    return _Failure("cut-body" if "message body" in str(cause) else "connection", said)
+    reason = f"{type(cause).__name__}: {cause}"
+    # The words of h11: nothing else distinguishes a body that ends early from a server that never answered.
+    return _Failure("cut-body" if "message body" in str(cause) else "connection", reason)
 
 
 def _read_retry_after(value: str | None) -> float:
-    """Seconds from a number or a date; 0 for anything else."""
+    """Return the seconds of a number or until a date; 0 for anything else."""
     if not value:
         return 0.0
     try:
@@ -255,10 +260,10 @@ def _read_retry_after(value: str | None) -> float:
 
 def _advise(status: int, endpoint: Endpoint, form: Form) -> str:
     if status in (401, 403):
-        held = endpoint.api_key_env or "not set"
-        return f"Look at the key (api_key_env is {held})."
+        variable = endpoint.api_key_env or "not set"
+        return f"Look at the key (api_key_env is {variable})."
     if status in (404, 405):
-        return f"Look at base_url ({endpoint.base_url}; it ends in /v1 as a rule) and at the model ({form.model!r})."
+        return f"Look at base_url ({endpoint.base_url}; it usually ends in /v1) and at the model ({form.model!r})."
     return (
         f"The server takes no such request. Where it names a field: dialect = 'openai' leaves out what OpenAI does not "
         f"know, logprobs = false asks for no log-probabilities (now: {form.dialect!r}, {form.has_logprobs})."

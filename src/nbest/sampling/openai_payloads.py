@@ -1,9 +1,12 @@
-"""What is sent to an OpenAI-compatible server, and how its answer is read. Knows no connection and no retry.
+"""Writes the requests to an OpenAI-compatible server and reads its answers.
 
-Two dialects. `openai` sends what OpenAI's own reference lists and nothing else. `vllm` adds the fields that vLLM,
-SGLang, llama.cpp and the server of this package read besides: `top_k`, `min_p`, `return_token_ids` and
+There are two dialects. `openai` sends what OpenAI's own reference lists and nothing else. `vllm` adds the fields that
+vLLM, SGLang, llama.cpp and the server of this package read besides: `top_k`, `min_p`, `return_token_ids` and
 `skip_special_tokens` (false: `<think>` stays in the text where it is a special token); a server that returns no token
-ids is fine, one that refuses unknown fields needs `openai`.
+ids is fine, one that refuses unknown fields needs `openai`. Messages are sent as role and content: how they become
+tokens, control tokens in their text included, is the server's affair.
+
+This module does not know connections and retries.
 """
 
 import json
@@ -15,20 +18,19 @@ import numpy as np
 
 from nbest.errors import UnavailableError
 from nbest.records import Completion, Finish, Floats, Ids, Message, SamplingParams, Usage
+from nbest.sampling.limits import find_unavailable
 from nbest.sampling.tokenizing import join_contents
 
 Dialect: TypeAlias = Literal["vllm", "openai"]
 Template: TypeAlias = Literal["chat", "none"]
 """`chat`: the messages go to /v1/chat/completions. `none`: their contents go to /v1/completions as one text."""
 
-MOST_TOP_LOGPROBS = 20
-"""OpenAI's limit, and vLLM's default one."""
 _FINISHES: dict[Any, Finish] = {"stop": "stop", "length": "length", "error": "error", "content_filter": "error"}
 
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """How a server is asked: model name, dialect, template, and whether log-probabilities are asked for."""
+    """The form of requests to a server: model name, dialect, template, and whether they ask for log-probabilities."""
 
     model: str
     dialect: Dialect = "vllm"
@@ -45,16 +47,10 @@ class BadBodyError(ValueError):
 
 
 def check_params(form: Form, params: SamplingParams) -> None:
-    """Raises UnavailableError where `params` asks for what no such server gives, with every such field."""
-    faults: list[str] = []
-    if params.capture is not None:
-        faults.append("capture: a server returns no hidden states; leave it out, or use policy.type = 'transformers'")
-    if params.self_certainty:
-        faults.append("self_certainty: needs the whole vocabulary of each draw, which a server does not return")
-    if params.top_logprobs > MOST_TOP_LOGPROBS:
-        faults.append(f"top_logprobs: {params.top_logprobs} asked for; servers give at most {MOST_TOP_LOGPROBS}")
+    """Raise UnavailableError listing every field of `params` that asks for what such a server does not return."""
+    faults = find_unavailable(params)
     if params.top_logprobs and not form.has_logprobs:
-        faults.append("top_logprobs: this endpoint is set not to be asked for log-probabilities")
+        faults.append("top_logprobs: this endpoint has logprobs = false, which asks for no log-probabilities")
     if form.dialect == "openai":
         faults += [
             f"{name}: {value!r} is no field of OpenAI's protocol; set it to 0 (off), or use dialect = 'vllm'"
@@ -66,7 +62,7 @@ def check_params(form: Form, params: SamplingParams) -> None:
 
 
 def build_payload(form: Form, messages: Sequence[Message], seed: int, params: SamplingParams) -> dict[str, Any]:
-    """The JSON of one request for one completion."""
+    """Return the JSON of one request for one completion."""
     is_chat, is_vllm = form.template == "chat", form.dialect == "vllm"
     limit = "max_tokens" if is_vllm or not is_chat else "max_completion_tokens"
     payload: dict[str, Any] = {"model": form.model, "n": 1, "seed": seed, limit: params.max_tokens}
@@ -90,10 +86,11 @@ def build_payload(form: Form, messages: Sequence[Message], seed: int, params: Sa
 
 
 def read_completion(form: Form, body: str, params: SamplingParams) -> Completion:
-    """The completion in the body of an answer. Raises BadBodyError, which says what is wrong and how the body begins.
+    """Return the completion in the body of an answer.
 
     Reasoning that the server split off is put back before the text as `<think>...</think>`; without the closing tag
-    where it was cut at the token limit before any text came. Token ids are empty where the server gives none.
+    where it was cut at the token limit before any text came. Token ids are empty where the server gives none. Raises
+    BadBodyError, which says what is wrong and how the body begins.
     """
     try:
         answer = json.loads(body)
@@ -109,15 +106,15 @@ def read_completion(form: Form, body: str, params: SamplingParams) -> Completion
             logprobs,
             confidences,
             _FINISHES.get(choice.get("finish_reason"), "unknown"),
-            note=_tell_finish(choice.get("finish_reason")),
+            note=_describe_finish(choice.get("finish_reason")),
             usage=_read_usage(answer.get("usage")),
         )
     except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
-        said = f"{type(error).__name__}: {error}"
-        raise BadBodyError(f"not the JSON of a completion ({said}); it begins {body[:200]!r}") from error
+        reason = f"{type(error).__name__}: {error}"
+        raise BadBodyError(f"not the JSON of a completion ({reason}); it begins {body[:200]!r}") from error
 
 
-def _tell_finish(reason: Any) -> str:
+def _describe_finish(reason: Any) -> str:
     return f"the server ended it with finish_reason={reason!r}" if _FINISHES.get(reason, "unknown") == "error" else ""
 
 
@@ -133,19 +130,22 @@ def _read_chat_text(choice: Any) -> str:
     return f"<think>{reasoning}" + ("" if is_cut else f"</think>{content or ''}")
 
 
-def _read_logprobs(form: Form, held: Any, top: int) -> tuple[Floats | None, Floats | None]:
-    """Of the tokens, and the mean of the `top` likeliest of each; None where the server gave none."""
-    if not held:
+def _read_logprobs(form: Form, entry: Any, top: int) -> tuple[Floats | None, Floats | None]:
+    """Return the log-probabilities of the tokens, and the mean of the `top` likeliest per token.
+
+    Each is None where the server returned none.
+    """
+    if not entry:
         return None, None
     own: list[float]
     likeliest: list[list[float]]
     if form.template == "chat":
-        rows: Any = held.get("content") or []
+        rows: Any = entry.get("content") or []
         own = [row["logprob"] for row in rows]
-        likeliest = [[each["logprob"] for each in row.get("top_logprobs") or ()] for row in rows]
+        likeliest = [[token["logprob"] for token in row.get("top_logprobs") or ()] for row in rows]
     else:
-        own, named = held["token_logprobs"], cast(Any, held.get("top_logprobs") or ())
-        likeliest = [list(row.values()) if row else [] for row in named]
+        own, best = entry["token_logprobs"], cast(Any, entry.get("top_logprobs") or ())
+        likeliest = [list(row.values()) if row else [] for row in best]
     logprobs = np.array(own, dtype=np.float32)
     if not top or len(likeliest) != len(own) or any(len(row) < top for row in likeliest):
         return logprobs, None

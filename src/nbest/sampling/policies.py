@@ -16,7 +16,7 @@ def load_policy(policy: str | PolicyConfig | Sampler) -> Sampler:
     """Return the sampler of a policy; close it when done.
 
     `policy` is a name (`bundled:NAME`, a folder, a hub id), a config, or a Sampler, which comes back as it is. Raises
-    ConfigError where it cannot be found, MissingExtraError.
+    ConfigError where there is no such policy, MissingExtraError.
     """
     if isinstance(policy, Sampler):
         return policy
@@ -31,10 +31,10 @@ def origin_of(description: PolicyDescription) -> dict[str, str]:
 
 
 def describe_origin(facts: Mapping[str, object]) -> dict[str, str]:
-    """As `origin_of`, from the identity of a policy or the info of a checkpoint."""
+    """Return what `origin_of` does, from the identity of a policy or the info of a checkpoint."""
     names = ("model", "content_hash", "dtype")
-    known = {name: str(facts[name]) for name in names if facts.get(name) is not None}
-    return known | {"step_rule": STEP_RULE, "last_layer_after_norm": "true"}
+    values = {name: str(facts[name]) for name in names if facts.get(name) is not None}
+    return values | {"step_rule": STEP_RULE, "last_layer_after_norm": "true"}
 
 
 def build_transformers(config: PolicyConfig, *_: object) -> Sampler:

@@ -1,6 +1,6 @@
-"""What is known of each row of a running batch, as arrays over rows. Knows no model.
+"""The state of each row of a running batch, as arrays over rows. This module does not know models.
 
-Shapes: R rows allocated, T tokens kept a row (grown as needed).
+Shapes: R rows allocated, T tokens per row (grown as needed).
 """
 
 from collections import defaultdict
@@ -30,7 +30,7 @@ class Request:
 class Job:
     """Completions of one prompt. `waiting` are those without a row yet; `layers` is `params.capture` counted from 0.
 
-    `limit_tokens` is the most tokens of a completion; `note` is what one says that reached the limit.
+    `limit_tokens` is the most tokens of a completion; `note` is the note of one that reaches it.
     """
 
     prompt_tokens: list[int]
@@ -49,7 +49,11 @@ class Job:
 
 
 class RowTable:
-    """`rows` rows. A row is alive from `seat` to `release`; `settings` numbers the row's way of drawing in `known`."""
+    """A table of `rows` rows.
+
+    A row is alive from `seat` to `release`. `numbers` counts the distinct settings of sampling, `settings` [R] is the
+    number of each row's.
+    """
 
     def __init__(self, rows: int):
         self.requests: list[Request | None] = [None] * rows
@@ -70,7 +74,7 @@ class RowTable:
         self.logprobs = np.zeros((rows, 256), dtype=np.float32)
         self.confidences = np.zeros((rows, 256), dtype=np.float32)
         self.certainties = np.zeros((rows, 256), dtype=np.float32)
-        self.known: dict[SamplingParams, int] = {}
+        self.numbers: dict[SamplingParams, int] = {}
 
     def seat(self, requests: Sequence[Request], rows: Rows) -> None:
         for request, row in zip(requests, rows.tolist(), strict=True):
@@ -79,7 +83,7 @@ class RowTable:
             self.inputs[row], self.positions[row] = job.prompt_tokens[-1], len(job.prompt_tokens) - 1
             self.limits[row], self.captures[row] = job.limit_tokens, bool(job.layers)
             self.streams[row] = request.seed & (2**64 - 1)
-            self.settings[row] = self.known.setdefault(_drawing_part(job.params), len(self.known))
+            self.settings[row] = self.numbers.setdefault(_drawing_part(job.params), len(self.numbers))
         self.counts[rows], self.alive[rows], self.ending[rows] = 0, True, -1
         self.streams[rows] = mix_seeds(self.streams[rows])
 
@@ -90,13 +94,13 @@ class RowTable:
         confidences: NDArray[np.float64],
         certainties: NDArray[np.float64],
     ) -> None:
-        """Keep one drawn token of each of the first rows; it is what they are fed next."""
+        """Append one token to each of the first rows; it is the token that they are fed next."""
         count = len(tokens)
         columns = self.counts[:count]
         if int(columns.max()) >= self.tokens.shape[1]:
             for name in ("tokens", "logprobs", "confidences", "certainties"):
-                old = getattr(self, name)
-                setattr(self, name, np.concatenate([old, np.zeros_like(old)], axis=1))
+                array = getattr(self, name)
+                setattr(self, name, np.concatenate([array, np.zeros_like(array)], axis=1))
         rows = np.arange(count)
         self.tokens[rows, columns] = tokens
         self.logprobs[rows, columns] = logprobs
@@ -112,7 +116,7 @@ class RowTable:
         self.alive[row], self.positions[row], self.counts[row] = False, 0, 0
 
     def move(self, sources: Rows, targets: Rows) -> None:
-        """Rows `targets` become what rows `sources` are, and those are released."""
+        """Move rows `sources` into rows `targets`, and release them."""
         for name in _MOVED:
             array = getattr(self, name)
             array[targets] = array[sources]
@@ -130,7 +134,7 @@ class RowTable:
         return HiddenStates(layers, tuple(self.steps[row]), values)
 
     def group_by_prefix(self, rows: Rows) -> list[tuple[ColumnCache, list[int], list[int]]]:
-        """The prefixes of newly seated rows: (prefix, its rows, our rows)."""
+        """Return the prefixes of newly seated rows as (prefix, its rows, our rows)."""
         prefixes: dict[int, ColumnCache] = {}
         pairs: defaultdict[int, tuple[list[int], list[int]]] = defaultdict(lambda: ([], []))
         for row in rows.tolist():
@@ -148,7 +152,7 @@ _MOVED = ("alive", "inputs", "positions", "counts", "limits", "streams", "settin
 
 
 def _drawing_part(params: SamplingParams) -> SamplingParams:
-    """The settings that drawing and stopping depend on: rows that share them are drawn together."""
+    """Return the settings that drawing and stopping depend on: rows that share them are drawn together."""
     return SamplingParams(
         temperature=params.temperature,
         top_p=params.top_p,

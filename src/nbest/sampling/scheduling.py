@@ -1,4 +1,4 @@
-"""Joins what concurrent callers draw into one running batch, in a thread of its own.
+"""Joins the completions of concurrent callers into one running batch, in a thread of its own.
 
 The event loop only hands jobs over and receives completions; every model call happens in the worker thread. An error
 in the batch reaches each caller whose completions were in it, and the next job starts with a fresh batch. The thread
@@ -24,7 +24,7 @@ _LOG = logging.getLogger(__name__)
 
 
 class Order(NamedTuple):
-    """One caller's job, and the queue of its event loop that takes each completion, with its seed, or the error."""
+    """One caller's job, and the queue of its event loop, which takes each completion with its seed, or the error."""
 
     job: Job
     loop: asyncio.AbstractEventLoop
@@ -38,14 +38,14 @@ class Order(NamedTuple):
 
 
 class Scheduler:
-    """Runs `create_batch(rows)` over the jobs given to `draw`. `rows` is halved where an accelerator's memory ends."""
+    """Runs the jobs of `draw` in batches of `create_batch(rows)`. Where memory runs out, `rows` is halved."""
 
     def __init__(self, create_batch: Callable[[int], Batch], rows: int):
         self.rows = rows
         self._create_batch = create_batch
         self._wake = threading.Condition()
         self._arrived: list[Order] = []
-        self._left: set[Job] = set()
+        self._cancelled: set[Job] = set()
         self._is_closed = False
         self._thread: threading.Thread | None = None
 
@@ -66,7 +66,7 @@ class Scheduler:
         finally:
             if unfinished:
                 with self._wake:
-                    self._left.add(job)
+                    self._cancelled.add(job)
 
     def _enter(self, order: Order) -> None:
         with self._wake:
@@ -105,18 +105,18 @@ class Scheduler:
                 self._shrink(work, shortage)
 
     def _receive(self, work: "_Work") -> bool:
-        """Wait for something to do and take it over; False where the thread is to end."""
+        """Wait for jobs and take them over; return False where the thread is to end."""
         with self._wake:
             if not (work.orders or self._arrived or self._is_closed):
                 self._wake.wait(IDLE_SECONDS)
-            if self._is_closed or not (work.orders or self._arrived):
-                work.accept(self._arrived)
-                work.fail(EngineError("the sampler was closed while completions were being drawn"))
-                self._arrived, self._thread = [], None
-                return False
+            is_idle = not (work.orders or self._arrived)
             work.accept(self._arrived)
-            work.leave(self._left)
-            self._arrived, self._left = [], set[Job]()
+            work.cancel(self._cancelled)
+            self._arrived, self._cancelled = [], set[Job]()
+            if self._is_closed or is_idle:
+                work.fail(EngineError("the sampler was closed while it sampled"))
+                self._thread = None
+                return False
             return True
 
     def create_batch(self) -> Batch:
@@ -135,21 +135,24 @@ class Scheduler:
 
 
 class _Work:
-    """The worker thread's own state: the batch, and the orders that are not finished."""
+    """The worker thread's own state: the batch, and the orders that are not finished.
+
+    `waiting` are jobs with completions that have no row yet, `finished` the positions of those that are delivered.
+    """
 
     def __init__(self, scheduler: Scheduler):
         self.scheduler = scheduler
         self.batch: Batch | None = None
         self.orders: dict[Job, Order] = {}
         self.waiting: list[Job] = []
-        self.done: dict[Job, set[int]] = {}
+        self.finished: dict[Job, set[int]] = {}
 
     def accept(self, orders: Sequence[Order]) -> None:
         for order in orders:
             self.orders[order.job] = order
             self.waiting.append(order.job)
 
-    def leave(self, jobs: set[Job]) -> None:
+    def cancel(self, jobs: set[Job]) -> None:
         for job in jobs:
             self._forget(job)
         if jobs:
@@ -161,9 +164,9 @@ class _Work:
         if self.batch is None:
             self.batch = self.scheduler.create_batch()
         batch = self.batch
-        wanted = sum(len(job.waiting) for job in self.waiting)
+        waiting = sum(len(job.waiting) for job in self.waiting)
         # Joining costs a prefill and a few copies, so it waits until a sixteenth of the batch is free.
-        if wanted and batch.free_rows >= min(wanted, max(1, batch.rows // 16)):
+        if waiting and batch.free_rows >= min(waiting, max(1, batch.rows // 16)):
             batch.admit(self.waiting)
             self.waiting = [job for job in self.waiting if job.waiting]
         if batch.has_slack:
@@ -175,25 +178,26 @@ class _Work:
     def _deliver(self, request: Request, completion: Completion) -> None:
         job = request.job
         self.orders[job].deliver((request.seed, completion))
-        done = self.done.setdefault(job, set())
-        done.add(request.position)
-        if len(done) == len(job.requests):
+        finished = self.finished.setdefault(job, set())
+        finished.add(request.position)
+        if len(finished) == len(job.requests):
             self._forget(job)
 
     def _forget(self, job: Job) -> None:
         self.orders.pop(job, None)
-        self.done.pop(job, None)
+        self.finished.pop(job, None)
 
     def fail(self, error: EngineError) -> None:
-        """Every waiting caller gets the error; the next job begins with a fresh batch."""
+        """Deliver the error to every waiting caller; the next job begins with a fresh batch."""
         for order in self.orders.values():
             order.deliver(error)
-        self.batch, self.orders, self.waiting, self.done = None, {}, [], {}
+        self.batch, self.orders, self.waiting, self.finished = None, {}, [], {}
 
     def restart(self) -> None:
+        """Put all that is unfinished back among the waiting, for a fresh batch."""
         self.batch = None
         for job in self.orders:
-            done = self.done.get(job, set())
-            job.waiting = [request for request in job.requests if request.position not in done]
+            finished = self.finished.get(job, set())
+            job.waiting = [request for request in job.requests if request.position not in finished]
             job.prefix = None
         self.waiting = list(self.orders)

@@ -1,6 +1,6 @@
 """A sampler without a model, for tests, examples and dry runs: the caller says what each seed replies.
 
-Deterministic, public and free of torch. It has no tokens of its own unless the replies hold them.
+It is deterministic and loads no torch. Its completions have no tokens unless the replies have them.
 """
 
 import inspect
@@ -64,6 +64,6 @@ class ScriptedSampler(Sampler):
             return Completion(text=self._reply[seed % len(self._reply)], finish="stop")
         try:
             reply = self._reply(prompt, seed)
-        except Exception as error:  # noqa: BLE001 - a failed attempt is data: the note says what happened
+        except Exception as error:  # noqa: BLE001 - a failed draw is data: the note says what happened
             return Completion(text="", finish="error", note=f"{type(error).__name__}: {error}")
         return Completion(text=reply, finish="stop") if isinstance(reply, str) else reply

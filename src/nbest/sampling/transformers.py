@@ -1,7 +1,7 @@
 """Sampling in this process from any causal language model that transformers loads, on CPU or CUDA.
 
-Attempts of all concurrent `sample` calls run in one batch: the attempts at a prompt share one prefill, finished ones
-make room for waiting ones, and hidden states are kept at step ends while decoding, with no second pass.
+The completions of all concurrent `sample` calls are decoded in one batch. Those of one prompt share its prefill,
+finished ones make room for waiting ones, and hidden states are kept at step ends while decoding, without a second pass.
 """
 
 import asyncio
@@ -15,6 +15,7 @@ from nbest.protocols import PolicyDescription, Sampler
 from nbest.records import Completion, Message, SamplingParams, Usage, WorkReport
 from nbest.sampling.checkpoint import Checkpoint, load_checkpoint
 from nbest.sampling.decoding import Batch
+from nbest.sampling.limits import check_ranges, limit_tokens
 from nbest.sampling.rows import Job
 from nbest.sampling.scheduling import Scheduler
 from nbest.text.steps import BlankLineSplitter
@@ -27,9 +28,9 @@ class TransformersSampler(Sampler):
     """A policy as a Sampler.
 
     A trajectory is a function of the model, the prompt, the parameters and its own seed: it draws one uniform number
-    a token, numbered by its position, whatever else is in the batch. What floating point can still change: a matrix
+    per token, numbered by its position, whatever else is in the batch. What floating point can still change: a matrix
     product over another number of rows may round the last bits of a logit differently, and where the uniform number
-    falls within that error of the edge between two tokens, the other one is drawn and the texts part from there.
+    falls within that error of the edge between two tokens, the other token is drawn and the texts differ from there.
     Measured with a 5-layer policy of this package's kind on CPU, batches of 128 rows against batches of 9: in float32
     none of 256 trajectories (11,420 tokens) changed, in bfloat16 32 of 256 did. Where a trajectory must be the same
     in any company, sample in float32.
@@ -45,9 +46,10 @@ class TransformersSampler(Sampler):
         template: str = "chat",
         local_files_only: bool = False,
     ):
-        """Load a model: `bundled:NAME`, a folder, or a hub id. ConfigError where there is none.
+        """Load a model: `bundled:NAME`, a folder, or a hub id. Raises ConfigError where there is none.
 
-        `batch_rows` is the most completions decoded at once. `dtype`, `device` and `template` as in `load_checkpoint`.
+        `batch_rows` is the most completions decoded at once; `dtype`, `device` and `template` are those of
+        `load_checkpoint`.
         """
         if batch_rows < 1:
             raise ConfigError(f"batch_rows: {batch_rows} given; at least 1 is needed")
@@ -55,7 +57,7 @@ class TransformersSampler(Sampler):
 
     @classmethod
     def from_checkpoint(cls, checkpoint: Checkpoint, batch_rows: int = 256) -> "TransformersSampler":
-        """A sampler of a model that is loaded already (shared with an encoder, or in training)."""
+        """Return a sampler of a model that is loaded already, such as one shared with an encoder or in training."""
         sampler = cls.__new__(cls)
         sampler._open(checkpoint, batch_rows)
         return sampler
@@ -73,12 +75,12 @@ class TransformersSampler(Sampler):
 
         Where the prompt fills the model's context, all of them have `finish="error"`. Raises ConfigError, EngineError.
         """
-        check_params(params)
+        check_ranges(params)
         layers = () if params.capture is None else self.checkpoint.resolve_layers(params.capture)
         if not seeds:
             return
         tokens = self.checkpoint.tokenize_prompt(messages)
-        limit = self.checkpoint.limit_tokens(len(tokens), params.max_tokens)
+        limit = limit_tokens(self.checkpoint.context_tokens, len(tokens), params.max_tokens)
         if not limit.tokens:
             for seed in seeds:
                 ids = np.array(tokens, dtype=np.int32)
@@ -112,22 +114,3 @@ class TransformersSampler(Sampler):
 
     async def aclose(self) -> None:
         await asyncio.to_thread(self.close)
-
-
-def check_params(params: SamplingParams) -> None:
-    """Raise ConfigError listing every sampling setting that is out of its range."""
-    allowed = {
-        "temperature": (params.temperature >= 0, "0 (greedy) or more"),
-        "top_p": (0 < params.top_p <= 1, "above 0, at most 1 (1 = off)"),
-        "top_k": (params.top_k >= 0, "0 (off) or more"),
-        "min_p": (0 <= params.min_p <= 1, "0 (off) to 1"),
-        "max_tokens": (params.max_tokens >= 1, "1 or more"),
-        "top_logprobs": (params.top_logprobs >= 0, "0 (off) or more"),
-        "stop": (all(params.stop), "strings that are not empty"),
-    }
-    if faults := [
-        f"{name}: {getattr(params, name)!r} given; allowed is {rule}"
-        for name, (good, rule) in allowed.items()
-        if not good
-    ]:
-        raise ConfigError(faults)

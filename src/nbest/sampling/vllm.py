@@ -1,10 +1,10 @@
 """Sampling with vLLM in this process (its AsyncLLM engine, 0.24 or later). Needs the extra `vllm`.
 
-One request a seed, n = 1: vLLM's prefix cache shares the prompt. Prompts are put into the chat template and tokenized
+One request per seed, n = 1: vLLM's prefix cache shares the prompt. Prompts are put into the chat template and tokenized
 here, by the model's own tokenizer, so that a prompt is the same for every engine of this package. Log-probabilities
 are vLLM's raw ones: before temperature and filters. Hidden states are not kept: the Encoder fills them afterwards.
 
-This module does not know the events of other engines; what vLLM draws for a seed, no other engine draws.
+What vLLM draws for a seed, no other engine draws for it.
 """
 
 import asyncio
@@ -21,11 +21,11 @@ from nbest.errors import ConfigError, EngineError, MissingExtraError, Unavailabl
 from nbest.loop_thread import LoopThread, as_finished
 from nbest.protocols import PolicyDescription, Sampler
 from nbest.records import Completion, Finish, Floats, Message, SamplingParams, Usage, WorkReport
-from nbest.sampling.checkpoint import TokenLimit, limit_tokens, locate_checkpoint
+from nbest.sampling.checkpoint import locate_checkpoint
+from nbest.sampling.limits import MOST_TOP_LOGPROBS, TokenLimit, find_unavailable, limit_tokens
 from nbest.sampling.tokenizing import TokenizerVocabulary, require_template, tokenize_messages
 
 _FINISHES: dict[str | None, Finish] = {"stop": "stop", "length": "length", "abort": "error", "error": "error"}
-MOST_TOP_LOGPROBS = 20
 
 
 class VllmSampler(Sampler):
@@ -39,8 +39,10 @@ class VllmSampler(Sampler):
         template: str = "chat",
         engine: Mapping[str, Any] | None = None,
     ):
-        """Loads the model: `bundled:NAME`, a folder, or a hub id. `engine` holds further AsyncEngineArgs
-        (`tensor_parallel_size`, say). Raises MissingExtraError, ConfigError where vLLM refuses the model or a settings.
+        """Load the model: `bundled:NAME`, a folder, or a hub id.
+
+        `engine` holds further AsyncEngineArgs, such as `tensor_parallel_size`. Raises MissingExtraError, and
+        ConfigError where vLLM refuses the model or a setting.
         """
         try:
             vllm: Any = import_module("vllm")
@@ -64,7 +66,7 @@ class VllmSampler(Sampler):
 
         self._thread = LoopThread("nbest-vllm")
         try:
-            # On the thread's loop: the engine keeps to the loop it was made on.
+            # On the thread's loop: an engine works only on the loop that created it.
             self._engine: Any = self._thread.wait(load())
         except (ValueError, TypeError, OSError, RuntimeError) as error:
             self._thread.close()
@@ -80,7 +82,8 @@ class VllmSampler(Sampler):
         Where the prompt fills the model's context, and where vLLM fails a request, completions have `finish="error"`.
         Raises EngineError where the engine is dead.
         """
-        _check(params)
+        if faults := find_unavailable(params):
+            raise UnavailableError("\n".join(faults))
         if not seeds:
             return
         tokens = tokenize_messages(self._tokenizer, messages, self._template)
@@ -144,11 +147,11 @@ class VllmSampler(Sampler):
         return WorkReport(usage=self._usage)
 
     def close(self) -> None:
-        """Ends the engine's processes and the thread. Callers that wait are cancelled."""
+        """End the engine's processes and the thread. Callers that wait are cancelled."""
         self._thread.close(self._end())
 
     async def _end(self) -> None:
-        # Let go of, so that its finaliser runs now and not while the interpreter is taken down.
+        # No reference stays: its finaliser has to run now and not while the interpreter shuts down.
         engine, self._engine = self._engine, None
         if engine is not None:
             engine.shutdown()
@@ -168,30 +171,18 @@ def _load_tokenizer(model: str, folder: str, revision: str | None, template: str
     return tokenizer
 
 
-def _check(params: SamplingParams) -> None:
-    faults: list[str] = []
-    if params.capture is not None:
-        faults.append("capture: this sampler keeps no hidden states; leave it out and run `nbest encode` afterwards")
-    if params.self_certainty:
-        faults.append("self_certainty: needs the whole vocabulary of each draw; policy.type = 'transformers' keeps it")
-    if params.top_logprobs > MOST_TOP_LOGPROBS:
-        faults.append(f"top_logprobs: {params.top_logprobs} asked for; at most {MOST_TOP_LOGPROBS} are kept")
-    if faults:
-        raise UnavailableError("\n".join(faults))
-
-
 def _read_output(output: Any, tokens: list[int], top: int, note: str) -> Completion:
     if output is None or not output.outputs:
         return Completion("", np.array(tokens, dtype=np.int32), finish="error", note="vLLM gave no output")
-    done = output.outputs[0]
-    finish = _FINISHES.get(done.finish_reason, "unknown")
+    result = output.outputs[0]
+    finish = _FINISHES.get(result.finish_reason, "unknown")
     if finish == "error":
-        note = f"vLLM ended it with finish_reason={done.finish_reason!r}"
-    sampled = np.array(list(done.token_ids), dtype=np.int32)
-    logprobs, confidences = _read_logprobs(done.logprobs, list(done.token_ids), top)
+        note = f"vLLM ended it with finish_reason={result.finish_reason!r}"
+    sampled = np.array(list(result.token_ids), dtype=np.int32)
+    logprobs, confidences = _read_logprobs(result.logprobs, list(result.token_ids), top)
     is_cut = finish == "length"
     return Completion(
-        done.text,
+        result.text,
         np.array(tokens, dtype=np.int32),
         sampled,
         logprobs,
@@ -202,11 +193,14 @@ def _read_output(output: Any, tokens: list[int], top: int, note: str) -> Complet
 
 
 def _read_logprobs(rows: Any, tokens: list[int], top: int) -> tuple[Floats | None, Floats | None]:
-    """`rows` holds one mapping a token: id to an object with `.logprob`, of the sampled and of the `top` likeliest."""
+    """Return the log-probabilities of the tokens, and the mean of the `top` likeliest per token.
+
+    `rows` holds one mapping per token, from the ids of the sampled and the `top` likeliest to objects with `.logprob`.
+    """
     if rows is None:
         return None, None
     own = np.array([row[token].logprob for row, token in zip(rows, tokens, strict=True)], dtype=np.float32)
     if not top:
         return own, None
-    best = [sorted((each.logprob for each in row.values()), reverse=True)[:top] for row in rows]
+    best = [sorted((entry.logprob for entry in row.values()), reverse=True)[:top] for row in rows]
     return own, np.array([np.mean(row) for row in best], dtype=np.float32)

@@ -13,8 +13,11 @@ START_SECONDS = 30.0
 
 @contextmanager
 def serve(app: Any) -> Generator[str]:
-    """Runs the ASGI application `app`; gives the base URL that ends in `/v1`. Requests that are still open at the end
-    of the block are dropped. Raises MissingExtraError, EngineError where the server does not start."""
+    """Run the ASGI application `app`, and yield its base URL, which ends in `/v1`.
+
+    Requests that are still open at the end of the block are dropped. Raises MissingExtraError, and EngineError where
+    the server does not start.
+    """
     try:
         import uvicorn
     except ImportError as error:

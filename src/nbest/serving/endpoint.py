@@ -1,21 +1,23 @@
 """Any Sampler behind OpenAI's protocol: POST /v1/chat/completions, POST /v1/completions, GET /v1/models.
 
 Rules
-    A chat has turns of the roles system, user and assistant, the last one of the user, whose content is text or text
-    parts; anything else is refused with status 400.
+    A chat has turns of the roles system, user and assistant, of which the last is the user's. Their content is text or
+    text parts; anything else is refused with status 400.
     Whether a chat template is put around a prompt is the sampler's own setting, on both paths.
-    Nothing asked for is dropped in silence: a field that is not read here is refused, `stream = true` as well.
+    No field is dropped in silence: one that is not read here is refused, `stream = true` as well.
     Choice 0 is drawn with `seed`, choice i with a seed derived from it; without one, a random seed is drawn.
     A completion that failed is no answer: status 500, with `x-should-retry: false`, because its seed would fail again.
+    Sampling stops when the client goes away.
     Log-probabilities come with the names `token_id:ID`, as vLLM writes them: a Sampler gives ids, no pieces of text.
 
 Needs the extra `serve`. This module does not know which sampler answers.
 """
 
+import asyncio
 import secrets
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Annotated, Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -42,8 +44,10 @@ class _Message(BaseModel):
 
 
 class _Request(BaseModel):
-    """What both paths share. `user` and `metadata` change nothing and are taken for that reason; samplers skip no
-    special tokens but the end token, so that `skip_special_tokens` can only be false."""
+    """The fields of both paths. `user` and `metadata` are accepted because they change nothing.
+
+    Samplers skip no special token but the end token, so `skip_special_tokens` can only be false.
+    """
 
     model_config = ConfigDict(extra="forbid")
     model: str
@@ -64,7 +68,7 @@ class _Request(BaseModel):
         stop = [self.stop] if isinstance(self.stop, str) else self.stop or []
         limit = SamplingParams().max_tokens if max_tokens is None else max_tokens
         return SamplingParams(
-            self.temperature, self.top_p, max(self.top_k, 0), self.min_p, limit, tuple(each for each in stop if each)
+            self.temperature, self.top_p, max(self.top_k, 0), self.min_p, limit, tuple(text for text in stop if text)
         )
 
     def list_seeds(self) -> list[int]:
@@ -86,7 +90,7 @@ class CompletionRequest(_Request):
 
 
 class _Refusal(Exception):
-    """An answer in OpenAI's error format."""
+    """An error that is answered in OpenAI's format."""
 
     def __init__(
         self,
@@ -104,7 +108,7 @@ class _Refusal(Exception):
 
 
 def create_app(sampler: Sampler, name: str) -> Any:
-    """The FastAPI application that serves `sampler` as the model `name`. Raises MissingExtraError."""
+    """Return the FastAPI application that serves `sampler` as the model `name`. Raises MissingExtraError."""
     try:
         from fastapi import FastAPI, Request
         from fastapi.exceptions import RequestValidationError
@@ -115,47 +119,51 @@ def create_app(sampler: Sampler, name: str) -> Any:
 
     app = FastAPI(title=f"nbest: {name}", docs_url=None, redoc_url=None)
 
-    def refuse(refusal: _Refusal) -> JSONResponse:
+    def write_refusal(refusal: _Refusal) -> JSONResponse:
         headers = {"x-should-retry": "false"} if refusal.status == 500 else None
         return JSONResponse(refusal.to_json(), refusal.status, headers)
 
     @app.exception_handler(_Refusal)
-    async def tell_refusal(_: Request, refusal: _Refusal) -> JSONResponse:
-        return refuse(refusal)
+    async def answer_refusal(_: Request, refusal: _Refusal) -> JSONResponse:
+        return write_refusal(refusal)
 
     @app.exception_handler(RequestValidationError)
-    async def tell_fault(_: Request, error: RequestValidationError) -> JSONResponse:
-        return refuse(_read_faults(error.errors()))
+    async def answer_fault(_: Request, error: RequestValidationError) -> JSONResponse:
+        return write_refusal(_read_faults(error.errors()))
 
     @app.exception_handler(HTTPException)
-    async def tell_status(request: Request, error: HTTPException) -> JSONResponse:
-        return refuse(_Refusal(error.status_code, f"{request.method} {request.url.path}: {error.detail}"))
+    async def answer_status(request: Request, error: HTTPException) -> JSONResponse:
+        return write_refusal(_Refusal(error.status_code, f"{request.method} {request.url.path}: {error.detail}"))
 
     @app.get("/v1/models")
     async def list_models() -> dict[str, Any]:
         return {"object": "list", "data": [{"id": name, "object": "model", "created": 0, "owned_by": "nbest"}]}
 
     @app.post("/v1/chat/completions")
-    async def chat(request: ChatRequest) -> dict[str, Any]:
+    async def chat(request: ChatRequest, connection: Request) -> dict[str, Any]:
         limit = request.max_completion_tokens or request.max_tokens
-        done = await _draw(sampler, name, request, _read_messages(request.messages), limit)
-        return _write("chat.completion", request, done, request.logprobs)
+        _check_served(request, name)
+        work = _sample(sampler, request, _read_messages(request.messages), limit)
+        completions = await _run_while_connected(work, connection.receive)
+        return _write("chat.completion", request, completions, request.logprobs)
 
     @app.post("/v1/completions")
-    async def complete(request: CompletionRequest) -> dict[str, Any]:
-        done = await _draw(sampler, name, request, user_message(request.prompt), request.max_tokens)
-        return _write("text_completion", request, done, request.logprobs is not None)
+    async def complete(request: CompletionRequest, connection: Request) -> dict[str, Any]:
+        _check_served(request, name)
+        work = _sample(sampler, request, user_message(request.prompt), request.max_tokens)
+        completions = await _run_while_connected(work, connection.receive)
+        return _write("text_completion", request, completions, request.logprobs is not None)
 
-    # Registered by their decorators; named here so that they are seen to be used.
-    del tell_refusal, tell_fault, tell_status, list_models, chat, complete
+    # Their decorators have registered them; type checkers would call them unused.
+    del answer_refusal, answer_fault, answer_status, list_models, chat, complete
     return app
 
 
 def _read_faults(faults: Sequence[Any]) -> _Refusal:
-    """All faults of a request in one message; `param` is the first field."""
-    places = [".".join(str(part) for part in fault["loc"] if part != "body") for fault in faults]
-    told = [f"{place or 'body'}: {fault['msg']}" for place, fault in zip(places, faults, strict=True)]
-    return _Refusal(400, "; ".join(told), param=places[0] or None)
+    """Return all faults of a request as one refusal; `param` is the first field."""
+    fields = [".".join(str(part) for part in fault["loc"] if part != "body") for fault in faults]
+    lines = [f"{field or 'body'}: {fault['msg']}" for field, fault in zip(fields, faults, strict=True)]
+    return _Refusal(400, "; ".join(lines), param=fields[0] or None)
 
 
 def _read_messages(messages: Sequence[_Message]) -> tuple[Message, ...]:
@@ -173,29 +181,51 @@ def _read_content(message: _Message) -> str:
     return content if isinstance(content, str) else "".join(part.text for part in content)
 
 
-async def _draw(
-    sampler: Sampler, name: str, request: _Request, messages: Sequence[Message], max_tokens: int | None
-) -> list[Completion]:
+def _check_served(request: _Request, name: str) -> None:
     if request.stream:
         raise _Refusal(400, "stream: answers are sent whole here; leave it out or set it to false", param="stream")
     if request.model != name:
         message = f"model: {request.model!r} is not served here; the model of this server is {name!r}"
         raise _Refusal(404, message, param="model", code="model_not_found")
+
+
+async def _sample(
+    sampler: Sampler, request: _Request, messages: Sequence[Message], max_tokens: int | None
+) -> list[Completion]:
     try:
-        done = await collect(sampler, messages, request.list_seeds(), request.to_params(max_tokens))
+        completions = await collect(sampler, messages, request.list_seeds(), request.to_params(max_tokens))
     except (ConfigError, UnavailableError, DataError) as error:
         raise _Refusal(400, str(error)) from error
-    failed = [completion for completion in done if completion.finish == "error"]
+    failed = [completion for completion in completions if completion.finish == "error"]
     if failed:
-        message = f"{len(failed)} of {len(done)} completions failed: {failed[0].note}"
+        message = f"{len(failed)} of {len(completions)} completions failed: {failed[0].note}"
         raise _Refusal(500, message, "server_error", code="sampling_failed")
-    return done
+    return completions
 
 
-def _write(kind: str, request: _Request, done: Sequence[Completion], has_logprobs: bool) -> dict[str, Any]:
+async def _run_while_connected(
+    work: Coroutine[Any, Any, list[Completion]], receive: Callable[[], Awaitable[Any]]
+) -> list[Completion]:
+    """Return the result of `work`, which is cancelled when the client goes away: then nobody reads the answer.
+
+    `receive` is that of ASGI, which returns after the request's body only when the connection is closed.
+    """
+    task, departure = asyncio.create_task(work), asyncio.ensure_future(receive())
+    try:
+        await asyncio.wait((task, departure), return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise _Refusal(499, "the client closed the connection", code="client_closed")
+        return task.result()
+    finally:
+        task.cancel()
+        departure.cancel()
+        await asyncio.gather(task, departure, return_exceptions=True)
+
+
+def _write(kind: str, request: _Request, completions: Sequence[Completion], has_logprobs: bool) -> dict[str, Any]:
     is_chat = kind == "chat.completion"
     choices: list[dict[str, Any]] = []
-    for index, completion in enumerate(done):
+    for index, completion in enumerate(completions):
         text = completion.text
         choice: dict[str, Any] = {"index": index, "finish_reason": _name_finish(completion)}
         choice |= {"message": {"role": "assistant", "content": text}} if is_chat else {"text": text}
@@ -203,8 +233,9 @@ def _write(kind: str, request: _Request, done: Sequence[Completion], has_logprob
         if request.return_token_ids:
             choice["token_ids"] = completion.tokens.tolist()
         choices.append(choice)
-    told = [completion.count_usage() for completion in done]
-    spent = Usage(told[0].prompt_tokens, sum(usage.sampled_tokens for usage in told))
+    usages = [completion.count_usage() for completion in completions]
+    # The choices share one prompt, which counts once.
+    total = Usage(usages[0].prompt_tokens, sum(usage.sampled_tokens for usage in usages))
     answer: dict[str, Any] = {
         "id": f"{'chatcmpl' if is_chat else 'cmpl'}-{uuid.uuid4().hex}",
         "object": kind,
@@ -212,12 +243,12 @@ def _write(kind: str, request: _Request, done: Sequence[Completion], has_logprob
         "model": request.model,
         "choices": choices,
         "usage": {
-            "prompt_tokens": spent.prompt_tokens,
-            "completion_tokens": spent.sampled_tokens,
-            "total_tokens": spent.prompt_tokens + spent.sampled_tokens,
+            "prompt_tokens": total.prompt_tokens,
+            "completion_tokens": total.sampled_tokens,
+            "total_tokens": total.prompt_tokens + total.sampled_tokens,
         },
     }
-    return answer | ({"prompt_token_ids": done[0].prompt_tokens.tolist()} if request.return_token_ids else {})
+    return answer | ({"prompt_token_ids": completions[0].prompt_tokens.tolist()} if request.return_token_ids else {})
 
 
 def _name_finish(completion: Completion) -> str | None:

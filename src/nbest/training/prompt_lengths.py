@@ -1,7 +1,7 @@
 # pyright: standard
-"""How many tokens a model is given for a prompt, counted by its tokenizer through its chat template.
+"""Counts the tokens of prompts and texts as a model reads them: by its tokenizer, through its chat template.
 
-This module does not know models' weights, tasks or limits.
+This module does not know the weights of models, tasks or limits.
 """
 
 import hashlib
@@ -13,12 +13,14 @@ from transformers import AutoTokenizer
 from nbest.errors import ConfigError
 from nbest.records import user_message
 from nbest.sampling.checkpoint import locate_checkpoint
-from nbest.sampling.tokenizing import tokenize_messages
+from nbest.sampling.tokenizing import count_text_tokens, tokenize_messages
 
 
 class PromptLengths:
-    """A tokenizer: a folder, a hub id or `bundled:NAME`. Raises ConfigError where it cannot be loaded or has no chat
-    template. `hashes` tell which tokenizer and template it was."""
+    """A tokenizer with a chat template: a folder, a hub id or `bundled:NAME`.
+
+    Raises ConfigError where it cannot be loaded or has no chat template. `hashes` identify tokenizer and template.
+    """
 
     def __init__(self, tokenizer: str):
         folder = locate_checkpoint(tokenizer)
@@ -45,15 +47,15 @@ class PromptLengths:
         }
 
     def count_prompt(self, prompt: str) -> int:
-        """Tokens of a user's message with everything the template puts around it, generation prompt included."""
+        """Count the tokens of a user's message with what the template puts around it, generation prompt included."""
         return len(tokenize_messages(self._tokenizer, user_message(prompt)))
 
     def count_text(self, text: str) -> int:
-        """Tokens of a text alone, with no special tokens around it."""
-        return len(self._tokenizer(text, add_special_tokens=False)["input_ids"])
+        """Count the tokens that a text takes within a message."""
+        return count_text_tokens(self._tokenizer, text)
 
     def is_text_within(self, text: str, limit: int) -> bool:
-        """Whether a text alone has at most `limit` tokens."""
+        """Return whether a text takes at most `limit` tokens within a message."""
         # A token stands for at least one byte: short texts need no counting.
         if len(text) * 4 <= limit or len(text.encode("utf-8", "replace")) <= limit:
             return True

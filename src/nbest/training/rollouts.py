@@ -1,7 +1,7 @@
 """Rollouts in this process: the model in training answers through the same Sampler as any policy.
 
-A rollout's seed comes from the run's seed, the place of its task in the stream and its number in the group: a run that
-was killed and goes on draws what it would have drawn. Knows no rewards.
+The seed of a rollout comes from the run's seed, the position of its task in the stream and its number in the group, so
+that a run which is continued after a kill draws what it would have drawn. This module does not know rewards.
 """
 
 import asyncio
@@ -27,17 +27,17 @@ class SamplerRollouts:
         self._sampler = TransformersSampler.from_checkpoint(describe_checkpoint(model, tokenizer, "chat"), batch_rows)
 
     def __call__(self, prompts: Sequence[Any], trainer: Any) -> dict[str, list[Any]]:
-        """`prompt_ids`, `completion_ids`, `logprobs`, a row each, for `trainer.rows` (whose prompts these are)."""
+        """Return `prompt_ids`, `completion_ids` and `logprobs` with one entry per row of `trainer.rows`."""
         del prompts
-        wanted = [
+        draws = [
             (row["prompt"][0]["content"], derive_seed(self.seed, str(row["place"]), row["attempt"]))
             for row in trainer.rows
         ]
-        drawn = self.draw(wanted)
+        completions = self.draw(draws)
         return {
-            "prompt_ids": [completion.prompt_tokens.tolist() for completion in drawn],
-            "completion_ids": [completion.tokens.tolist() for completion in drawn],
-            "logprobs": [[] if c.logprobs is None else c.logprobs.tolist() for c in drawn],
+            "prompt_ids": [completion.prompt_tokens.tolist() for completion in completions],
+            "completion_ids": [completion.tokens.tolist() for completion in completions],
+            "logprobs": [[] if c.logprobs is None else c.logprobs.tolist() for c in completions],
         }
 
     @property
@@ -48,10 +48,10 @@ class SamplerRollouts:
     def temperature(self, temperature: float) -> None:
         self.params = replace(self.params, temperature=temperature)
 
-    def draw(self, wanted: Sequence[tuple[str, int]]) -> list[Completion]:
-        """One completion for each (prompt, seed). Raises EngineError where one cannot be drawn (a prompt too long)."""
+    def draw(self, draws: Sequence[tuple[str, int]]) -> list[Completion]:
+        """Return one completion per (prompt, seed). Raises EngineError where one fails: a prompt may be too long."""
         groups = dict[str, list[int]]()
-        for prompt, seed in wanted:
+        for prompt, seed in draws:
             groups.setdefault(prompt, []).append(seed)
 
         async def draw_all() -> list[list[Completion]]:
@@ -60,14 +60,14 @@ class SamplerRollouts:
             )
 
         with _evaluating(self._model):
-            drawn = asyncio.run(draw_all())
-        found = dict[tuple[str, int], Completion]()
-        for (prompt, seeds), completions in zip(groups.items(), drawn, strict=True):
-            found.update(((prompt, seed), each) for seed, each in zip(seeds, completions, strict=True))
-        for (prompt, _), completion in found.items():
+            pools = asyncio.run(draw_all())
+        by_draw = dict[tuple[str, int], Completion]()
+        for (prompt, seeds), pool in zip(groups.items(), pools, strict=True):
+            by_draw.update(((prompt, seed), completion) for seed, completion in zip(seeds, pool, strict=True))
+        for (prompt, _), completion in by_draw.items():
             if completion.finish == "error":
                 raise EngineError(f"a rollout could not be drawn: {completion.note}. The prompt begins {prompt[:80]!r}")
-        return [found[each] for each in wanted]
+        return [by_draw[draw] for draw in draws]
 
     def close(self) -> None:
         self._sampler.close()

@@ -5,7 +5,6 @@ This module does not know how scores were made, nor how the fit works (`selectin
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 from nbest.errors import UnavailableError
 from nbest.measuring.outcomes import read_outcomes, require_verdicts, survey
@@ -26,10 +25,8 @@ def fit_combined(
     on, ConfigError as `fit_pools`.
     """
     pools = list(read_pools(run, scorers, equivalence))
-    identity: Any = run.manifest["identity"]
-    policy_hash: Any = identity["policy"].get("content_hash") if "policy" in identity else None
     model, report = fit_pools(pools, scorers, seed=seed, calibration=calibration)
-    return replace(model, policy=None if policy_hash is None else str(policy_hash)), report
+    return replace(model, policy=run.policy_hash), report
 
 
 def read_pools(run: Run, scorers: Sequence[str], equivalence: Clusterer) -> Iterator[GradedPool]:

@@ -89,9 +89,8 @@ def _enter(run: Run, question: Question, selector: str | Contestant, equivalence
         if question.resample != "problems":
             raise ConfigError(f"{selector}: what was selected in one pool says nothing of pools that are sampled again")
         return stored_contestant(run, name)
-    policy_hash = run.manifest["identity"].get("policy", {}).get("content_hash")
     where = f"run {run.path}"
-    member = contestant(selector, equivalence, question.seed, policy_hash=policy_hash, where=where)
+    member = contestant(selector, equivalence, question.seed, policy_hash=run.policy_hash, where=where)
     return replace(member, name=stored_name("selector", selector))
 
 

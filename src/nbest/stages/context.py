@@ -36,7 +36,7 @@ def create_context(
         family=family,
         judge=judge,
         where=f"run {run.path}",
-        policy_hash=run.manifest["identity"].get("policy", {}).get("content_hash"),
+        policy_hash=run.policy_hash,
     )
 
 

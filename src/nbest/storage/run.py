@@ -72,6 +72,12 @@ class Run:
         run.check()
         return run
 
+    @property
+    def policy_hash(self) -> str | None:
+        """The content hash of the policy that sampled the run; None where the manifest does not name it."""
+        value = self.manifest["identity"].get("policy", {}).get("content_hash")
+        return None if value is None else str(value)
+
     def tables(self) -> list[tuple[Table, Path]]:
         """Return every table with the folder of its parts, which need not exist."""
         return [

@@ -5,8 +5,10 @@ named directly needs no installation. This module does not know the built-in met
 """
 
 import inspect
+import sys
 from collections.abc import Container, Iterator, Mapping
 from dataclasses import replace
+from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, cast
@@ -28,6 +30,13 @@ ENTRY_POINTS: Mapping[MethodKind, str] = {
 
 def list_plugins(kind: MethodKind) -> dict[str, EntryPoint]:
     """Return the entry points of installed packages by the name of the method; nothing is imported."""
+    return _read_entry_points(kind, tuple(sys.path))
+
+
+@cache
+def _read_entry_points(kind: MethodKind, path: tuple[str, ...]) -> dict[str, EntryPoint]:
+    """Reading the metadata of all packages takes milliseconds, and every name is looked up: once per `path` will do."""
+    del path
     return {point.name: point for point in entry_points(group=ENTRY_POINTS[kind])}
 
 

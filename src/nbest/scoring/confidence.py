@@ -83,7 +83,21 @@ class _Measure:
     sign: float = 1.0
 
 
-class LogprobScorer(Scorer):
+class RecordedScorer(Scorer):
+    """A scorer by one measure of the numbers that the sampler recorded; what the scorers of this module share."""
+
+    def __init__(self, measure: _Measure, splitter: StepSplitter | None):
+        self.name = measure.name
+        self._measure = measure
+        self._splitter = splitter
+
+    async def score(self, pool: Pool, states: StateSource = NO_STATES) -> list[Score]:
+        """Return one Score per trajectory, in pool order. Raises UnavailableError, see the module's rules."""
+        del states
+        return _score_pool(pool, self._measure, self._splitter)
+
+
+class LogprobScorer(RecordedScorer):
     """The log-probabilities of the sampled tokens, at temperature 1: their mean, their minimum or minus perplexity.
 
     Perplexity is capped at e^709, where float64 ends. Raises ConfigError for an unknown `how`.
@@ -95,17 +109,11 @@ class LogprobScorer(Scorer):
             "min": (lambda values: float(values.min()), lambda features: features[:, 1]),
             "perplexity": (_negate_perplexity, lambda features: -np.exp(np.minimum(-features[:, 0], _MOST_FLOAT32))),
         }
-        self.name = "perplexity" if how == "perplexity" else f"{how}-logprob"
-        self._measure = _Measure(self.name, "logprobs", *_choose("how", how, rules))
-        self._splitter = splitter
-
-    async def score(self, pool: Pool, states: StateSource = NO_STATES) -> list[Score]:
-        """Return one Score per trajectory, in pool order. Raises UnavailableError, see the module's rules."""
-        del states
-        return _score_pool(pool, self._measure, self._splitter)
+        name = "perplexity" if how == "perplexity" else f"{how}-logprob"
+        super().__init__(_Measure(name, "logprobs", *_choose("how", how, rules)), splitter)
 
 
-class DeepConfScorer(Scorer):
+class DeepConfScorer(RecordedScorer):
     """Token confidence (minus the mean of the top-k log-probabilities), over all tokens, the tail or windows.
 
     `kind`: `mean` of all tokens; `tail`, the mean of the last `tail` tokens; `bottom`, the mean of the lowest `share`
@@ -134,29 +142,15 @@ class DeepConfScorer(Scorer):
             "bottom": lambda values: lowest_share_mean(window_means(values, window), share),
             "window": lambda values: float(window_means(values, window).min()),
         }
-        self.name = f"deepconf-{kind}"
-        self._measure = _Measure(self.name, "confidences", _choose("kind", kind, rules), _step_means, sign=-1.0)
-        self._splitter = splitter
-
-    async def score(self, pool: Pool, states: StateSource = NO_STATES) -> list[Score]:
-        """Return one Score per trajectory, in pool order. Raises UnavailableError, see the module's rules."""
-        del states
-        return _score_pool(pool, self._measure, self._splitter)
+        rule = _choose("kind", kind, rules)
+        super().__init__(_Measure(f"deepconf-{kind}", "confidences", rule, _step_means, sign=-1.0), splitter)
 
 
-class SelfCertaintyScorer(Scorer):
+class SelfCertaintyScorer(RecordedScorer):
     """The mean over tokens of KL(uniform || policy), in nats (arXiv 2502.18581); its own vote is Borda."""
 
-    name = "self-certainty"
-
     def __init__(self, *, splitter: StepSplitter | None = None):
-        self._measure = _Measure(self.name, "certainties", _mean, _step_means)
-        self._splitter = splitter
-
-    async def score(self, pool: Pool, states: StateSource = NO_STATES) -> list[Score]:
-        """Return one Score per trajectory, in pool order. Raises UnavailableError, see the module's rules."""
-        del states
-        return _score_pool(pool, self._measure, self._splitter)
+        super().__init__(_Measure("self-certainty", "certainties", _mean, _step_means), splitter)
 
 
 def _score_pool(pool: Pool, measure: _Measure, splitter: StepSplitter | None) -> list[Score]:

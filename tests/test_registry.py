@@ -390,8 +390,14 @@ def test_a_budget_that_nobody_counts_is_refused() -> None:
         judge.settings(equivalence)
     with pytest.raises(ConfigError, match="tokenizer: got 'x'; type 'transformers' counts with its own"):
         load_judge(GenerativeConfig(tokenizer="x"))
-    with pytest.raises(ConfigError, match="tokenizer: '/nowhere' cannot be loaded"):
+    with pytest.raises(ConfigError, match="tokenizer: '/nowhere' could not be loaded"):
         load_judge(GenerativeConfig(policy=SERVER, tokenizer="/nowhere"))
+
+
+def test_a_tokenizer_that_counts_prompts_has_a_chat_template(trained: Path) -> None:
+    (trained / "chat_template.jinja").unlink()
+    with pytest.raises(ConfigError, match="has no chat template, and prompts are counted through it"):
+        load_judge(GenerativeConfig(policy=SERVER, tokenizer=str(trained)))
 
 
 def test_vllm_is_asked_as_its_model_was_trained(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:

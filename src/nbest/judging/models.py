@@ -2,15 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, cast
 
 from nbest.config import GenerativeConfig
 from nbest.errors import ConfigError
 from nbest.judging.candidates import JudgeSettings
 from nbest.judging.settings import fill_from_model, make_settings
 from nbest.protocols import Clusterer, Sampler
-from nbest.sampling.checkpoint import locate_checkpoint
+from nbest.sampling.checkpoint import load_prompt_tokenizer, locate_checkpoint
 from nbest.sampling.policies import load_policy
 from nbest.sampling.tokenizing import count_text_tokens
 
@@ -53,10 +53,4 @@ def load_judge(config: GenerativeConfig) -> JudgeModel:
 
 def load_token_counter(tokenizer: str) -> Callable[[str], int]:
     """Return a function that counts tokens by a tokenizer: bundled:NAME, a folder or a hub id. Raises ConfigError."""
-    from transformers import AutoTokenizer
-
-    try:
-        loaded: Any = cast("Any", AutoTokenizer).from_pretrained(locate_checkpoint(tokenizer))
-    except (OSError, ValueError, KeyError) as error:
-        raise ConfigError(f"tokenizer: {tokenizer!r} cannot be loaded. {type(error).__name__}: {error}") from error
-    return lambda text: count_text_tokens(loaded, text)
+    return partial(count_text_tokens, load_prompt_tokenizer(tokenizer))

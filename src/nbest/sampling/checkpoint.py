@@ -157,6 +157,25 @@ def load_checkpoint(
     return describe_checkpoint(network, tokenizer, template, model, revision)
 
 
+def load_prompt_tokenizer(tokenizer: str) -> Any:
+    """Load the tokenizer that counts prompts, without its model: `bundled:NAME`, a folder or a hub id.
+
+    Raises ConfigError where it cannot be loaded or has no chat template.
+    """
+    try:
+        loaded: Any = AutoTokenizer.from_pretrained(locate_checkpoint(tokenizer))
+    except (OSError, ValueError, KeyError) as error:
+        raise ConfigError(
+            f"tokenizer: {tokenizer!r} could not be loaded: it is neither bundled:NAME, nor a folder with a tokenizer, "
+            f"nor a hub id that can be reached. {type(error).__name__}: {error}"
+        ) from error
+    if not loaded.chat_template:
+        raise ConfigError(f"tokenizer: {tokenizer!r} has no chat template, and prompts are counted through it")
+    # Prompts beyond the model's window are counted, not fed: no warning about them.
+    loaded.model_max_length = int(1e30)
+    return loaded
+
+
 def describe_checkpoint(
     model: Any, tokenizer: Any, template: str = "none", name: str = "", revision: str | None = None
 ) -> Checkpoint:

@@ -8,11 +8,8 @@ import hashlib
 import json
 from typing import Any
 
-from transformers import AutoTokenizer
-
-from nbest.errors import ConfigError
 from nbest.records import user_message
-from nbest.sampling.checkpoint import locate_checkpoint
+from nbest.sampling.checkpoint import load_prompt_tokenizer
 from nbest.sampling.tokenizing import count_text_tokens, tokenize_messages
 
 
@@ -23,18 +20,7 @@ class PromptLengths:
     """
 
     def __init__(self, tokenizer: str):
-        folder = locate_checkpoint(tokenizer)
-        try:
-            self._tokenizer: Any = AutoTokenizer.from_pretrained(folder)
-        except (OSError, ValueError, KeyError) as error:
-            raise ConfigError(
-                f"tokenizer: {tokenizer!r} could not be loaded: it is neither bundled:NAME, nor a folder with a "
-                f"tokenizer, nor a hub id that can be reached. {type(error).__name__}: {error}"
-            ) from error
-        if not getattr(self._tokenizer, "chat_template", None):
-            raise ConfigError(f"tokenizer: {tokenizer!r} has no chat template, and prompts are counted through it")
-        # Prompts beyond the model's window are counted, not fed: no warning about them.
-        self._tokenizer.model_max_length = int(1e30)
+        self._tokenizer: Any = load_prompt_tokenizer(tokenizer)
 
     @property
     def hashes(self) -> dict[str, str]:

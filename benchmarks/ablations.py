@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from selection import read_auc, tell_gap, write_result
+from json_result import JsonResult, add_json_option
+from selection import read_auc, tell_gap
 
 from nbest.config import parse_config
 from nbest.measuring.compare import compare
@@ -200,8 +201,9 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--only", nargs="+", choices=list(ABLATIONS))
     parser.add_argument("--quick", action="store_true", help="the pools of `selection.py --quick`, base and one other")
-    parser.add_argument("--json", dest="json_out", metavar="FILE")
+    add_json_option(parser)
     options = parser.parse_args()
+    output = JsonResult(options.json_out)
     names = ["base", *(name for name in options.only or ABLATIONS if name != "base")]
     if options.quick:
         options.pools, options.out = (path.with_name(path.name + "-quick") for path in (options.pools, options.out))
@@ -263,7 +265,7 @@ def main() -> None:
         "longer_problems": generalised,
         "validation": metrics,
     }
-    write_result(result, options.json_out)
+    output.write(result)
 
 
 if __name__ == "__main__":

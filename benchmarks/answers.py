@@ -1,30 +1,32 @@
-"""Measure the speed of checking answers against calling math-verify pair by pair, and the agreement of the verdicts.
+"""Measure the checking of answers: its speed, its agreement with labelled data, and its robustness.
 
-    python benchmarks/answers.py                 100 problems x 100 samples, in typical spellings
+    python benchmarks/answers.py                 100 problems x 100 samples in typical spellings, numbers, programs
     python benchmarks/answers.py --quick         5 problems, under a minute
+    python benchmarks/answers.py --data DIR      also the agreement with labelled data, and random mutations of it
     python benchmarks/answers.py --json -        one object for machines
-    python benchmarks/answers.py --pairs FILE    agreement with labelled pairs ({"gold", "pred", "equal"} per line)
-    python benchmarks/answers.py --pools DIR     agreement with the labels of real pools (*.jsonl.gz)
 
-Both sides verify every answer against its target and cluster every pool. The baseline parses and compares pair by pair
-(an answer with the target, then with one representative of each earlier cluster) in this process. The other side is
-`Equivalence` with one worker process, whose start is included; its caches are empty at the start of each run.
+Speed. Both sides verify every answer against its target and cluster every pool. The baseline parses and compares with
+math-verify pair by pair (an answer with the target, then with one representative of each earlier cluster) in this
+process. The other side is `Equivalence` with one worker process, whose start is included; its caches are empty at the
+start of each run. Numeric verdicts are distinct answers against distinct targets, with nothing cached.
+
+Agreement. DIR holds `answer_pairs.jsonl` ({"gold", "pred", "equal"}), `answers_real.jsonl.gz` ({"target", "answer",
+"equal"}) and `pools/*.jsonl.gz`. math-verify is asked in the same run, as it is meant to be used: with its default
+settings, on the whole texts. Mutations are random edits of these answers; all are read and compared in both orders.
 """
 
 import argparse
-import gzip
-import json
 import os
 import platform
 import random
 import statistics
-import sys
 import time
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from nbest.text.answers import extract_answer
+from answers_agreement import compare_pools, compare_texts, mutate_answers, read_lines
+from json_result import JsonResult, add_json_option
+
 from nbest.verifying.equivalence import Equivalence
 
 Pool = tuple[str, list[str]]
@@ -116,99 +118,91 @@ def compare_speed(problems: int, samples: int, rounds: int) -> dict[str, Any]:
     }
 
 
-def compare_pairs(path: Path) -> dict[str, Any]:
-    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    differing: list[dict[str, Any]] = []
+def measure_numbers(count: int) -> dict[str, Any]:
+    """Return verdicts per minute on numeric answers, in as many spellings as `make_number` knows."""
+    draw = random.Random(0)
+    pairs = [(make_number(draw, value), make_number(draw, value + draw.choice((0, 0, 1)))) for value in range(count)]
     with Equivalence() as equivalence:
-        for number, row in enumerate(rows):
-            gold, answer = (extract_answer(row[key]) or row[key] for key in ("gold", "pred"))
-            verdict, note = equivalence.judge(gold, answer)
-            if (verdict is True) != row["equal"]:
-                differing.append({"pair": number, "gold": gold[-70:], "answer": answer[-70:], "label": row["equal"],
-                                  "verdict": verdict, "note": note})  # fmt: skip
-    return {"name": "pairs", "pairs": len(rows), "agreement": 1 - len(differing) / len(rows), "differing": differing}
+        started = time.perf_counter()
+        right = sum(equivalence.same(target, answer) for target, answer in pairs)
+        seconds = time.perf_counter() - started
+    return {"verdicts": count, "right": right, "seconds": seconds, "per_minute": 60 * count / seconds}
 
 
-def compare_pools(folder: Path) -> dict[str, Any]:
-    tables: list[dict[str, Any]] = []
+def make_number(draw: random.Random, value: int) -> str:
+    return draw.choice(
+        [
+            f"{value}",
+            f"{value:,}",
+            f"${value:,}.00",
+            f"x = {value}",
+            f"\\boxed{{{value}}}",
+            f"\\frac{{{3 * value}}}{{3}}",
+            f"{value} apples",
+            f"{value}.0",
+            f"\\text{{{value} cm}}",
+            f"**{value}**",
+        ]
+    )
+
+
+def measure_programs(count: int) -> dict[str, Any]:
+    """Return the seconds that distinct programs take to be clustered."""
+    programs = [f"def solve(n):\n    total = {k}\n    return [total * n for _ in range({k % 7})]" for k in range(count)]
     with Equivalence() as equivalence:
-        for path in sorted(folder.glob("*.jsonl.gz")):
-            with gzip.open(path, "rt", encoding="utf-8") as lines:
-                problems = [json.loads(line) for line in lines]
-            if any("answer" in sample for problem in problems for sample in problem["samples"]):
-                tables.append({"pool": path.name.removesuffix(".jsonl.gz"), **_compare_pool(problems, equivalence)})
-    return {"name": "pools", "pools": tables}
+        started = time.perf_counter()
+        clusters = len(set(equivalence.cluster(programs)))
+        return {"programs": count, "clusters": clusters, "seconds": time.perf_counter() - started}
 
 
-def _compare_pool(problems: list[dict[str, Any]], equivalence: Equivalence) -> dict[str, Any]:
-    agreeing = total = broken = 0
-    majority = 0.0
-    differing: Counter[tuple[str, str, bool, bool]] = Counter()
-    for problem in problems:
-        answers = [(sample.get("answer") or "").strip() or None for sample in problem["samples"]]
-        labels = [sample["correct"] for sample in problem["samples"]]
-        clusters = equivalence.cluster(answers)
-        verdicts = [answer is not None and equivalence.same(problem["target"], answer) for answer in answers]
-        majority += _majority(clusters, labels)
-        broken += len({*zip(clusters, verdicts, strict=True)}) - len({*clusters})
-        total += len(answers)
-        for answer, label, verdict in zip(answers, labels, verdicts, strict=True):
-            agreeing += label == verdict
-            if label != verdict:
-                differing[(problem["target"], str(answer), label, verdict)] += 1
-    first = [
-        {"target": target, "answer": answer, "label": label, "verdict": verdict, "samples": count}
-        for (target, answer, label, verdict), count in differing.most_common(8)
-    ]
-    return {"samples": total, "agreement": agreeing / total, "majority": majority / len(problems),
-            "clusters_with_two_verdicts": broken, "differing": first}  # fmt: skip
-
-
-def _majority(clusters: list[int | None], labels: list[bool]) -> float:
-    """Return the share of right answers in the largest cluster; tied clusters share the credit."""
-    votes = Counter(cluster for cluster in clusters if cluster is not None)
-    winners = [cluster for cluster, count in votes.items() if count == max(votes.values())]
-    shares = [[label for other, label in zip(clusters, labels, strict=True) if other == cluster] for cluster in winners]
-    return sum(sum(share) / len(share) for share in shares) / len(winners) if winners else 0.0
-
-
-def print_table(result: dict[str, Any]) -> None:
-    if result["name"] == "answers":
-        sizes, seconds = result["sizes"], result["seconds"]
-        print(f"{sizes['problems']} problems x {sizes['samples']} samples, {sizes['distinct']} distinct strings")
-        print(f"{'math-verify, a pair at a time':32} {seconds['baseline']:9.2f} s")
-        print(f"{'nbest':32} {seconds['nbest']:9.2f} s   {result['ratios']['speedup']:.1f} x")
-        print(f"different verdicts: {result['different']['verdicts']}, partitions: {result['different']['partitions']}")
-        return
-    for table in [result] if result["name"] == "pairs" else result["pools"]:
-        print(", ".join(f"{key} {value:.4f}" if isinstance(value, float) else f"{key} {value}"
-                        for key, value in table.items() if key not in ("differing", "name")))  # fmt: skip
+def print_tables(result: dict[str, Any]) -> None:
+    sizes, seconds = result["sizes"], result["seconds"]
+    print(f"{sizes['problems']} problems x {sizes['samples']} samples, {sizes['distinct']} distinct strings")
+    print(f"{'math-verify, pair by pair':32} {seconds['baseline']:9.2f} s")
+    print(f"{'nbest':32} {seconds['nbest']:9.2f} s   {result['ratios']['speedup']:.1f} x")
+    print(f"different verdicts: {result['different']['verdicts']}, partitions: {result['different']['partitions']}")
+    numbers, programs = result["numbers"], result["programs"]
+    print(f"numeric answers: {numbers['per_minute']:,.0f} verdicts per minute ({numbers['verdicts']:,} distinct pairs)")
+    print(f"programs: {programs['programs']:,} distinct clustered in {programs['seconds']:.2f} s")
+    for table in result.get("agreement", []):
+        print(f"{table['name']:24} {table['pairs']:6} pairs   nbest {table['agreement']:.2%}", end="")
+        print(f"   math-verify {table['math_verify']:.2%}" if "math_verify" in table else "", end="")
+        print(f"   majority {table['majority']:.4f}" if "majority" in table else "")
         for row in table["differing"]:
-            print("   ", json.dumps(row, ensure_ascii=False))
+            print("   ", row)
+    if "mutations" in result:
+        mutations = result["mutations"]
+        print(", ".join(f"{key} {value:,}" if isinstance(value, int) else f"{key} {value:.1f}"
+                        for key, value in mutations.items()))  # fmt: skip
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="5 problems, one round")
+    parser.add_argument("--quick", action="store_true", help="5 problems, one round, a tenth of everything else")
     parser.add_argument("--problems", type=int, default=100)
     parser.add_argument("--samples", type=int, default=100)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--pairs", type=Path, help="labelled pairs, JSON lines")
-    parser.add_argument("--pools", type=Path, help="a folder of pools, *.jsonl.gz")
-    parser.add_argument("--json", choices=["-"], help="write one JSON object to standard output")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="a folder of labelled data")
+    parser.add_argument("--mutations", type=int, default=100_000, help="with --data: random mutations of its answers")
+    add_json_option(parser)
     options = parser.parse_args()
-    if options.pairs is not None:
-        result = compare_pairs(options.pairs)
-    elif options.pools is not None:
-        result = compare_pools(options.pools)
-    else:
-        problems, rounds = (5, 1) if options.quick else (options.problems, options.rounds)
-        result = compare_speed(problems, options.samples, rounds)
-    if options.json:
-        json.dump(result, sys.stdout)
-        print()
-    else:
-        print_table(result)
+    output = JsonResult(options.json_out)
+    problems, rounds, share = (5, 1, 10) if options.quick else (options.problems, options.rounds, 1)
+    result = compare_speed(problems, options.samples, rounds)
+    result["numbers"] = measure_numbers(50_000 // share)
+    result["programs"] = measure_programs(8_000 // share)
+    if options.data is not None:
+        pairs = read_lines(options.data / "answer_pairs.jsonl")
+        answers = read_lines(options.data / "answers_real.jsonl.gz")
+        result["agreement"] = [
+            compare_texts("labelled pairs", [(row["gold"], row["pred"], row["equal"]) for row in pairs]),
+            compare_texts("real answers", [(row["target"], row["answer"], row["equal"]) for row in answers], False),
+            *compare_pools(options.data / "pools"),
+        ]
+        texts = [row["answer"] for row in answers] + [row["pred"][-150:] for row in pairs]
+        result["mutations"] = mutate_answers(texts, options.mutations // share)
+    print_tables(result)
+    output.write(result)
 
 
 if __name__ == "__main__":

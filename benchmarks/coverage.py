@@ -17,14 +17,13 @@ one. The percentile bootstrap of a mean is a little too narrow with few problems
 """
 
 import argparse
-import json
 import os
 import platform
-import sys
 import time
 from typing import Any
 
 import numpy as np
+from json_result import JsonResult, add_json_option
 
 from nbest.statistics.estimators import best_of_k, majority_at_k, random_pick
 from nbest.statistics.intervals import Interval, Within, intervals
@@ -166,15 +165,13 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="40 repeats, 10 of samples")
     parser.add_argument("--problems", type=int, default=100)
     parser.add_argument("--repeats", type=int, default=200)
-    parser.add_argument("--json", choices=["-"], help="write one JSON object to standard output")
+    add_json_option(parser)
     options = parser.parse_args()
+    output = JsonResult(options.json_out)
     repeats = 40 if options.quick else options.repeats
     result = run(options.problems, repeats, 10 if options.quick else repeats)
-    if options.json:
-        json.dump(result, sys.stdout)
-        print()
-    else:
-        print_table(result)
+    print_table(result)
+    output.write(result)
 
 
 if __name__ == "__main__":

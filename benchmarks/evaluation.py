@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from json_result import JsonResult, add_json_option
 
 from nbest.records import Completion, Problem, Score, Trajectory, Verdict, trajectory_id
 from nbest.statistics.estimators import best_of_k, majority_at_k, pass_at_k, random_pick
@@ -216,11 +217,12 @@ def main() -> None:
     parser.add_argument("--memory", action="store_true", help="peak memory of compare on a large run")
     parser.add_argument("--folder", type=Path, help="where the large run is written (default: a temporary folder)")
     parser.add_argument("--compare", type=Path, help=argparse.SUPPRESS)
-    parser.add_argument("--json", choices=["-"], help="write one JSON object to standard output")
+    add_json_option(parser)
     options = parser.parse_args()
     if options.compare is not None:
         print(json.dumps(run_compare(options.compare)))
         return
+    output = JsonResult(options.json_out)
     if options.memory:
         sizes = (40, 8, 1000) if options.quick else (2000, 64, 10_000)
         with tempfile.TemporaryDirectory(dir=options.folder) as folder:
@@ -228,11 +230,8 @@ def main() -> None:
     else:
         problems, samples, rounds = (60, 32, 1) if options.quick else (500, 64, options.rounds)
         result = compare_speed(problems, samples, part=1 if options.quick else 2, rounds=rounds)
-    if options.json:
-        json.dump(result, sys.stdout)
-        print()
-    else:
-        print_table(result)
+    print_table(result)
+    output.write(result)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,6 @@ Baseline: the round without faults.
 
 import argparse
 import asyncio
-import json
 import platform
 import sys
 import time
@@ -30,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from fault_layer import FAULTS, NONSENSE, FaultLayer
+from json_result import JsonResult, add_json_option
 
 from nbest.config import GenerativeConfig, PolicyConfig, PromptStyle
 from nbest.judging.conversation import JudgementCounts
@@ -264,7 +264,7 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--open-pools", type=int, default=32)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--quick", action="store_true", help="40 selections of 8, timeouts of 5 s")
-    parser.add_argument("--json", dest="json_out", metavar="FILE")
+    add_json_option(parser)
     options = parser.parse_args()
     if options.quick:
         options.selections, options.n, options.timeout_seconds = 40, 8, 5.0
@@ -306,6 +306,7 @@ class Result:
 
 def main() -> None:
     options = parse_options()
+    output = JsonResult(options.json_out)
     assert all(parse_genselect(text, 1000).index is None for text in NONSENSE)
     pools, correct = read_pools(options)
     model = load_model(options)
@@ -319,10 +320,7 @@ def main() -> None:
     report(clean, faulty, changes, correct, pools)
     wrong += [f"without faults: {line}" for line in balance(clean)[1]] + balance(faulty)[1]
     result = Result(clean, faulty, changes, wrong).to_json(options, correct, pools)
-    if options.json_out == "-":
-        print(json.dumps(result))
-    elif options.json_out:
-        Path(options.json_out).write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    output.write(result)
     if wrong:
         print("\nNot accounted for:", *wrong[:20], sep="\n", file=sys.stderr)
         sys.exit(1)

@@ -46,7 +46,8 @@ from genselect_judges import (
 )
 from genselect_pools import STORED, compare_pools, copy_pools, show_selections
 from genselect_tasks import compare_tasks
-from selection import make_pools, score_all, write_result
+from json_result import JsonResult, add_json_option
+from selection import make_pools, score_all
 
 from nbest.judging.conversation import JudgementCounts
 from nbest.judging.models import JudgeModel
@@ -196,7 +197,7 @@ def ask_pools(bench: Bench) -> dict[str, Any]:
 
 def ask_combined(bench: Bench) -> dict[str, Any]:
     """Fit the combined selector on the validation pools and measure it on the test pools."""
-    n, options, kept = bench.options.n[-1], bench.options, f"genselect-{bench.main}"
+    n, options, scorer_name = bench.options.n[-1], bench.options, f"genselect-{bench.main}"
     sources = [Run.open(options.pools / split) for split in ("validation", "test")]
     mixed = [name for name in options.mixed if all(name in source.scorers() for source in sources)]
     runs = [bench.copy("validation", n, options.validation_count, mixed), bench.copy("test", n, None, mixed)]
@@ -204,13 +205,13 @@ def ask_combined(bench: Bench) -> dict[str, Any]:
     calls: dict[str, Any] = {}
     for run in runs:
         scorer = GenSelectScorer(judge.settings(bench.equivalence))
-        asyncio.run(score_run(run, scorer, kept, lambda *_: None))
+        asyncio.run(score_run(run, scorer, scorer_name, lambda *_: None))
         report = scorer.report()
         calls[run.path.name] = {"calls_now": report.calls, "unscored_now": dict(report.unscored)}
     scorers = {
         "combined": mixed,
-        f"combined with {kept}": [*mixed, kept],
-        f"combined of {kept} and votes": [kept],
+        f"combined with {scorer_name}": [*mixed, scorer_name],
+        f"combined of {scorer_name} and votes": [scorer_name],
     }
     fitted: dict[str, Contestant] = {}
     for name, names in scorers.items():
@@ -221,7 +222,7 @@ def ask_combined(bench: Bench) -> dict[str, Any]:
         estimate = combined_estimator(CombinedModel.load(file), bench.equivalence)
         fitted[name] = Contestant(name, estimate, tuple(names))
     others = list(scorers)[1:]
-    selectors = PLAIN | {f"vote:{kept}": f"vote:{kept}"} | fitted | BOUND
+    selectors = PLAIN | {f"vote:{scorer_name}": f"vote:{scorer_name}"} | fitted | BOUND
     pairs = {"majority": [name for name in selectors if name not in BOUND], "combined": others}
     rows, gaps = compare_pools(runs[1], n, selectors, pairs, bench.equivalence)
     title = (
@@ -303,12 +304,8 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument(
         "--quick", action="store_true", help="a few small pools, made by this script; scripted unless --model is given"
     )
-    parser.add_argument("--json", dest="json_out", metavar="FILE")
-    options = parser.parse_args()
-    if options.quick:
-        make_quick(options)
-    options.model = options.model or ["bundled=bundled:genselect"]
-    return options
+    add_json_option(parser)
+    return parser.parse_args()
 
 
 def make_quick(options: argparse.Namespace) -> None:
@@ -335,6 +332,10 @@ def make_quick(options: argparse.Namespace) -> None:
 
 def main() -> None:
     options = parse_options()
+    output = JsonResult(options.json_out)
+    if options.quick:
+        make_quick(options)
+    options.model = options.model or ["bundled=bundled:genselect"]
     torch.set_num_threads(1)
     results: dict[str, Any] = {}
     seconds: dict[str, float] = {}
@@ -357,7 +358,7 @@ def main() -> None:
         "main": bench.main,
         **results,
     }
-    write_result(result, options.json_out)
+    output.write(result)
 
 
 if __name__ == "__main__":

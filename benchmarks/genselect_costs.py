@@ -30,7 +30,7 @@ from nbest.verifying.equivalence import Equivalence
 CLOSE = 0.03
 """The largest relative difference in tokens at which two strategies count as having the same budget."""
 TRIES = 4
-"""How often the number of votes is corrected by the cost of the votes before."""
+"""The number of corrections of the number of votes, each from the cost of the votes before."""
 KINDS = ("calls", "prompt_tokens", "sampled_tokens", "seconds")
 
 
@@ -134,7 +134,7 @@ def _spent(counts: JudgementCounts) -> int:
 
 
 def _report_tokens(counts: dict[str, JudgementCounts], tournament: str, vote: str) -> dict[str, Any]:
-    spent = {name: _spent(each) for name, each in counts.items()}
+    spent = {name: _spent(count) for name, count in counts.items()}
     ratio = spent[vote] / max(spent[tournament], 1)
     summary = ", ".join(f"{name} {spent[name]:,} tokens in {counts[name].calls:,} calls" for name in spent)
     print(

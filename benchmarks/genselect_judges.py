@@ -23,7 +23,7 @@ import numpy as np
 from nbest.config import GenerativeConfig, PolicyConfig
 from nbest.errors import UnavailableError
 from nbest.judging.candidates import CandidateSet, JudgeSettings, read_candidates
-from nbest.judging.conversation import NUMBERS, JudgementCounts
+from nbest.judging.conversation import JudgementCounts
 from nbest.judging.models import JudgeModel, load_judge
 from nbest.judging.prompts import number_candidate
 from nbest.judging.selectors import GenerativeSelector
@@ -42,7 +42,7 @@ ONE_WINDOW = (WINDOW, "usc")
 """Strategies that need the whole pool in one window."""
 DOUBTFUL = ("knockout", "genrm", "usc")
 """Strategies that a trained selector may never have seen: they are probed before they are used."""
-SHOWN = re.compile(r"^Candidate \d+\b", re.MULTILINE)
+CANDIDATE_LINE = re.compile(r"^Candidate \d+\b", re.MULTILINE)
 PROBE_POOLS = 4
 """The number of pools in a probe."""
 MARK = "\x1e"
@@ -58,7 +58,7 @@ def load_model(folder: str) -> JudgeModel:
 
 
 def _draw_reply(prompt: str, seed: int) -> Completion:
-    count = len(SHOWN.findall(prompt))
+    count = len(CANDIDATE_LINE.findall(prompt))
     draw = random.Random(derive_seed(0, prompt, seed))
     text = "nonsense" if draw.random() < 0.02 else f"Judgment: {draw.randrange(max(count, 1))}"
     return Completion(text, finish="stop", usage=Usage(len(prompt) // 3, len(text) // 3))
@@ -152,22 +152,24 @@ def count_read(
 
 
 def _describe(counts: JudgementCounts) -> dict[str, Any]:
-    numbers = {name: getattr(counts, name) for name in NUMBERS if getattr(counts, name)}
+    numbers = {name: number for name, number in counts.list_numbers().items() if number}
     faults = {"retried": dict(counts.retried), "failed": dict(counts.failed), "chosen": counts.chosen}
-    first = {fault: text[:100] for fault, text in counts.first_messages.items()}
-    return numbers | {name: value for name, value in {**faults, "told": first}.items() if value}
+    first_messages = {fault: text[:100] for fault, text in counts.first_messages.items()}
+    return numbers | {name: value for name, value in {**faults, "first_messages": first_messages}.items() if value}
 
 
 def add_up(notes: Sequence[str]) -> JudgementCounts:
     """Return the sum of the counts in the notes of selections."""
-    total = JudgementCounts()
-    for note in notes:
-        counts = json.loads(note.partition(MARK)[2])
-        for name in NUMBERS:
-            setattr(total, name, getattr(total, name) + counts.get(name, 0))
+    numbers: dict[str, Any] = JudgementCounts().list_numbers()
+    rows = [json.loads(note.partition(MARK)[2]) for note in notes]
+    for counts in rows:
+        for name in numbers:
+            numbers[name] += counts.get(name, 0)
+    total = JudgementCounts(**numbers)
+    for counts in rows:
         total.retried.update(counts.get("retried", {}))
         total.failed.update(counts.get("failed", {}))
-        for fault, text in counts.get("told", {}).items():
+        for fault, text in counts.get("first_messages", {}).items():
             total.first_messages.setdefault(fault, text)
         for size, row in counts.get("chosen", {}).items():
             row_sum = total.chosen.setdefault(int(size), [0] * int(size))
@@ -200,17 +202,19 @@ def find_obstacle(strategy: str, judge: JudgeModel, pools: Sequence[Pool], equiv
     if strategy in ONE_WINDOW:
         settings = judge.settings(equivalence)
 
-        async def count_shown() -> list[int]:
+        async def count_candidates() -> list[int]:
             return [len((await find_candidates(pool, settings)).candidates) for pool in pools]
 
-        excess = sum(shown > settings.window.size for shown in asyncio.run(count_shown()))
+        excess = sum(count > settings.window.size for count in asyncio.run(count_candidates()))
         if excess:
             return f"{excess} of {len(pools)} pools have more than {settings.window.size} distinct candidates"
     if strategy not in DOUBTFUL:
         return ""
-    once = replace(judge, config=judge.config.model_copy(update={"retries": 0}))
+    judge_without_retries = replace(judge, config=judge.config.model_copy(update={"retries": 0}))
     try:
-        selections = asyncio.run(select_pools(CountedSelector(strategy, once, equivalence), pools[:PROBE_POOLS]))
+        selections = asyncio.run(
+            select_pools(CountedSelector(strategy, judge_without_retries, equivalence), pools[:PROBE_POOLS])
+        )
     except UnavailableError as error:
         return str(error)
     counts = add_up([selection.note for selection in selections])
@@ -223,7 +227,8 @@ def find_obstacle(strategy: str, judge: JudgeModel, pools: Sequence[Pool], equiv
 def describe_counts(counts: JudgementCounts) -> dict[str, Any]:
     """Return the counts as JSON, with means per selection."""
     selections = max(counts.selections, 1)
-    means = {name: getattr(counts, name) / selections for name in ("calls", "prompt_tokens", "sampled_tokens")}
+    numbers = counts.list_numbers()
+    means = {name: numbers[name] / selections for name in ("calls", "prompt_tokens", "sampled_tokens")}
     return counts.describe() | {"per_selection": means, "position": measure_position(counts)}
 
 

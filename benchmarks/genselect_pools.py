@@ -101,7 +101,9 @@ def compare_pools(
     For each baseline in `pairs` these are the differences of the selectors named there; p-values are corrected (Holm)
     within a baseline.
     """
-    names = {label: each.name if isinstance(each, Contestant) else each for label, each in selectors.items()}
+    names = {
+        label: selector.name if isinstance(selector, Contestant) else selector for label, selector in selectors.items()
+    }
     question = Question(list(selectors.values()), [n], baseline=next(iter(names.values())))
     measurement = measure(run, question, equivalence)
     bounds = intervals(np.concatenate([measurement.accuracy[name] for name in names.values()], axis=1), seed=0)

@@ -25,7 +25,7 @@ from nbest.statistics.intervals import interval
 from nbest.storage.run import Run
 from nbest.training.selection_rewards import JudgementText, reward_selection
 from nbest.training.source_pools import Source, read_source_pools
-from nbest.training.task_files import SelectionTask, iter_tasks, read_about
+from nbest.training.task_files import SelectionTask, iter_tasks, read_build_info
 from nbest.training.task_statistics import measure_majority_accuracy
 from nbest.verifying.equivalence import Equivalence
 
@@ -39,7 +39,7 @@ def read_votes(tasks: Sequence[SelectionTask], file: Path, equivalence: Equivale
 
     The result is empty if the source runs are not there any more.
     """
-    sources = read_about(file).get("sources", [])
+    sources = read_build_info(file).get("sources", [])
     if not sources or not all((Path(source["run"]) / "run.json").is_file() for source in sources):
         return {}
     by_problem: dict[str, list[SelectionTask]] = {}
@@ -55,8 +55,10 @@ def read_votes(tasks: Sequence[SelectionTask], file: Path, equivalence: Equivale
         votes[None] = 0
         for task in by_problem[pool.problem_id]:
             clusters = [cluster_of[key] for key in task.candidates]
-            most = max(votes[number] for number in clusters)
-            best = [ok for ok, number in zip(task.correct, clusters, strict=True) if votes[number] == most]
+            most_votes = max(votes[number] for number in clusters)
+            best = [
+                is_right for is_right, number in zip(task.correct, clusters, strict=True) if votes[number] == most_votes
+            ]
             accuracies[task.task_id] = (measure_majority_accuracy(task.correct, clusters), sum(best) / len(best))
     return {name: [accuracies[task.task_id][column] for task in tasks] for column, name in enumerate((MAJORITY, POOL))}
 
@@ -72,10 +74,10 @@ def judge_tasks(
         seeds = [derive_seed(0, task.task_id, number) for number in range(draws)]
         return await collect(judge.sampler, user_message(task.prompt), seeds, params)
 
-    async def ask_each() -> list[list[Completion]]:
+    async def ask_all() -> list[list[Completion]]:
         return await gather_all([ask(task) for task in missing])
 
-    for task, completions in zip(missing, asyncio.run(ask_each()), strict=True):
+    for task, completions in zip(missing, asyncio.run(ask_all()), strict=True):
         results[task.task_id] = [reward_selection(JudgementText(c.text, c.finish, task.correct)) for c in completions]
     if missing:
         cache.parent.mkdir(parents=True, exist_ok=True)
@@ -101,15 +103,15 @@ def compare_tasks(
     faults: dict[str, Counter[str]] = {}
     pairs: dict[str, list[str]] = {}
     for name, judge in models.items():
-        own = judge.config.sampling or SamplingParams()
+        sampling = judge.config.sampling or SamplingParams()
         for way, params, times in (
-            ("greedy", replace(own, temperature=0.0), 1),
-            (f"T={own.temperature:g}", own, draws),
+            ("greedy", replace(sampling, temperature=0.0), 1),
+            (f"T={sampling.temperature:g}", sampling, draws),
         ):
             results = judge_tasks(judge, tasks, params, times, out / f"{name}-{way}-{times}.json")
             label = f"{name}, {way}"
             accuracies[label] = [float(np.mean([reward for reward, _ in results[task.task_id]])) for task in tasks]
-            faults[label] = Counter(fault for drawn in results.values() for _, fault in drawn if fault)
+            faults[label] = Counter(fault for draws_of_task in results.values() for _, fault in draws_of_task if fault)
             pairs.setdefault("random", []).append(label)
             pairs.setdefault(f"{next(iter(models))}, {way}", []).append(label)
     by_problem = {name: average_problems(tasks, values) for name, values in accuracies.items()}

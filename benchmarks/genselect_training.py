@@ -20,11 +20,12 @@ from typing import Any
 
 import altair as alt
 import torch
-from selection import write_result
+from json_result import JsonResult, add_json_option
 
 from nbest.config import load_config
 from nbest.named_configs import find_config
-from nbest.report.charts import COLOURS, chart_svg, source, styled, write_file
+from nbest.report.charts import COLOURS, apply_style, embed_rows
+from nbest.report.rendering import render_svg, write_file
 from nbest.training.genselect import train_genselect
 from nbest.training.settings import SelectionTrainingConfig
 
@@ -48,8 +49,8 @@ QUICK: dict[str, Any] = {
 }
 DASHES = ([2, 2], [5, 3], [9, 3], [9, 3, 2, 3])
 MEASURES = {
-    "kept": "sampling/kept_share",
-    "rollouts": "sampling/rollouts_a_useful_group",
+    "kept": "sampling/useful_share",
+    "rollouts": "sampling/rollouts_per_useful_group",
     "failed": "judgements/failed_share",
     "entropy": "entropy",
     "clipped": "clip_ratio/region_mean",
@@ -138,7 +139,7 @@ def draw(runs: dict[str, Any], file: Path) -> None:
     dashes = [DASHES[sum(other.startswith("no-") for other in names[:at])] if name.startswith("no-") else [1, 0]
               for at, name in enumerate(names)]  # fmt: skip
     chart = (
-        alt.Chart(source(values))
+        alt.Chart(embed_rows(values))
         .mark_line()
         .encode(
             x=alt.X("update:Q", title="updates of DAPO"),
@@ -148,7 +149,7 @@ def draw(runs: dict[str, Any], file: Path) -> None:
         )
     )
     title = "Accuracy on held-out tasks while DAPO trains"
-    write_file(file, chart_svg(styled(chart, title, "validation tasks, one judgement each, T = 0.6")).encode())
+    write_file(file, render_svg(apply_style(chart, title, "validation tasks, one judgement each, T = 0.6")).encode())
 
 
 def main() -> None:
@@ -161,9 +162,10 @@ def main() -> None:
     parser.add_argument("--weak-tasks", type=Path, help="task file built from a weak policy's pools")
     parser.add_argument("--show", action="store_true", help="only show finished runs")
     parser.add_argument("--quick", action="store_true", help="two updates of one run")
-    parser.add_argument("--json", dest="json_out")
+    add_json_option(parser)
     parser.add_argument("--chart", type=Path, metavar="FILE.svg", help="draw the learning curves")
     args = parser.parse_args()
+    output = JsonResult(args.json_out)
     with tempfile.TemporaryDirectory() as scratch:
         if args.quick:
             args.out, args.only = Path(scratch), args.only or [BASELINE]
@@ -178,10 +180,9 @@ def main() -> None:
     machine = {"processor": platform.processor() or platform.machine(), "torch": torch.__version__, "threads": 1}
     sizes = {"updates": base.optimiser.updates, "prompts": base.rollouts.prompts, "group": base.rollouts.group}
     useful = {name: run["rollouts"]["last"] / base.rollouts.group for name, run in runs.items() if run["rollouts"]}
-    write_result(
+    output.write(
         {"name": "genselect_training", "machine": machine, "sizes": sizes, "baseline": "one draw of a group",
-         "ratios": useful, "seconds": {}, "runs": runs},
-        args.json_out,
+         "ratios": useful, "seconds": {}, "runs": runs}
     )  # fmt: skip
 
 

@@ -11,7 +11,6 @@ in one process; medians. Only tokens up to the end token count, padding does not
 
 import argparse
 import asyncio
-import json
 import os
 import platform
 import statistics
@@ -20,6 +19,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+from json_result import JsonResult, add_json_option
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
@@ -201,8 +201,9 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--clock", choices=list(CLOCKS), default="wall", help="cpu: for a machine that others use too")
     parser.add_argument("--quick", action="store_true", help="under a minute")
-    parser.add_argument("--json", metavar="PATH", help="write the result as JSON; - is standard output")
+    add_json_option(parser)
     options = parser.parse_args()
+    output = JsonResult(options.json_out)
     global clock
     clock = options.clock
     if options.quick:
@@ -212,13 +213,8 @@ def main() -> None:
     else:
         checkpoint = load_checkpoint(options.model, device=options.device)
     result = measure(checkpoint, options)
-    if options.json == "-":
-        print(json.dumps(result))
-        return
     print_table(result)
-    if options.json:
-        with open(options.json, "w", encoding="utf-8") as file:
-            json.dump(result, file)
+    output.write(result)
 
 
 if __name__ == "__main__":

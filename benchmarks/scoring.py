@@ -34,6 +34,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from json_result import JsonResult, add_json_option
 
 POLICY_HIDDEN = 4096
 CLASSES = 3
@@ -329,8 +330,9 @@ def main() -> None:
     parser.add_argument("--memory", action="store_true", help="measure memory, not speed")
     parser.add_argument("--gigabytes", type=float, nargs="+", default=[1, 20], help="of states, with --memory")
     parser.add_argument("--folder", type=Path, help="where the run of --memory is made and deleted")
-    parser.add_argument("--json", metavar="PATH", help="write the result as JSON; - is standard output")
+    add_json_option(parser)
     options = parser.parse_args()
+    output = JsonResult(options.json_out)
     machine: dict[str, Any] = {"cpu": platform.processor() or platform.machine(), "cores": os.cpu_count()}
     if options.memory:
         options.gigabytes = [0.5] if options.quick else options.gigabytes
@@ -338,11 +340,8 @@ def main() -> None:
     else:
         machine |= choose_sizes(options)
         result = {"name": "scoring", "machine": machine, **measure_speed(options)}
-    if options.json != "-":
-        print_table(result)
-    if options.json:
-        text = json.dumps(result)
-        print(text) if options.json == "-" else Path(options.json).write_text(text + "\n", encoding="utf-8")
+    print_table(result)
+    output.write(result)
 
 
 def choose_sizes(options: argparse.Namespace) -> dict[str, Any]:

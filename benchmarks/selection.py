@@ -13,7 +13,6 @@ scores that can be negative). Baseline: majority.
 
 import argparse
 import asyncio
-import json
 import platform
 import time
 from collections.abc import Mapping, Sequence
@@ -24,6 +23,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from json_result import JsonResult, add_json_option
 
 from nbest.config import parse_config
 from nbest.measuring.combining import fit_combined
@@ -168,14 +168,6 @@ def tell(found: Comparison, names: dict[str, str], auc: dict[str, float | None],
     return {"accuracy": accuracy, "paired": pairs, "within_pool_auc": auc}
 
 
-def write_result(result: dict[str, Any], json_out: str | None) -> None:
-    """One JSON object to a file; `-` is the screen."""
-    if json_out == "-":
-        print(json.dumps(result))
-    elif json_out:
-        Path(json_out).write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("runs/selection"))
@@ -184,8 +176,9 @@ def main() -> None:
     parser.add_argument("--training-problems", type=int, default=5000)
     parser.add_argument("--epochs", type=int, default=4, help="of the scorers trained here")
     parser.add_argument("--quick", action="store_true", help="30 problems x 8, bundled scorers only")
-    parser.add_argument("--json", dest="json_out", metavar="FILE")
+    add_json_option(parser)
     options = parser.parse_args()
+    output = JsonResult(options.json_out)
     if options.quick:
         options.problems, options.n, options.out = 30, 8, options.out.with_name(options.out.name + "-quick")
     torch.set_num_threads(1)
@@ -235,7 +228,7 @@ def main() -> None:
         **tables.pop("test"),
         "shifts": tables,
     }
-    write_result(result, options.json_out)
+    output.write(result)
 
 
 if __name__ == "__main__":

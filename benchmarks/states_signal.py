@@ -10,13 +10,13 @@ pools beside that of the mean log-probability, which needs no training. Baseline
 """
 
 import argparse
-import json
 import platform
 import time
 from pathlib import Path
 
 import numpy as np
 import torch
+from json_result import JsonResult, add_json_option
 from torch import nn
 
 from nbest.statistics.ranking import within_pool_auc
@@ -88,8 +88,9 @@ def main() -> None:
     parser.add_argument("test", type=Path)
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--quick", action="store_true", help="60 problems of each run, 3 epochs")
-    parser.add_argument("--json", dest="json_out", metavar="FILE")
+    add_json_option(parser)
     options = parser.parse_args()
+    output = JsonResult(options.json_out)
     limit, epochs = (60, 3) if options.quick else (None, options.epochs)
 
     train, test = (read_pools(Run.open(path), limit) for path in (options.train, options.test))
@@ -114,10 +115,7 @@ def main() -> None:
         "ratios": {name: value for name, (value, _) in found.items()},
         "seconds": {"fit": seconds},
     }
-    if options.json_out == "-":
-        print(json.dumps(result))
-    elif options.json_out:
-        Path(options.json_out).write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    output.write(result)
 
 
 if __name__ == "__main__":

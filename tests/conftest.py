@@ -1,10 +1,17 @@
-"""Tiny random policies, built in memory in milliseconds, for every test that needs a model."""
+"""Tiny random policies for every test that needs a model, the relation of answers, and real data where it is there."""
 
-from collections.abc import Callable
+import gzip
+import json
+from collections.abc import Callable, Iterator
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
+
+from nbest.verifying.equivalence import Equivalence
+
+DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 END = 1
 WORDS = [
@@ -84,3 +91,25 @@ def create_checkpoint() -> Callable[..., Any]:
 def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """What benchmarks held at their first load is remembered in a folder of the tests, never in the user's."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+@pytest.fixture(scope="session")
+def equivalence() -> Iterator[Equivalence]:
+    """One relation, with one worker process, for all tests of a session."""
+    with Equivalence(limit_seconds=10.0) as relation:
+        yield relation
+
+
+@pytest.fixture(scope="session")
+def read_data() -> Any:
+    """Read a file of real data by its name; skip where it is absent."""
+
+    def read(name: str) -> list[dict[str, Any]]:
+        path = DATA / name
+        if not path.exists():
+            pytest.skip(f"{path} is not there: real data is not part of the repository")
+        raw = path.read_bytes()
+        text = (gzip.decompress(raw) if name.endswith(".gz") else raw).decode()
+        return [json.loads(line) for line in text.splitlines() if line]
+
+    return read

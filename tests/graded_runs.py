@@ -16,12 +16,12 @@ class Strings:
     def __init__(self):
         self.asked = 0
 
-    def cluster(self, answers):
+    def cluster(self, answers, _kind="math"):
         self.asked += 1
         numbers = {}
         return [None if answer is None else numbers.setdefault(answer, len(numbers)) for answer in answers]
 
-    def same(self, a, b):
+    def same(self, a, b, _kind="math"):
         return a == b
 
 

@@ -50,7 +50,7 @@ def test_a_question_is_drawn_scored_and_selected_from(sampler: IndexSampler) -> 
     assert result.text == boxed(7)
     assert result.answers == ("7", "7", "7", "3", "4")
     assert result.selection.index == 0
-    assert [each.index for each in result.pool.trajectories] == [0, 1, 2, 3, 4]
+    assert [member.index for member in result.pool.trajectories] == [0, 1, 2, 3, 4]
     assert (result.usage.prompt_tokens, result.usage.sampled_tokens, result.usage.flops) == (15, 50, 130.0)
     assert result.usage.seconds > 0
 
@@ -58,8 +58,8 @@ def test_a_question_is_drawn_scored_and_selected_from(sampler: IndexSampler) -> 
 def test_trajectories_have_the_seeds_and_ids_of_a_run(sampler: IndexSampler) -> None:
     with nbest.BestOfN(sampler, n=3, seed=5) as bon:
         result = bon.ask(Problem("p9", QUESTION))
-    assert [each.id for each in result.pool.trajectories] == ["p9#0", "p9#1", "p9#2"]
-    assert [each.seed for each in result.pool.trajectories] == [derive_seed(5, "p9", index) for index in range(3)]
+    assert [member.id for member in result.pool.trajectories] == ["p9#0", "p9#1", "p9#2"]
+    assert [member.seed for member in result.pool.trajectories] == [derive_seed(5, "p9", index) for index in range(3)]
 
 
 def test_a_conversation_reaches_the_sampler_as_messages(sampler: IndexSampler) -> None:
@@ -379,7 +379,7 @@ def test_faults_of_many_questions_say_where(sampler: IndexSampler) -> None:
 
 
 def test_what_the_scorers_need_is_switched_on(sampler: IndexSampler) -> None:
-    for selector, needed in (
+    for selector, expected_params in (
         ("majority", SamplingParams()),
         ("score:deepconf-mean", SamplingParams(top_logprobs=20)),
         ("borda:self-certainty", SamplingParams(self_certainty=True)),
@@ -389,7 +389,7 @@ def test_what_the_scorers_need_is_switched_on(sampler: IndexSampler) -> None:
         # This sampler keeps neither states nor confidences.
         with nbest.BestOfN(sampler, selector, n=1) as bon, suppress(nbest.NbestError):
             bon.ask(QUESTION)
-        assert sampler.calls[0][2] == needed
+        assert sampler.calls[0][2] == expected_params
 
 
 FORGETFUL = """
@@ -402,19 +402,21 @@ print(next(stream).finished)
 
 
 def test_a_script_that_forgets_to_close_ends_by_itself() -> None:
-    shown = subprocess.run([sys.executable, "-c", FORGETFUL], capture_output=True, text=True, check=False, timeout=60)
-    assert (shown.returncode, shown.stdout.strip(), shown.stderr) == (0, "1", "")
+    script = subprocess.run([sys.executable, "-c", FORGETFUL], capture_output=True, text=True, check=False, timeout=60)
+    assert (script.returncode, script.stdout.strip(), script.stderr) == (0, "1", "")
 
 
 INTERRUPTED = """
+import signal
 import nbest
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores it for programs in the background
 from tests.answering.samplers import IndexSampler
 bon = nbest.BestOfN(IndexSampler(ready=1), n=4)
 print("asking", flush=True)
 try:
     bon.ask("2 + 2?")
 except KeyboardInterrupt:
-    sampler = bon._answerer._open[0].sampler
+    sampler = bon._answerer._resources[0].sampler
     bon.close()
     print(sampler.cancelled)
 """
@@ -440,6 +442,6 @@ print(next(stream).finished)
 
 
 def test_a_script_that_ends_while_a_model_draws_is_not_aborted() -> None:
-    shown = subprocess.run([sys.executable, "-c", BUNDLED], capture_output=True, text=True, check=False, timeout=120)
-    assert (shown.returncode, shown.stdout.strip()) == (0, "1")
-    assert "Traceback" not in shown.stderr
+    script = subprocess.run([sys.executable, "-c", BUNDLED], capture_output=True, text=True, check=False, timeout=120)
+    assert (script.returncode, script.stdout.strip()) == (0, "1")
+    assert "Traceback" not in script.stderr

@@ -93,9 +93,9 @@ def test_accelerate_knows_every_key(path: Path) -> None:
     config_args = pytest.importorskip("accelerate.commands.config.config_args")
     commands = pytest.importorskip("accelerate.commands.launch")
     loaded = config_args.load_config_from_file(str(path))
-    known = set(vars(commands.launch_command_parser().parse_args(["script.py"])))
+    option_names = set(vars(commands.launch_command_parser().parse_args(["script.py"])))
     for section in (loaded.deepspeed_config, loaded.fsdp_config):
-        assert set(section) <= known
+        assert set(section) <= option_names
     assert loaded.mixed_precision == "bf16"
 
 
@@ -103,8 +103,8 @@ def commands_of(page: Path) -> list[list[str]]:
     """The words of every `nbest` command in the bash blocks of a page, without the program."""
     blocks = re.findall(r"^```bash\n(.*?)^```", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
     lines = "".join(blocks).replace("\\\n", " ").splitlines()
-    found = [re.search(r"(?:^|-m )nbest (.+)", line) for line in lines]
-    return [shlex.split(match[1], comments=True) for match in found if match]
+    matches = [re.search(r"(?:^|-m )nbest (.+)", line) for line in lines]
+    return [shlex.split(match[1], comments=True) for match in matches if match]
 
 
 @pytest.mark.parametrize("words", commands_of(PAGE), ids=" ".join)
@@ -120,6 +120,6 @@ def test_every_command_of_the_page_is_a_command(words: list[str]) -> None:
     assert {word.partition("=")[0] for word in words if re.match(r"--?[a-z]", word)} <= options
 
 
-@pytest.mark.parametrize("place", re.findall(r"`((?:configs|src|benchmarks|docs)/[^`*\s]+)`", PAGE.read_text("utf-8")))
-def test_every_file_of_the_page_exists(place: str) -> None:
-    assert (ROOT / place).exists()
+@pytest.mark.parametrize("name", re.findall(r"`((?:configs|src|benchmarks|docs)/[^`*\s]+)`", PAGE.read_text("utf-8")))
+def test_every_file_of_the_page_exists(name: str) -> None:
+    assert (ROOT / name).exists()

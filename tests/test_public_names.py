@@ -7,6 +7,7 @@ import nbest
 
 NAMES = [
     "BestOfN",
+    "BuildContext",
     "Completion",
     "ConfigError",
     "Event",

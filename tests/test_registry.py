@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+import nbest
 import nbest.selecting
 from nbest import registry
 from nbest.config import EndpointConfig, GenerativeConfig, PolicyConfig, ProblemsConfig, SampleConfig, parse_config
-from nbest.errors import ConfigError
+from nbest.errors import ConfigError, UnavailableError
 from nbest.judging.models import JudgeModel, load_judge
 from nbest.protocols import Sampler, Scorer, Selector
 from nbest.records import Completion, Pool, Trajectory
@@ -245,6 +246,32 @@ def test_options_override_the_settings_of_the_judge() -> None:
         assert load_selector("usc", context)._settings.window.size == 8
         with pytest.raises(ConfigError, match="unknown option 'repeats'; it takes on_failure, summary_tokens"):
             load_selector("knockout(repeats=2)", context)
+
+
+async def test_methods_are_loaded_by_their_name_alone() -> None:
+    """Answers 2, 3, 2.0 with mean log-probabilities -1, -0.5, -1: the votes are weighed by confidences 1, 1.5, 1."""
+    completions = [
+        Completion(
+            rf"\boxed{{{answer}}}",
+            tokens=np.zeros(2, np.int32),
+            logprobs=np.full(2, logprob, np.float32),
+            confidences=np.full(2, -confidence, np.float32),
+            finish="stop",
+        )
+        for answer, logprob, confidence in (("2", -1.0, 1.0), ("3", -0.5, 1.5), ("2.0", -1.0, 1.0))
+    ]
+    pool = Pool("p", "?", tuple(Trajectory(f"p#{i}", "p", i, i, each) for i, each in enumerate(completions)))
+    async with nbest.load_scorer("mean-logprob") as scorer:
+        assert [score.value for score in await scorer.score(pool, NO_STATES)] == [-1.0, -0.5, -1.0]
+    assert (await nbest.load_selector("majority").select(pool)).index == 0
+    selector = nbest.load_selector("vote:trajselector-fused")
+    with pytest.raises(UnavailableError, match="this pool has no score of 'trajselector-fused'"):
+        await selector.select(pool)
+    scores = {score.trajectory_id: score for score in await nbest.load_scorer("deepconf-mean").score(pool, NO_STATES)}
+    context = nbest.BuildContext(scores=lambda _: scores)
+    assert (await nbest.load_selector("score:deepconf-mean", context).select(pool)).index == 1
+    # 1 + 1 for the answer 2 against 1.5 for 3.
+    assert (await nbest.load_selector("vote:deepconf-mean", context).select(pool)).answer == "2"
 
 
 async def test_options_reach_the_method() -> None:

@@ -140,3 +140,24 @@ def test_progress_is_added_up() -> None:
         StageProgress("sample", 2, 9, 10),
         StageProgress("sample", 5, 9, 15),
     ]
+
+
+async def test_a_write_is_finished_however_often_it_is_cancelled() -> None:
+    written, has_begun = list[int](), asyncio.Event()
+
+    async def work(item: int) -> AsyncGenerator[Sequence[int], None]:
+        yield [item]
+
+    async def write(results: list[int]) -> None:
+        has_begun.set()
+        await asyncio.sleep(0.2)
+        written.extend(results)
+
+    task = asyncio.create_task(work_through(iter([1, 2]), work, write))
+    await has_begun.wait()
+    for _ in range(3):
+        task.cancel()
+        await asyncio.sleep(0.01)
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert sorted(written) == [1, 2]

@@ -91,10 +91,10 @@ async def test_each_trajectory_is_drawn_once_with_its_own_seed(tmp_path: Path) -
     run = make_run(tmp_path / "run")
     sampler = EchoSampler()
     await sample_run(run, sampler, Draw(4, PARAMS, seed=9), ignore)
-    held = contents(run)
-    assert len(held) == 28
+    before = contents(run)
+    assert len(before) == 28
     seed = derive_seed(9, "p3", 2)
-    assert held["p3#2"] == (seed, echo("question 3", seed))
+    assert before["p3#2"] == (seed, echo("question 3", seed))
     await sample_run(run, sampler, Draw(4, PARAMS, seed=9), ignore)
     assert len(sampler.calls) == 28
 
@@ -143,9 +143,9 @@ class Counting(Sampler):
 
 
 async def test_tokens_that_a_server_counts_are_told(tmp_path: Path) -> None:
-    run, told = make_run(tmp_path / "run"), list[int]()
-    await sample_run(run, Counting(), Draw(2, PARAMS), lambda _, tokens: told.append(tokens))
-    assert sum(told) == 7 * 2 * 5
+    run, item_counts = make_run(tmp_path / "run"), list[int]()
+    await sample_run(run, Counting(), Draw(2, PARAMS), lambda _, tokens: item_counts.append(tokens))
+    assert sum(item_counts) == 7 * 2 * 5
     # The run keeps the count of what was sampled, and shows it, whether token ids are read or not.
     for pools in (run.pools(), run.pools(tokens=False)):
         assert {t.completion.count_usage() for pool in pools for t in pool.trajectories} == {Usage(0, 5)}
@@ -154,10 +154,10 @@ async def test_tokens_that_a_server_counts_are_told(tmp_path: Path) -> None:
 
 
 class Equal:
-    def cluster(self, answers: Sequence[str | None]) -> list[int | None]:
+    def cluster(self, answers: Sequence[str | None], _kind: str = "math") -> list[int | None]:
         return [None for _ in answers]
 
-    def same(self, a: str, b: str) -> bool:
+    def same(self, a: str, b: str, _kind: str = "math") -> bool:
         return a == b
 
 
@@ -186,12 +186,12 @@ async def test_what_was_finished_before_a_failure_is_kept(tmp_path: Path) -> Non
 
 async def test_parts_are_written_along_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(flow, "FLUSH_TRAJECTORIES", 4)
-    told: list[int] = []
+    item_counts: list[int] = []
     run = make_run(tmp_path / "run")
-    await sample_run(run, EchoSampler(), Draw(2, PARAMS), lambda count, _: told.append(count))
-    assert sum(told) == 14
-    assert len(told) >= 3
-    assert len(list((run.path / "trajectories").glob("part-*.parquet"))) == len(told)
+    await sample_run(run, EchoSampler(), Draw(2, PARAMS), lambda count, _: item_counts.append(count))
+    assert sum(item_counts) == 14
+    assert len(item_counts) >= 3
+    assert len(list((run.path / "trajectories").glob("part-*.parquet"))) == len(item_counts)
 
 
 async def test_only_what_has_no_verdict_is_verified(tmp_path: Path) -> None:
@@ -214,14 +214,14 @@ async def test_selections_are_kept_once_a_problem(tmp_path: Path) -> None:
     await sample_run(run, EchoSampler(), Draw(2, PARAMS), ignore)
 
     class Counting(Selector):
-        seen = 0
+        call_count = 0
 
         async def select(self, pool: Pool) -> Selection:
-            Counting.seen += 1
+            Counting.call_count += 1
             return Selection(pool.problem_id, 0)
 
     await select_run(run, Counting(), "first", ignore)
-    assert Counting.seen == 3
+    assert Counting.call_count == 3
 
 
 def test_a_run_without_trajectories_says_what_to_do(tmp_path: Path) -> None:
@@ -241,19 +241,20 @@ def test_the_stages_as_functions(tmp_path: Path) -> None:
     states: list[StageProgress] = []
     config = parse_config(SampleConfig, SCRIPT, "test")
     sampled = sample(tmp_path / "run", config, on_progress=states.append)
-    assert (sampled.drawn, sampled.trajectories, sampled.planned) == (12, 12, 12)
+    assert (sampled.new_trajectories, sampled.trajectories, sampled.planned_trajectories) == (12, 12, 12)
     assert set(sampled.to_json()) == {"run", "drawn", "tokens", "seconds", "trajectories"}
-    assert states[0] == StageProgress("sample", 0, 12)
+    counted = [state for state in states if not state.is_activity]
+    assert counted[0] == StageProgress("sample", 0, 12)
     assert (states[-1].done, states[-1].total) == (12, 12)
     verdicts = verify(tmp_path / "run", on_progress=states.append)
     assert verdicts.right + verdicts.wrong == verdicts.to_json()["trajectories"] == 12
-    assert verdicts.to_json()["unjudged"] == verdicts.ungraded == 0
+    assert verdicts.to_json()["ungraded"] == verdicts.ungraded == 0
     (selected,) = select(Run.open(tmp_path / "run"), ["majority"], n=2, on_progress=states.append)
     assert selected.to_json() == {"selector": "majority@2", "selected": 4, "abstained": 0}
-    assert {state.stage for state in states} == {"sample", "verify", "majority@2"}
+    assert {state.stage for state in states if not state.is_activity} == {"sample", "verify", "majority@2"}
 
 
 async def test_the_stages_as_functions_inside_an_event_loop(tmp_path: Path) -> None:
     config = parse_config(SampleConfig, SCRIPT, "test")
-    assert sample(tmp_path / "run", config, shard=Shard(1, 2)).drawn == 6
+    assert sample(tmp_path / "run", config, shard=Shard(1, 2)).new_trajectories == 6
     assert verify(tmp_path / "run").trajectories == 6

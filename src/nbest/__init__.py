@@ -30,7 +30,7 @@ if TYPE_CHECKING:
         Usage,
         Verdict,
     )
-    from nbest.registry import load_scorer, load_selector
+    from nbest.registry import BuildContext, load_scorer, load_selector
     from nbest.sampling.policies import load_policy
     from nbest.storage.run import Run
 
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BestOfN",
+    "BuildContext",
     "Completion",
     "ConfigError",
     "Event",
@@ -84,7 +85,7 @@ _NAMES_BY_MODULE = {
         "Usage",
         "Verdict",
     ),
-    "nbest.registry": ("load_scorer", "load_selector"),
+    "nbest.registry": ("BuildContext", "load_scorer", "load_selector"),
     "nbest.sampling.policies": ("load_policy",),
     "nbest.storage.run": ("Run",),
 }

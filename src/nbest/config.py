@@ -4,13 +4,24 @@ Unknown keys are rejected, and all faults are reported at once. Loading a config
 network. This module does not know the classes that are built from a config; `registry.py` builds them.
 """
 
+import dataclasses
+import math
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, Self, TypeAlias, TypeVar, get_args
+from typing import Annotated, Any, Literal, Self, TypeAlias, TypeVar, cast, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    model_validator,
+)
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from nbest.errors import ConfigError
 from nbest.records import SamplingParams
@@ -36,6 +47,54 @@ Aggregation: TypeAlias = Literal["mean", "min", "last", "product", "geometric_me
 2507.01951) and needs scores of at least 0, of which one 0 makes it 0.
 """
 
+_RANGES: Mapping[str, tuple[Callable[[Any], bool], str]] = {
+    "temperature": (lambda value: 0 <= value < math.inf, "0 (greedy) or more"),
+    "top_p": (lambda value: 0 < value <= 1, "above 0, at most 1 (1 = off)"),
+    "top_k": (lambda value: value >= 0, "0 (off) or more"),
+    "min_p": (lambda value: 0 <= value <= 1, "0 (off) to 1"),
+    "max_tokens": (lambda value: value >= 1, "1 or more"),
+    "capture": (lambda value: value is None or len(value) > 0, "at least one layer, or leave it out"),
+    "top_logprobs": (lambda value: value >= 0, "0 (off) or more"),
+    "stop": (all, "strings that are not empty"),
+}
+
+
+def find_range_faults(params: SamplingParams) -> dict[str, str]:
+    """Return what is allowed for every sampling setting that is out of its range, by its name."""
+    return {name: rule for name, (is_allowed, rule) in _RANGES.items() if not is_allowed(getattr(params, name))}
+
+
+def _check_sampling(value: Any, handler: ValidatorFunctionWrapHandler) -> SamplingParams:
+    """Validate sampling settings; settings of a wrong type and settings out of their range are reported together."""
+    try:
+        params, details = handler(value), list[InitErrorDetails]()
+    except ValidationError as error:
+        faults = error.errors()
+        if not isinstance(value, Mapping) or any(not fault["loc"] for fault in faults):
+            raise
+        details = [_renew_fault(fault) for fault in faults]
+        names = {fault["loc"][0] for fault in faults}
+        settings = cast("Mapping[str, Any]", value)
+        params = handler({name: setting for name, setting in settings.items() if name not in names})
+    for name, rule in find_range_faults(params).items():
+        fault = PydanticCustomError("range", "allowed is {rule}", {"rule": rule})
+        details.append(InitErrorDetails(type=fault, loc=(name,), input=getattr(params, name)))
+    if details:
+        raise ValidationError.from_exception_data("sampling", details)
+    return params
+
+
+def _renew_fault(fault: Any) -> InitErrorDetails:
+    return InitErrorDetails(
+        type=PydanticCustomError(fault["type"], "{message}", {"message": fault["msg"]}),
+        loc=fault["loc"],
+        input=fault["input"],
+    )
+
+
+Sampling = Annotated[SamplingParams, WrapValidator(_check_sampling)]
+"""Sampling settings within their ranges."""
+
 
 class Section(BaseModel):
     """The base class of all sections: frozen, strict, without unknown keys."""
@@ -46,6 +105,9 @@ class Section(BaseModel):
 class ProblemsConfig(Section):
     """The source of problems: the arithmetic generator, or a benchmark by name, from the hub or from a local copy
     `file`.
+
+    `answer_rule` is the rule by which answers are read, for all problems (see `nbest.answers.rules`); None leaves the
+    rules that the problem set itself names.
     """
 
     source: str = "arithmetic"
@@ -55,6 +117,7 @@ class ProblemsConfig(Section):
     count: Count | None = None
     seed: int = 0
     steps: tuple[Count, Count] = Field(default=(3, 6), strict=False)
+    answer_rule: str | None = None
 
     @model_validator(mode="after")
     def _refuse_unused(self) -> Self:
@@ -71,14 +134,15 @@ class ProblemsConfig(Section):
 class EndpointConfig(Section):
     """The server of a policy of type `openai`.
 
-    `api_key_env` names the environment variable of the key, `timeout_seconds` limits one attempt, `retries` is the
-    number of attempts after the first one, `concurrency` that of requests at once. `dialect` "openai" sends only what
-    OpenAI's own reference lists; `logprobs` = false is for servers that refuse to return log-probabilities.
+    `api_key_env` names the environment variable that holds the key, `timeout_seconds` limits one request, `retries` is
+    the number of further tries after the first one, and `concurrency` the number of requests at once. `dialect`
+    "openai" sends only the fields that OpenAI's own reference lists; `logprobs` = false is for servers that refuse to
+    return log-probabilities.
     """
 
     base_url: str
     api_key_env: str | None = None
-    timeout_seconds: float = Field(default=600.0, gt=0)
+    timeout_seconds: float = Field(default=600.0, gt=0, allow_inf_nan=False)
     retries: int = Field(default=5, ge=0)
     concurrency: Count = 64
     dialect: Literal["vllm", "openai"] = "vllm"
@@ -86,20 +150,24 @@ class EndpointConfig(Section):
 
 
 POLICY_FIELDS: Mapping[str, frozenset[str]] = {
-    "transformers": frozenset({"model", "revision", "dtype", "device", "batch_rows", "template"}),
-    "vllm": frozenset({"model", "revision", "dtype", "template", "engine"}),
-    "openai": frozenset({"model", "template", "endpoint"}),
+    "transformers": frozenset({"model", "revision", "dtype", "device", "batch_rows", "template", "template_arguments"}),
+    "vllm": frozenset({"model", "revision", "dtype", "template", "template_arguments", "engine"}),
+    "openai": frozenset({"model", "template", "template_arguments", "endpoint"}),
     "scripted": frozenset({"script"}),
 }
 """The fields of `PolicyConfig`, beside `type`, that each built-in type reads."""
+
+RESERVED_ARGUMENTS = frozenset({"messages", "add_generation_prompt"})
+"""The variables of a chat template that are set by nbest."""
 
 
 class PolicyConfig(Section):
     """The frozen model: a folder, a hub id, or `bundled:NAME`; with type `openai` the name its server gives it.
 
-    `type` names the engine: `transformers`, `vllm`, `openai`, `scripted`, or that of a plug-in. `endpoint` belongs to
-    `openai`, `script` to `scripted`, `engine` holds further AsyncEngineArgs of `vllm`, or the options of a plug-in's
-    engine. A field that is set and that the type does not read is an error.
+    `type` names the engine: `transformers`, `vllm`, `openai`, `scripted`, or the name of a plug-in's engine. `endpoint`
+    belongs to `openai`, `script` to `scripted`, `engine` holds further AsyncEngineArgs of `vllm`, or the options of a
+    plug-in's engine. `template_arguments` are variables of the chat template, such as `enable_thinking = false`. A
+    field that is set and that the type does not read is an error.
     """
 
     type: str = "transformers"
@@ -109,6 +177,7 @@ class PolicyConfig(Section):
     device: str = "auto"
     batch_rows: Count = 256
     template: Literal["chat", "none"] = "chat"
+    template_arguments: dict[str, bool | int | float | str] = Field(default_factory=dict[str, bool | int | float | str])
     script: tuple[str, ...] = Field(default=(), strict=False)
     endpoint: EndpointConfig | None = None
     engine: dict[str, Any] = Field(default_factory=dict[str, Any])
@@ -129,13 +198,34 @@ class PolicyConfig(Section):
             raise ValueError(f"{faults}; type is {self.type!r}")
         return self
 
+    @model_validator(mode="after")
+    def _check_template_arguments(self) -> Self:
+        names = list(self.template_arguments)
+        if names and self.template == "none":
+            raise ValueError(f"template_arguments: got {', '.join(names)}, but template is 'none'; leave them out")
+        if names and self.endpoint is not None and self.endpoint.dialect == "openai":
+            raise ValueError(
+                f"template_arguments: got {', '.join(names)}, which are no field of OpenAI's protocol; leave them out, "
+                "or use endpoint.dialect = 'vllm'"
+            )
+        faulty = [name for name in names if not name.isidentifier() or name in RESERVED_ARGUMENTS]
+        if faulty:
+            raise ValueError(
+                f"template_arguments: got {', '.join(map(repr, faulty))}; allowed are the names of variables, without "
+                f"{', '.join(sorted(RESERVED_ARGUMENTS))}"
+            )
+        return self
+
 
 class SampleConfig(Section):
-    """The settings of `nbest sample`. `n` is the number of trajectories per problem."""
+    """The settings of `nbest sample`. `n` is the number of trajectories per problem; `system` is a system prompt that
+    goes before every question.
+    """
 
     problems: ProblemsConfig = ProblemsConfig()
     policy: PolicyConfig = PolicyConfig()
-    sampling: SamplingParams = SamplingParams()
+    sampling: Sampling = SamplingParams()
+    system: str | None = Field(default=None, pattern=r"\S")
     n: Count = 32
     seed: int = 0
 
@@ -152,7 +242,7 @@ class GenerativeConfig(Section):
 
     policy: PolicyConfig = PolicyConfig(model="bundled:genselect")
     tokenizer: str | None = None
-    sampling: SamplingParams | None = None
+    sampling: Sampling | None = None
     style: PromptStyle = "published"
     thinking: CandidateThinking = "remove"
     window: int = Field(default=8, ge=2)
@@ -175,42 +265,85 @@ def parse_config(model: type[SectionT], values: dict[str, Any], source: str, *, 
 
     Raises ConfigError with one line per fault, each with the dotted field and its value.
     """
+    config, faults = parse_partly(model, values, source, strict=strict)
+    if faults or config is None:
+        raise ConfigError(faults)
+    return config
+
+
+def parse_partly(
+    model: type[SectionT], values: Mapping[str, Any], source: str, *, strict: bool = True
+) -> tuple[SectionT | None, list[str]]:
+    """Return the settings and one message per fault, as `parse_config`.
+
+    Where there are faults, the settings have the defaults of the faulty fields, so that the others can be checked
+    further; they are None if even this is not possible.
+    """
+    is_strict = None if strict else False
     try:
-        return model.model_validate(values, strict=None if strict else False)
+        return model.model_validate(values, strict=is_strict), []
     except ValidationError as error:
-        raise ConfigError([_describe_fault(source, fault, model) for fault in error.errors()]) from error
+        faults = [_describe_fault(source, fault, model) for fault in error.errors()]
+        rest: Any = values
+        for fault in error.errors():
+            rest = _drop_field(rest, fault["loc"])
+    try:
+        return model.model_validate(rest, strict=is_strict), faults
+    except ValidationError:
+        return None, faults
+
+
+def _drop_field(values: Any, path: tuple[Any, ...]) -> Any:
+    """Return nested mappings without the field at `path`; a field that is in no mapping takes what holds it along."""
+    if not path or not isinstance(values, Mapping):
+        return None
+    fields = dict(cast("Mapping[Any, Any]", values))
+    inner = _drop_field(fields.pop(path[0], None), path[1:])
+    return fields if inner is None else {**fields, path[0]: inner}
 
 
 def _describe_fault(source: str, fault: Any, model: type[Section]) -> str:
     field = ".".join(str(part) for part in fault["loc"])
     if fault["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-        return f"{source}: {field}: unknown key. Known keys here: {', '.join(_known_keys(model, fault['loc']))}"
+        return f"{source}: {field}: unknown key. Known keys here: {', '.join(_list_known_keys(model, fault['loc']))}"
     if fault["type"] == "value_error":  # a section's own check, whose message says what came
         return f"{source}: {field + ': ' if field else ''}{fault['ctx']['error']}"
     return f"{source}: {field}: {fault['msg']}; got {fault['input']!r}"
 
 
-def _known_keys(model: type[Section], path: tuple[Any, ...]) -> list[str]:
+def _list_known_keys(model: type[Section], path: tuple[Any, ...]) -> list[str]:
     current: Any = model
     for part in path[:-1]:
-        fields = getattr(current, "model_fields", {})
-        current = _section_of(fields[part].annotation) if part in fields else current
-    fields = getattr(current, "model_fields", None) or getattr(current, "__dataclass_fields__", {})
-    return sorted(name for name in fields if not name.startswith("__"))
+        annotations = _list_annotations(current)
+        current = _unwrap_section(annotations[part]) if part in annotations else current
+    return sorted(_list_annotations(current))
 
 
-def _section_of(annotation: Any) -> Any:
-    """Return the section of `Section | None`; any other annotation as it is."""
+def _list_annotations(kind: Any) -> dict[str, Any]:
+    """Return the annotation of each field of a section or dataclass; none for any other type."""
+    if dataclasses.is_dataclass(kind):
+        return {field.name: field.type for field in dataclasses.fields(kind)}
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        return {name: field.annotation for name, field in kind.model_fields.items()}
+    return {}
+
+
+def _unwrap_section(annotation: Any) -> Any:
+    """Return the section of `Section | None`; any other annotation unchanged."""
     options = [option for option in get_args(annotation) if option is not NoneType]
     return options[0] if isinstance(annotation, UnionType) and len(options) == 1 else annotation
 
 
 def load_config(model: type[SectionT], path: Path) -> SectionT:
     """Read a TOML file. Raises ConfigError that names the file, and the line of a syntax error."""
+    return parse_config(model, read_toml(path), str(path))
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Return the content of a TOML file. Raises ConfigError that names the file, and the line of a syntax error."""
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not a TOML file: {error}") from error
-    return parse_config(model, values, str(path))

@@ -1,7 +1,7 @@
 """The main job on the bundled model: sample, verify, score, train a scorer, judge, select, compare, report.
 
-`demonstrate` is `nbest demo` without a terminal: it reports progress and messages to callbacks and returns what came of
-it. Run again on the same folder it draws nothing anew.
+`demonstrate` is `nbest demo` without a terminal: it reports progress and messages to callbacks, and returns the
+comparison with the paths of the files. If it is run again on the same folder, it draws no trajectory twice.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,7 +15,7 @@ from nbest.measuring.comparison import Comparison
 from nbest.measuring.question import STORED_PREFIX, Question
 from nbest.run_settings import load_sample_config
 from nbest.stages import OnProgress, SampleReport, StageProgress, VerifyReport, sample, score, select, verify
-from nbest.stages.flow import ignore_progress
+from nbest.stages.flow import ignore_progress, report_activity
 from nbest.storage.run import Run
 from nbest.verifying.equivalence import Equivalence
 
@@ -24,9 +24,9 @@ SCORERS = ("mean-logprob", "trajselector", "trajselector-fused")
 TRAINED = "trained-here"
 """The name of the scorer that the demonstration trains."""
 JUDGE, JUDGED_SIZES = "genselect-vote", (8, 16)
-"""The generative selector, and of how many first candidates it selects."""
+"""The generative selector, and how many candidates it reads: the first 8 and the first 16 of every pool."""
 SELECTORS = ("majority", "vote:trajselector-fused")
-"""Whose selections are kept, for `nbest show`."""
+"""The selectors whose selections are stored, for `nbest show`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,10 @@ class DemonstrationConfig:
 
 @dataclass(frozen=True, slots=True)
 class Demonstration:
-    """What came of it: the comparison, and the files written."""
+    """The result of a demonstration: the comparison, and the files written.
+
+    `page` is the report of the run, as `nbest report` writes it, and `chart` the picture of its accuracy curve.
+    """
 
     run: Path
     comparison: Comparison
@@ -55,7 +58,7 @@ class Demonstration:
 
 
 Message = str | SampleReport | VerifyReport
-"""What `demonstrate` has to say along the way: a sentence, or what a stage has done."""
+"""A message of `demonstrate` while it works: a sentence, or the report of a stage."""
 
 
 def demonstrate(
@@ -66,7 +69,7 @@ def demonstrate(
     on_message: Callable[[Message], object] = lambda _: None,
     set_threads: Callable[[int], object] = lambda _: None,
 ) -> Demonstration:
-    """Do the whole flow in the folder `out` with the bundled models; minutes on a CPU, no download.
+    """Run the whole flow in the folder `out` with the bundled models. Takes minutes on a CPU and downloads nothing.
 
     `set_threads` is called before the training with the number of threads that suits it, such as
     `torch.set_num_threads`: a library does not change the threads of its process by itself.
@@ -92,7 +95,7 @@ class _Demonstration:
 
     def finish(self) -> Demonstration:
         config = self.config
-        settings = self._sample_config("test", config.problems, config.n)
+        settings = self._make_sample_config("test", config.problems, config.n)
         self.on_message(
             f"A frozen policy ({settings.policy.model}) answers {config.problems} problems {config.n} times, "
             "states captured:"
@@ -106,10 +109,10 @@ class _Demonstration:
             score(self.out, [name], scorer_model=model, on_progress=self.on_progress)
         judged = self._judge() if config.has_judge else []
         select(self.out, SELECTORS, on_progress=self.on_progress)
-        scored = [f"{rule}:{name}" for name in models for rule in _rules(name)]
+        scored = [f"{rule}:{name}" for name in models for rule in _choose_rules(name)]
         return self._report(["random", "majority", *scored, *judged, "oracle"])
 
-    def _sample_config(self, split: str, count: int, n: int) -> SampleConfig:
+    def _make_sample_config(self, split: str, count: int, n: int) -> SampleConfig:
         preset = load_sample_config("arithmetic")
         problems = preset.problems.model_copy(update={"count": count, "split": split})
         return preset.model_copy(update={"n": n, "seed": self.config.seed, "problems": problems})
@@ -119,26 +122,26 @@ class _Demonstration:
         self.on_message(verify(folder, on_progress=self.on_progress))
 
     def _train_scorer(self) -> str:
-        """Train a small scorer on pools of the training split; return the folder of the model."""
+        """Sample problems of the training split, train a small scorer on them, and return the folder of the model."""
         from nbest.training.callbacks import Progress
         from nbest.training.scorer import train_scorer
         from nbest.training.settings import ScorerTrainingConfig
 
-        count, pools = self.config.training_problems, self.out / "training"
+        count, training_run = self.config.training_problems, self.out / "training"
         self.on_message(
             f"\nA small scorer learns from {count} other problems, 8 trajectories each, by outcome labels alone:"
         )
-        self._sample(pools, self._sample_config("train", count, 8))
+        self._sample(training_run, self._make_sample_config("train", count, 8))
         values = {
             **TRAINING,
             "out": str(self.out / "scorer"),
             "seed": self.config.seed,
-            "data": {"runs": [str(pools)], "validation_share": 0.1},
+            "data": {"runs": [str(training_run)], "validation_share": 0.1},
         }
-        bar = Progress(lambda updates, total: self.on_progress(StageProgress("train", updates, total)))
+        progress = Progress(lambda updates, total: self.on_progress(StageProgress("train", updates, total)))
         settings = parse_config(ScorerTrainingConfig, values, "demo")
         self.set_threads(settings.threads)
-        trained = train_scorer(settings, [bar])
+        trained = train_scorer(settings, [progress])
         share = 100 * trained.metrics["eval_within_pool_auc"]
         self.on_message(f"it ranks right above wrong in {share:.0f} % of held-out pairs")
         return str(trained.folder)
@@ -159,7 +162,7 @@ class _Demonstration:
         counts = run_to_end(self._select_by_judge(run, sizes))
         tokens = (counts["prompt_tokens"] + counts["sampled_tokens"]) / max(counts["selections"], 1)
         self.on_message(
-            f"{counts['calls']:,} calls, {tokens:,.0f} tokens a selection; {sum(counts['failed'].values()):,} "
+            f"{counts['calls']:,} calls, {tokens:,.0f} tokens per selection; {sum(counts['failed'].values()):,} "
             f"judgements failed, {counts['abstained']:,} selections abstained"
         )
 
@@ -169,6 +172,7 @@ class _Demonstration:
         from nbest.selecting.limited import LimitedSelector
         from nbest.stages.context import create_context
         from nbest.stages.judges import JudgeLoader
+        from nbest.stages.origins import describe_selector
         from nbest.stages.selecting import select_under
 
         async with AsyncExitStack() as stack:
@@ -181,22 +185,20 @@ class _Demonstration:
             context = create_context(run, stack.enter_context(Equivalence()), judge=load_judge)
             selector = await stack.enter_async_context(load_selector(JUDGE, context))
             for name, size in sizes.items():
-                await select_under(run, LimitedSelector(selector, JUDGE, size), name, self.on_progress)
+                origin = describe_selector(JUDGE, n=size, judge=load_judge())
+                await select_under(run, LimitedSelector(selector, JUDGE, size), name, self.on_progress, origin=origin)
             return selector.report().judgements or {}
 
     def _report(self, selectors: list[str]) -> Demonstration:
         from nbest.report.building import build_report
-        from nbest.report.charts import write_chart
         from nbest.report.writing import write_report
 
-        folder = self.out / "report"
         question = Question(selectors, seed=self.config.seed)
         with Equivalence() as equivalence:
-            report = build_report([Run.open(self.out)], question, equivalence, TITLE)
-        page = write_report(report, folder)["html"]
-        chart = folder / "accuracy.png"
-        write_chart(report.overall, chart, folder / "accuracy.html")
-        return Demonstration(self.out, report.overall, page, chart)
+            report = build_report([Run.open(self.out)], question, equivalence, TITLE, on_progress=self.on_progress)
+        report_activity("draw the charts", self.on_progress)
+        paths = write_report(report, self.out / "report")
+        return Demonstration(self.out, report.overall, paths["html"], paths["accuracy"])
 
 
 TRAINING: Mapping[str, Any] = {
@@ -217,6 +219,6 @@ TRAINING: Mapping[str, Any] = {
 """How the small scorer is trained."""
 
 
-def _rules(scorer: str) -> tuple[str, ...]:
+def _choose_rules(scorer: str) -> tuple[str, ...]:
     """Return the rules by which a scorer selects; a log-probability is negative and cannot weigh a vote."""
     return ("score",) if scorer == "mean-logprob" else ("score", "vote")

@@ -7,11 +7,12 @@ NbestError                     1   also: anything unexpected
 |-- UnavailableError             5   the method needs something that this run, model or engine does not have
 |-- MissingExtraError (ImportError)  6   an optional package is not installed; the message has the pip command
 |-- EngineError (RuntimeError)   7   a model or engine failed during its work
+|   `-- OutOfMemoryError         7   the memory of the device does not hold the batch
 `-- StorageError (OSError)       8   a file cannot be written; everything written before is intact
 
 A message names the field, file or id, the value it has, the values that are allowed, and what to do. To add an error:
 subclass the closest one, give it an exit code if scripts must distinguish it, and add it to this tree. 130 is the exit
-code of Ctrl-C.
+code of Ctrl-C and 143 that of SIGTERM (see `nbest.cli.signals`).
 """
 
 from collections.abc import Iterable
@@ -40,9 +41,16 @@ class DataError(NbestError, ValueError):
 
 
 class DamagedRunError(DataError):
-    """A file of a run folder is incomplete, or does not belong to the run."""
+    """A file of a run folder is incomplete, or does not belong to the run.
+
+    `fault` is the part of the message that says what is wrong, without the file and what to do.
+    """
 
     exit_code = 4
+
+    def __init__(self, message: str, fault: str = ""):
+        super().__init__(message)
+        self.fault = fault or message
 
 
 class UnavailableError(NbestError):
@@ -64,6 +72,10 @@ class EngineError(NbestError, RuntimeError):
     """A model or engine failed during its work."""
 
     exit_code = 7
+
+
+class OutOfMemoryError(EngineError):
+    """The memory of the device does not hold a batch; a smaller one may fit."""
 
 
 class StorageError(NbestError, OSError):

@@ -29,7 +29,7 @@ class LoopThread:
     async def run(self, work: Coroutine[Any, Any, ResultT]) -> ResultT:
         """Return the result of `work`, done on the thread's loop. Cancelling the caller cancels it.
 
-        Raises EngineError where the thread is closed.
+        Raises EngineError if the thread is closed.
         """
         return await asyncio.wrap_future(self._hand_over(work))
 
@@ -37,7 +37,7 @@ class LoopThread:
         """Yield what `source` yields on the thread's loop, in order.
 
         Closing this generator closes `source` there, even while it works on its next item. Raises what `source` raises,
-        and EngineError where the thread is closed.
+        and EngineError if the thread is closed.
         """
         loop = asyncio.get_running_loop()
         items: asyncio.Queue[tuple[bool, Any]] = asyncio.Queue()
@@ -76,8 +76,8 @@ class LoopThread:
     def wait(self, work: Coroutine[Any, Any, ResultT]) -> ResultT:
         """Do `work` on the thread's loop, block until it is done, and return its result.
 
-        Whatever interrupts the caller (Ctrl-C) cancels the work. Raises EngineError where the thread is closed, or
-        where this is called on the thread itself, which would wait for itself.
+        Whatever interrupts the caller (Ctrl-C) cancels the work. Raises EngineError if the thread is closed, or
+        if this is called on the thread itself, which would wait for itself.
         """
         if self.is_current:
             work.close()

@@ -32,7 +32,7 @@ class NamedConfig:
 
 
 def list_configs(kind: ConfigKind | None = None) -> list[NamedConfig]:
-    """Return the configs of the package, or those of one kind, by kind and name."""
+    """Return the configs of the package, all or of one kind, sorted by kind and name."""
     return [config for each in CONFIG_KINDS if kind in (None, each) for config in _read_folder(each)]
 
 
@@ -56,7 +56,7 @@ def find_config(source: str | Path, kind: ConfigKind) -> Path:
 def find_named_config(name: str) -> NamedConfig:
     """Return the config of this name, `NAME` or `KIND/NAME`.
 
-    Raises ConfigError where there is none, or where several kinds have one of that name.
+    Raises ConfigError if there is no such config, or if several kinds have a config of that name.
     """
     configs = list_configs()
     matches = [config for config in configs if name in (config.name, f"{config.kind}/{config.name}")]
@@ -77,7 +77,7 @@ def _read_folder(kind: ConfigKind) -> Iterator[NamedConfig]:
 
 
 def _read_summary(path: Path) -> str:
-    """Return the first sentence of the leading comment; empty where there is none."""
+    """Return the first sentence of the leading comment; empty if there is none."""
     words: list[str] = []
     for line in path.read_text(encoding="utf-8").splitlines():
         if line.startswith("#!"):

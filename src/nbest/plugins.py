@@ -1,7 +1,7 @@
 """Methods of other packages: from an entry point, or a class named as `module:Class`, to a Spec.
 
-An entry point of the groups in `ENTRY_POINTS` names a `Spec` or a class; its own name is that of the method. A class
-named directly needs no installation. This module does not know the built-in methods.
+An entry point of the groups in `ENTRY_POINTS` names a `Spec` or a class; its own name is the name of the method. A
+class named directly needs no installation. This module does not know the built-in methods.
 """
 
 import inspect
@@ -43,7 +43,7 @@ def _read_entry_points(kind: MethodKind, path: tuple[str, ...]) -> dict[str, Ent
 def load_plugin(kind: MethodKind, point: EntryPoint, taken: Container[str]) -> Spec:
     """Return the Spec that an entry point names.
 
-    Raises ConfigError where its name is one of `taken`, UnavailableError where it cannot be imported.
+    Raises ConfigError if its name is one of `taken`, UnavailableError if it cannot be imported.
     """
     where = f"plug-in {point.value!r} ({point.group})"
     if point.name in taken:
@@ -55,26 +55,26 @@ def load_plugin(kind: MethodKind, point: EntryPoint, taken: Container[str]) -> S
     return _read_spec(kind, point.name, value)
 
 
-def load_reference(kind: MethodKind, place: str, hint: str = "") -> Spec:
+def load_reference(kind: MethodKind, reference: str, hint: str = "") -> Spec:
     """Return the Spec of a class, or the Spec itself, at `module:name`.
 
-    Raises ConfigError, which ends with `hint`, where there is none; UnavailableError where its module fails.
+    Raises ConfigError, which ends with `hint`, if there is none; UnavailableError if its module fails.
     """
-    module, _, name = place.partition(":")
+    module, _, name = reference.partition(":")
     try:
         content = vars(import_module(module))
     except Exception as error:
         is_absent = isinstance(error, ModuleNotFoundError) and f"{module}.".startswith(f"{error.name}.")
         if is_absent:
-            raise ConfigError(_describe_absence(kind, place, str(error), hint)) from error
-        raise UnavailableError(f"{kind} {place!r} cannot be loaded: {error}") from error
+            raise ConfigError(_describe_absence(kind, reference, str(error), hint)) from error
+        raise UnavailableError(f"{kind} {reference!r} cannot be loaded: {error}") from error
     if name not in content:
-        raise ConfigError(_describe_absence(kind, place, f"module {module!r} has no {name!r}", hint))
-    return _read_spec(kind, place, content[name])
+        raise ConfigError(_describe_absence(kind, reference, f"module {module!r} has no {name!r}", hint))
+    return _read_spec(kind, reference, content[name])
 
 
-def _describe_absence(kind: MethodKind, place: str, reason: str, hint: str) -> str:
-    return f"{kind} {place!r} is neither a rule with a scorer nor a class that can be imported ({reason}).{hint}"
+def _describe_absence(kind: MethodKind, reference: str, reason: str, hint: str) -> str:
+    return f"{kind} {reference!r} is neither a rule with a scorer nor a class that can be imported ({reason}).{hint}"
 
 
 def _read_spec(kind: MethodKind, name: str, value: Any) -> Spec:

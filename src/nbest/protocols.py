@@ -1,4 +1,4 @@
-"""The seams: a new method is a class that fits one of these protocols, and one `Spec` (see `specs.py`).
+"""The protocols of methods: a new method is a class that fits one of these protocols, and one `Spec` (see `specs.py`).
 
 Sampler, Encoder, Scorer and Selector are async and always take many; there is no sync twin. Batching is the backend's
 own affair (a sampler may join the messages of concurrent calls), concurrency belongs to the caller. Whatever a caller
@@ -13,6 +13,7 @@ from typing import Any, Protocol, Self, runtime_checkable
 from nbest.records import (
     Completion,
     HiddenStates,
+    Kind,
     Message,
     Pool,
     Problem,
@@ -53,7 +54,7 @@ class Vocabulary(Protocol):
 
     @property
     def context_tokens(self) -> int | None:
-        """The most tokens of prompt and completion together; None where the model names no limit."""
+        """The largest number of tokens of prompt and completion together; None if the model has no limit."""
         ...
 
     def count_tokens(self, text: str) -> int:
@@ -88,10 +89,17 @@ class Sampler(Managed, Protocol):
 
         A completion depends on its own seed only, not on which others are drawn beside it. All share one prefill of
         the messages. Closing the generator cancels what is unfinished, in the engine too. A draw that fails comes as a
-        completion with `finish="error"` and a note. Raises UnavailableError with the first item, before any work, where
+        completion with `finish="error"` and a note. Raises UnavailableError with the first item, before any work, if
         `params` asks for what this sampler cannot do (capture, say), ConfigError, EngineError.
         """
         ...
+
+    def check(self, params: SamplingParams) -> None:
+        """Raise ConfigError or UnavailableError, with all faults, for parameters that `sample` would refuse.
+
+        Called before anything is drawn or written. The default refuses nothing.
+        """
+        del params
 
     def describe(self) -> PolicyDescription:
         """Return what a run's manifest keeps of this policy."""
@@ -99,7 +107,7 @@ class Sampler(Managed, Protocol):
 
     @property
     def vocabulary(self) -> Vocabulary | None:
-        """The policy's tokenizer; None where it is a server's own."""
+        """The policy's tokenizer; None if it is a server's own."""
         ...
 
     def count_flops(self, prompt_tokens: int, sampled_tokens: int) -> float:
@@ -110,7 +118,7 @@ class Sampler(Managed, Protocol):
 @runtime_checkable
 class StepSplitter(Protocol):
     def __call__(self, completion: Completion) -> list[Step]:
-        """Return the steps of a completion, in order and not overlapping; empty where it has none."""
+        """Return the steps of a completion, in order and not overlapping; empty if it has none."""
         ...
 
 
@@ -133,7 +141,7 @@ class StateSource(Protocol):
         ...
 
     def find(self, trajectory_id: str) -> StatesEntry | None:
-        """Return what is known of a trajectory's states without reading them; None where there are none."""
+        """Return what is known of a trajectory's states without reading them; None if there are none."""
         ...
 
     def read(self, trajectory_ids: Iterable[str]) -> Iterator[HiddenStates]:
@@ -147,7 +155,7 @@ class StateSource(Protocol):
 @runtime_checkable
 class Scorer(Managed, Protocol):
     async def score(self, pool: Pool, states: StateSource) -> list[Score]:
-        """Return one Score per trajectory, in pool order; NaN where there is nothing to score.
+        """Return one Score per trajectory, in pool order; NaN if there is nothing to score.
 
         Only scorers that read hidden states look at `states`; it knows no storage.
         """
@@ -170,12 +178,15 @@ class Verifier(Managed, Protocol):
 
 @runtime_checkable
 class Clusterer(Protocol):
-    """Says which answers are equal; see `nbest.verifying.equivalence`. Plain calls: ask it in a thread."""
+    """Says which answers are equal; see `nbest.verifying.equivalence`. Plain calls: ask it in a thread.
 
-    def cluster(self, answers: Sequence[str | None]) -> list[int | None]:
-        """Return the number of each answer's cluster of equal answers, from 0; None where there is no answer."""
+    `kind` is the kind of the problem that is answered.
+    """
+
+    def cluster(self, answers: Sequence[str | None], kind: Kind = "math") -> list[int | None]:
+        """Return the number of each answer's cluster of equal answers, from 0; None if there is no answer."""
         ...
 
-    def same(self, a: str, b: str) -> bool:
+    def same(self, a: str, b: str, kind: Kind = "math") -> bool:
         """Return whether two answers are equal."""
         ...

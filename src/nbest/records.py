@@ -1,10 +1,10 @@
 """The records of nbest: small frozen records joined by id. Standard library and numpy only.
 
 Glossary
-    A *problem* is a question with a reference answer, the *target*. A *trajectory* is one attempt at it;
-    the N trajectories of one problem are its *pool*. A *step* is a span of a trajectory that ends at a boundary.
-    A *score* is an estimate made without the target; a *verdict* is a check made with it. A *selection* names one
-    trajectory of a pool. A failed attempt is data (`finish="error"`), never an exception that stops a run.
+    A *problem* is a question with a reference answer, the *target*. A *trajectory* is one sampled solution; the N
+    trajectories of one problem are its *pool*. A *step* is a span of a trajectory that ends at a boundary. A *score* is
+    an estimate made without the target; a *verdict* grades a trajectory against it. A *selection* names one trajectory
+    of a pool. A trajectory whose sampling failed is data (`finish="error"`), never an exception that stops a run.
 
 Shapes: T tokens of a completion, P tokens of its prompt, S steps, L layers, D hidden size. Indices are 0-based.
 This module does not know files, models, tokenizers or answers.
@@ -18,8 +18,12 @@ from typing import Any, ClassVar, Literal, TypeAlias, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-Kind: TypeAlias = Literal["math", "choice", "code"]
-"""How the answer of a problem is read and checked."""
+Kind: TypeAlias = Literal["math", "choice", "exact", "number", "python", "date", "code"]
+"""How the answer of a problem is read and checked.
+
+`exact` is a string, `number` a plain number, `python` a literal of Python, `date` a day; `math` reads all of these and
+formulas as a mathematician would. `choice` is one letter or several, `code` a program.
+"""
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
@@ -52,7 +56,10 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A question. Only a Verifier reads `target` and `tests`; `meta` keeps what its source said besides."""
+    """A question. Only a Verifier reads `target` and `tests`; `meta` keeps the other fields of its source.
+
+    `answer_rule` says how an answer is read from a text; `nbest.answers.rules` lists the rules.
+    """
 
     id: str
     prompt: str
@@ -60,6 +67,7 @@ class Problem:
     kind: Kind = "math"
     tests: tuple[str, ...] = ()
     meta: Mapping[str, Any] = field(default_factory=_no_meta)
+    answer_rule: str = "default"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +83,7 @@ class HiddenStates:
     """The policy's hidden states at the step ends of one trajectory, however they were computed.
 
     `values` float32 [S L D], `steps` [S], `layers` [L] as transformers numbers them (`hidden_states[k]`; the last one
-    is after the final norm). Which trajectory they belong to is said where they are kept: they carry no id.
+    is after the final norm). They carry no id: whatever holds them knows their trajectory.
     """
 
     layers: tuple[int, ...]
@@ -84,30 +92,42 @@ class HiddenStates:
 
 
 @dataclass(frozen=True, slots=True)
+class EncodingFault:
+    """Why the hidden states of a trajectory cannot be computed.
+
+    `reason` is the same for all trajectories of the same fault, for counts; `message` has the figures of this one.
+    """
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class StatesEntry:
     """What is known of stored hidden states without reading them.
 
     `step_count` is S, `layers` [L] the layers kept. `origin` names the policy, its content hash, the norm and the step
-    rule behind the states; what is not known is absent. `place` is the file or sampler, for messages.
+    rule behind the states; what is not known is absent. `location` is the file or sampler that holds them, for
+    messages.
     """
 
     step_count: int
     layers: tuple[int, ...]
     origin: Mapping[str, str]
-    place: str
+    location: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Completion:
     """What a sampler returns for one seed.
 
-    `prompt_tokens` [P] and `tokens` [T] are the ids as sampled (never re-tokenized; the end token is included where
-    it was sampled). `logprobs` [T] are the log-probabilities of the sampled tokens under the policy at temperature 1;
-    `confidences` [T] the mean log-probability of the top-k tokens (DeepConf, arXiv 2508.15260, without its minus
-    sign); `certainties` [T] the self-certainty of each draw in nats, KL(uniform || policy) at temperature 1, unfiltered
-    (arXiv 2502.18581: minus the mean over the vocabulary of log(V p), 0 where all V tokens are as probable). An array
-    is empty (or None for these three) where the source did not record it. `usage` is what a source that counts tokens
-    without giving their ids told (a server, say); tables keep its count of sampled tokens.
+    `prompt_tokens` [P] and `tokens` [T] are the ids as sampled (never re-tokenized; the end token is included where it
+    was sampled). `logprobs` [T] are the log-probabilities of the sampled tokens under the policy at temperature 1;
+    `confidences` [T] the mean log-probability of the top-k tokens (DeepConf, arXiv 2508.15260, without its minus sign);
+    `certainties` [T] the self-certainty of each draw in nats, KL(uniform || policy) at temperature 1, unfiltered (arXiv
+    2502.18581: minus the mean over the vocabulary of log(V p), 0 if all V tokens are equally probable). An array is
+    empty (or None for these three) where the source did not record it. `usage` holds the token counts of a source that
+    reports them without the ids, such as a server; tables keep its count of sampled tokens.
     """
 
     text: str
@@ -122,13 +142,16 @@ class Completion:
     usage: "Usage | None" = None
 
     def count_usage(self) -> "Usage":
-        """What the source told, else the tokens that are held: 0 where neither is known."""
+        """Return the counts that the source reported, else the number of token ids: 0 if neither is known."""
         return self.usage or Usage(len(self.prompt_tokens), len(self.tokens))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Trajectory:
-    """One attempt. `answer` is what its source stated as final answer; None means: read it from the text."""
+    """One sampled solution of a problem.
+
+    `answer` is the final answer that its source recorded; None = it has to be read from the text.
+    """
 
     id: str
     problem_id: str
@@ -140,7 +163,7 @@ class Trajectory:
 
     @property
     def has_failed(self) -> bool:
-        """Whether sampling it failed: such a trajectory is data, but it never wins, votes or has a score."""
+        """Whether its sampling failed. Such a trajectory is kept as data, but it never wins, votes or has a score."""
         return self.completion.finish == "error"
 
 
@@ -152,11 +175,15 @@ class Pool:
     prompt: str
     trajectories: tuple[Trajectory, ...]
     kind: Kind = "math"
+    answer_rule: str = "default"
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """Higher is better. `value` is already aggregated; `steps` are the scores of the single steps, where there are."""
+    """The score of a trajectory; higher is better.
+
+    `value` is already aggregated; `steps` holds the scores of the single steps, empty if there are none.
+    """
 
     trajectory_id: str
     value: float
@@ -165,7 +192,7 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What something cost. Counts of tokens, floating-point operations, wall-clock seconds."""
+    """The cost of a piece of work: tokens, floating-point operations and wall-clock seconds."""
 
     prompt_tokens: int = 0
     sampled_tokens: int = 0
@@ -189,9 +216,10 @@ def _no_counts() -> Mapping[str, int]:
 class WorkReport:
     """What a sampler, scorer or selector has done since it was made: the answer of `report()`.
 
-    `calls` counts requests sent to a server or judge, `usage` what they cost. `retried` and `failed` count attempts by
-    the fault that ended them; a failed one was not tried again. `unscored` counts trajectories without a score, by
-    reason. `judgements` is a judge's account as JSON (see `nbest.judging.conversation`), None where no model judged.
+    `calls` counts requests sent to a server or judge, `usage` what they cost. `retried` and `failed` count requests
+    that failed, by their fault: `retried` those that were sent again, `failed` those that were not. `unscored` counts
+    trajectories without a score, by reason. `judgements` is a judge's account as JSON (see
+    `nbest.judging.conversation`), None if no model judged.
     """
 
     calls: int = 0
@@ -204,7 +232,7 @@ class WorkReport:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """The index a selector picked in a pool. None = it abstained; what happens then is the caller's stated policy."""
+    """The index of the trajectory that a selector picked; None = it abstained, and the caller decides what follows."""
 
     problem_id: str
     index: int | None
@@ -216,7 +244,10 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A check with the target. `correct=None` = could not be judged: it is counted and shown, never silently wrong."""
+    """The result of grading one trajectory against the target.
+
+    `correct=None` = ungraded: it could not be checked. It is counted and shown as such, never as a wrong answer.
+    """
 
     trajectory_id: str
     correct: bool | None
@@ -226,10 +257,10 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class SamplingParams:
-    """How completions are drawn.
+    """The settings of sampling.
 
     `top_p=1`, `top_k=0` and `min_p=0` switch these filters off; `temperature=0` is greedy. `capture` names the layers
-    whose hidden states are kept at step ends (transformers' numbering, negative counts from the end; None = no
+    whose hidden states are kept at step ends (transformers' numbering, negative numbers count from the end; None = no
     capture). `top_logprobs` is the k of `Completion.confidences` (0 = not kept), `self_certainty` whether
     `Completion.certainties` is kept.
     """
@@ -252,12 +283,17 @@ def user_message(text: str) -> tuple[Message, ...]:
     return (Message("user", text),)
 
 
+def make_conversation(text: str, system: str | None = None) -> tuple[Message, ...]:
+    """Return the conversation of one user message, with a system prompt before it unless it is None."""
+    return user_message(text) if system is None else (Message("system", system), *user_message(text))
+
+
 def trajectory_id(problem_id: str, index: int) -> str:
-    """The id of the trajectory with this index in the pool of this problem."""
+    """Return the id of the trajectory with this index in the pool of this problem."""
     return f"{problem_id}#{index}"
 
 
 def derive_seed(run_seed: int, problem_id: str, index: int) -> int:
-    """A 63-bit seed for one draw: the same on every machine and in every order of work (BLAKE2b)."""
+    """Return a 63-bit seed for one draw: the same on every machine and in every order of work (BLAKE2b)."""
     text = f"{run_seed}\x1f{problem_id}\x1f{index}".encode()
     return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big") >> 1

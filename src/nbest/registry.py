@@ -9,7 +9,7 @@ This module does not know any method.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import import_module
 from pathlib import PurePath
@@ -20,7 +20,7 @@ from nbest.errors import ConfigError
 from nbest.plugins import list_plugins, load_plugin, load_reference
 from nbest.protocols import Clusterer, Scorer, Selector
 from nbest.records import Score
-from nbest.specs import MethodKind, MethodName, Spec, did_you_mean, parse_method
+from nbest.specs import MethodKind, MethodName, Spec, did_you_mean, load, parse_method
 
 SELECTOR_ROOMS = ("nbest.selecting", "nbest.selecting.combined")
 """Packages whose modules may hold the `SPECS` of selectors; none of these modules loads an engine."""
@@ -33,17 +33,24 @@ SPEC_MODULES = (
 KINDS: tuple[MethodKind, ...] = get_args(MethodKind)
 
 
+@cache
+def _share_equivalence() -> Clusterer:
+    """Return the answer equivalence of all contexts that bring none; its worker processes end with this process."""
+    return load("nbest.verifying.equivalence:Equivalence")()
+
+
 @dataclass(frozen=True, slots=True)
 class BuildContext:
-    """What building a method may need.
+    """What building a method may need; every field has a default.
 
-    `equivalence` says which answers are equal. `scores` returns the scores of a scorer, given its full name, by
-    trajectory id; the mapping may be filled after the selector is built. `scorer_model` and `family` name the model of
-    a scorer, `judge` returns the loaded model that judges (a `nbest.judging.models.JudgeModel`). `where` names the run
-    or pool in messages. `policy_hash` is the content hash of the policy, None where it is unknown.
+    `equivalence` says which answers are equal; contexts that are made without one share one. `scores` returns the
+    scores of a scorer, given its full name, by trajectory id (by default none); the mapping may be filled after the
+    selector is built. `scorer_model` and `family` name the model of a scorer, `judge` returns the loaded model that
+    judges (a `nbest.judging.models.JudgeModel`). `where` names the run or pool in messages. `policy_hash` is the
+    content hash of the policy, None if it is unknown.
     """
 
-    equivalence: Clusterer
+    equivalence: Clusterer = field(default_factory=_share_equivalence)
     seed: int = 0
     scores: Callable[[str], Mapping[str, Score]] = lambda scorer: {}  # noqa: ARG005
     scorer_model: str | None = None
@@ -53,7 +60,7 @@ class BuildContext:
     policy_hash: str | None = None
 
     def require_judge(self, method: str) -> Any:
-        """Return the model that judges. Raises ConfigError where `method` has none to ask."""
+        """Return the model that judges. Raises ConfigError if `method` has none to ask."""
         if self.judge is None:
             raise ConfigError(f"{method} asks a model: name it with --judge, or in a file with --judge-config")
         return self.judge()
@@ -91,7 +98,7 @@ def resolve_method(kind: MethodKind, name: str) -> MethodName:
 def find_method(kind: MethodKind, name: str) -> tuple[Spec, MethodName]:
     """Return the spec of a method, and its name and options as the spec reads them.
 
-    Raises ConfigError with the closest known name where there is no such method, UnavailableError where its plug-in or
+    Raises ConfigError with the closest known name if there is no such method, UnavailableError if its plug-in or
     module cannot be loaded.
     """
     method = resolve_method(kind, name)
@@ -110,17 +117,30 @@ def find_method(kind: MethodKind, name: str) -> tuple[Spec, MethodName]:
     raise ConfigError(f"{kind} {method.name!r} is none of {', '.join(names)}.{hint} `nbest methods` describes them.")
 
 
-def load_scorer(name: str, context: BuildContext) -> Scorer:
+def load_scorer(name: str, context: BuildContext | None = None) -> Scorer:
     """Return a scorer, such as `trajselector`, `deepconf-bottom(window=16)` or `module:Class`; close it when done.
 
-    With `context.scorer_model` a name that is not known is a step scorer of your own. Raises ConfigError, also where
-    the context names a model or family that the scorer does not take, UnavailableError, DataError.
+        scorer = nbest.load_scorer("mean-logprob")
+
+    `context` None is `BuildContext()`. With `context.scorer_model` a name that is not known is a step scorer of your
+    own. Raises ConfigError, also if the context names a model or family that the scorer does not take,
+    UnavailableError, DataError.
+    """
+    context = context or BuildContext()
+    spec, method = find_scorer(name, context.scorer_model, context.family)
+    return spec.make(context, method)
+
+
+def find_scorer(name: str, scorer_model: str | None = None, family: str | None = None) -> tuple[Spec, MethodName]:
+    """Return the spec of a scorer and its name with all options, those of the model included.
+
+    With `scorer_model` a name that is not known is a step scorer of your own. Raises as `load_scorer`.
     """
     method = resolve_method("scorer", name)
-    is_own = context.scorer_model is not None and ":" not in method.name and not _is_known("scorer", method.name)
+    is_own = scorer_model is not None and ":" not in method.name and not _is_known("scorer", method.name)
     spec = _built_in("scorer")["step-scorer"] if is_own else find_spec("scorer", name)
     options = dict(method.options)
-    for option, value in (("model", context.scorer_model), ("family", context.family)):
+    for option, value in (("model", scorer_model), ("family", family)):
         if value is None:
             continue
         if option not in spec.options.model_fields:
@@ -129,16 +149,25 @@ def load_scorer(name: str, context: BuildContext) -> Scorer:
             raise ConfigError(f"{flag}: scorer {spec.name!r} takes none; it belongs to {', '.join(takers)}")
         if options.setdefault(option, value) != value:
             raise ConfigError(f"{name}: {option} is {options[option]!r} in the name and {value!r} beside it; give one")
-    return spec.make(context, replace(method, options=options))
+    return spec, replace(method, options=options)
 
 
-def load_selector(name: str, context: BuildContext) -> Selector:
+def load_selector(name: str, context: BuildContext | None = None) -> Selector:
     """Return a selector, such as `majority`, `borda(power=2):self-certainty`, `combined.json` or `module:Class`.
+
+        selector = nbest.load_selector("vote:trajselector-fused")
+
+    A selector that reads scores finds them in `context.scores`, by trajectory id, when it selects; its `select` raises
+    UnavailableError for a pool of which there are none. `context` None is `BuildContext()`, which has no scores:
+
+        scores = {score.trajectory_id: score for score in await scorer.score(pool, states)}
+        context = nbest.BuildContext(scores=lambda scorer_name: scores)
+        selector = nbest.load_selector("vote:trajselector-fused", context)
 
     Close it when done. Raises ConfigError, UnavailableError.
     """
     spec, method = find_method("selector", name)
-    return spec.make(context, method)
+    return spec.make(context or BuildContext(), method)
 
 
 def needed_scorers(name: str) -> list[str]:

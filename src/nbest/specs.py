@@ -1,8 +1,8 @@
 """How a method is named, configured and described: one `Spec` per method, one way to write its options.
 
 A method is written `NAME`, `NAME(option=value, ...)` or, where it selects by the scores of another one,
-`NAME:SCORER` (`vote:deepconf-bottom(window=16)`). The same text stands on the command line, in TOML and in Python. An
-option that the method does not take is an error that lists those it does; nothing is dropped in silence.
+`NAME:SCORER` (`vote:deepconf-bottom(window=16)`). The same text is used on the command line, in TOML and in Python.
+An option that the method does not take is an error, which lists the options that it takes.
 
 This module does not know any method.
 """
@@ -49,20 +49,25 @@ class MethodName:
 class Spec:
     """Everything nbest knows of one method.
 
-    `build` makes it: a function, or `module:function` imported when it is needed, called with a `BuildContext` (see
-    `registry.py`; engines get their `PolicyConfig`), the parsed options and the full name of the scorer ("" for none).
-    `summary` is one sentence, `source` the paper it comes from. `needs` says what it reads of a trajectory and beside
-    it, `role` what it is in a comparison. `position` orders lists.
+    `build` makes the method. It is a function, or the text `module:function`, which is imported when it is needed. It
+    is called with a `BuildContext` (see `registry.py`; engines get their `PolicyConfig`), the parsed options and the
+    full name of the scorer ("" for none). `summary` is one sentence, and `source` is the paper the method comes from.
+    `needs` says what the method reads of a trajectory and beside it, `role` what it is in a comparison. Lists are
+    sorted by `position`.
 
-    The other fields are for selectors. `reads_scores` marks one that is written `NAME:SCORER`; `scorers` returns, from
-    the options, the full names of further scorers that it reads. `suffix` is that of the files which may stand for the
-    method: the path of such a file is its option `file`.
+    The other fields are for selectors. `reads_scores` marks a selector that is written `NAME:SCORER`; `scorers` returns
+    the full names of further scorers that it reads, given its options. If a file may stand for the method, `suffix` is
+    the end of the file's name, and the path of the file becomes the option `file`.
 
-    `estimator` gives the expectation over subsets that `compare` draws as a curve: called with an `EstimatorContext`
-    (see `selecting.estimators`) and the options, it returns an `Estimator`. Without one, a selector is compared by its
-    stored selections. `obstacle`, called with a `Survey` of a run, the run's name, the options and the scorer's name,
-    returns why the run cannot be measured by it, "" where it can. `compared` is called as `estimator` is, and returns a
-    function from `Outcomes` to the numbers whose highest one wins: several at the top are a tie.
+    `is_blind` marks a selector that looks at neither answers nor scores, such as the longest: a report does not show
+    where it disagrees with others. Selectors of role `chance` are always blind.
+
+    `estimator` gives the expectation over subsets that `compare` draws as a curve. It is called with an
+    `EstimatorContext` (see `selecting.estimators`) and the options, and returns an `Estimator`. A selector without one
+    is compared by its stored selections. `obstacle` is called with a `Survey` of a run, the run's name, the options and
+    the scorer's name, and returns why the selector cannot be measured on the run, "" if it can. `compared` has the
+    arguments of `estimator`, and returns a function from `Outcomes` to the numbers of which the highest wins; equal
+    highest numbers are a tie.
     """
 
     name: str
@@ -73,6 +78,7 @@ class Spec:
     options: type[Section] = NoOptions
     needs: frozenset[Need] = frozenset()
     role: Role = "competitor"
+    is_blind: bool = False
     reads_scores: bool = False
     estimator: str | Callable[..., Any] | None = None
     obstacle: Callable[..., str] | None = None
@@ -84,24 +90,29 @@ class Spec:
     def list_scorers(self, name: MethodName) -> list[str]:
         """Return the full names of the scorers that a selector reads.
 
-        Raises ConfigError where one has to be named, or is named in vain.
+        Raises ConfigError if the selector needs a scorer and none is named, or if it reads no scores and one is named.
         """
         options = self.parse_options(name)
+        self._check_scorer(name)
+        named = [] if name.scorer is None else [str(name.scorer)]
+        return named + ([] if self.scorers is None else self.scorers(options))
+
+    def make(self, context: Any, name: MethodName) -> Any:
+        """Build the method with the options and the scorer of `name`.
+
+        Raises ConfigError for options that the method does not take, and as `list_scorers` does.
+        """
+        options = self.parse_options(name)
+        self._check_scorer(name)
+        return load(self.build)(context, options, "" if name.scorer is None else str(name.scorer))
+
+    def _check_scorer(self, name: MethodName) -> None:
         if name.scorer is not None and not self.reads_scores:
             raise ConfigError(f"{self.kind} {self.name!r} reads no scores; leave out {str(name.scorer)!r}")
         if self.reads_scores and name.scorer is None:
             raise ConfigError(
                 f"{self.kind} {self.name!r} reads scores: write {self.name}:SCORER, such as {self.name}:mean-logprob"
             )
-        named = [] if name.scorer is None else [str(name.scorer)]
-        return named + ([] if self.scorers is None else self.scorers(options))
-
-    def make(self, context: Any, name: MethodName) -> Any:
-        """Build the method with the options of `name`. Raises ConfigError for options it does not take."""
-        options = self.parse_options(name)
-        if self.reads_scores or name.scorer is not None:
-            self.list_scorers(name)
-        return load(self.build)(context, options, "" if name.scorer is None else str(name.scorer))
 
     def parse_options(self, name: MethodName) -> Any:
         """Return the typed options. Raises ConfigError that lists the options there are."""
@@ -114,11 +125,11 @@ class Spec:
         return parse_config(self.options, dict(name.options), f"{self.kind} {name}", strict=False)
 
 
-def load(place: "str | Callable[..., Any]") -> Any:
-    """Return the object at `module:name`; anything but text comes back as it is."""
-    if not isinstance(place, str):
-        return place
-    module, _, name = place.partition(":")
+def load(reference: "str | Callable[..., Any]") -> Any:
+    """Return the object that `module:name` refers to; anything but text is returned unchanged."""
+    if not isinstance(reference, str):
+        return reference
+    module, _, name = reference.partition(":")
     return getattr(import_module(module), name)
 
 
@@ -143,13 +154,13 @@ def parse_method(text: str) -> MethodName:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return a sentence with the closest known name, or nothing where none is close."""
+    """Return a sentence that suggests the closest known name, "" if no name is close."""
     close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
     return f" Did you mean {close[0]!r}?" if close else ""
 
 
 def _split_scorer(text: str) -> tuple[str, str | None]:
-    """Split at the first colon outside parentheses. Whether the left part is a rule or a module, the registry knows."""
+    """Split at the first colon outside parentheses. The left part is a rule or a module, which the registry decides."""
     depth, quote = 0, ""
     for position, letter in enumerate(text):
         if quote:
@@ -183,7 +194,10 @@ def _split_options(text: str) -> list[str]:
 
 
 def _read_value(text: str) -> Any:
-    """Return what a value is: text in quotes as it is, `[a, b]` as a list, None; the rest is read by its option."""
+    """Return the value of an option: the text inside quotes, a list for `[a, b]`, None for `None`, or else the text.
+
+    The type of the option reads the text later.
+    """
     if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'":
         return text[1:-1]
     if text.startswith("[") and text.endswith("]"):

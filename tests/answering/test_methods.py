@@ -132,13 +132,13 @@ def test_options_of_a_method_reach_it_in_memory(problems: list[Problem]) -> None
 
 def test_scores_in_memory_are_those_of_the_run(run: Run, problems: list[Problem]) -> None:
     score(run, [READ_SCORER])
-    stored = {each.trajectory_id: each for each in run.scores(READ_SCORER)}
+    stored = {entry.trajectory_id: entry for entry in run.scores(READ_SCORER)}
     with nbest.BestOfN("bundled:arithmetic", f"score:{READ_SCORER}", n=N) as bon:
         for result in bon.ask_many(problems):
-            for each in result.scores[READ_SCORER]:
+            for entry in result.scores[READ_SCORER]:
                 # Another batch rounds the last bits of a state differently.
-                assert each.value == pytest.approx(stored[each.trajectory_id].value, abs=1e-3)
-                assert each.steps == pytest.approx(stored[each.trajectory_id].steps, abs=1e-3)
+                assert entry.value == pytest.approx(stored[entry.trajectory_id].value, abs=1e-3)
+                assert entry.steps == pytest.approx(stored[entry.trajectory_id].steps, abs=1e-3)
 
 
 def test_a_run_of_the_command_line_can_be_asked(run: Run, problems: list[Problem]) -> None:

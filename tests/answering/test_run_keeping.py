@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 import nbest
+from nbest import stages
 from nbest.errors import ConfigError
 from nbest.records import Problem, SamplingParams
+from nbest.sampling.scripted import ScriptedSampler
 from nbest.storage.run import Run
 from tests.answering.samplers import IndexSampler, boxed
 
@@ -30,8 +32,8 @@ def test_everything_is_kept_and_nothing_is_drawn_again(tmp_path: Path) -> None:
     (problem,) = run.problems()
     (pool,) = run.pools()
     assert (problem.id, problem.prompt) == (first.pool.problem_id, QUESTION)
-    assert [each.completion.text for each in pool.trajectories] == [
-        each.completion.text for each in first.pool.trajectories
+    assert [trajectory.completion.text for trajectory in pool.trajectories] == [
+        trajectory.completion.text for trajectory in first.pool.trajectories
     ]
     assert list(run.selections("majority@4")) == [first.selection]
 
@@ -119,3 +121,32 @@ def test_a_killed_process_loses_nothing_that_was_finished(tmp_path: Path) -> Non
     with nbest.BestOfN(sampler, n=8, run=tmp_path / "run") as bon:
         bon.ask(QUESTION)
     assert [count for _, count, _ in sampler.calls] == [5]
+
+
+def test_scores_and_selections_of_another_judge_or_method_are_refused(tmp_path: Path) -> None:
+    def open_run(judge: str, seed: int = 0) -> nbest.BestOfN:
+        sampler = IndexSampler(lambda index: boxed(index % 2))
+        return nbest.BestOfN(
+            sampler, n=3, selector="vote:genselect", judge=ScriptedSampler([judge]), seed=seed, run=tmp_path / "run"
+        )
+
+    with open_run("Judgment: 0") as bon:
+        first = bon.ask(QUESTION)
+    with open_run("Judgment: 0") as bon:
+        assert bon.ask(QUESTION).selection.index == first.selection.index
+    with open_run("Judgment: 1") as bon, pytest.raises(ConfigError) as refused:
+        bon.ask(QUESTION)
+    message = str(refused.value)
+    assert 'judge.model.script: the run has ["Judgment: 0"], this command ["Judgment: 1"]' in message
+    assert "Choose another folder" in message
+    assert f"nbest drop {tmp_path / 'run'} scores/genselect" in message
+
+
+def test_the_command_line_goes_on_with_what_a_front_door_has_selected(tmp_path: Path) -> None:
+    sampler = IndexSampler(lambda index: boxed(index % 2))
+    with nbest.BestOfN(sampler, n=3, selector="majority", run=tmp_path / "run") as bon:
+        bon.ask(QUESTION)
+    [report] = stages.select(tmp_path / "run", ["majority"], n=3)
+    assert (report.selected, report.note) == (1, "")
+    with pytest.raises(ConfigError, match="'first'"):
+        stages.select(tmp_path / "run", ["first"], n=3, as_name="majority")

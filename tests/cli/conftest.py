@@ -1,6 +1,7 @@
 """Runs the `nbest` command in this process, as a terminal would."""
 
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from nbest.cli import main
 
 
 @dataclass(frozen=True)
-class Shown:
+class Output:
     code: int
     out: str
     err: str
@@ -23,20 +24,21 @@ class Shown:
 
 
 @pytest.fixture
-def nbest(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Shown]:
-    """`nbest("compare", run, "--json", "-")`: exit code and what was printed."""
+def nbest(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Output]:
+    """`nbest("compare", run, "--json", "-")`: its exit code and output."""
     monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr("sys.path", sys.path.copy())  # `main` adds the current folder to it
 
-    def call(*words: object) -> Shown:
+    def call(*words: object) -> Output:
         monkeypatch.setattr("sys.argv", ["nbest", *map(str, words)])
         capsys.readouterr()
         code = 0
         try:
             main()
-        except SystemExit as ended:
-            code = ended.code if isinstance(ended.code, int) else 0
-        shown = capsys.readouterr()
-        return Shown(code, shown.out, shown.err)
+        except SystemExit as system_exit:
+            code = system_exit.code if isinstance(system_exit.code, int) else 0
+        captured = capsys.readouterr()
+        return Output(code, captured.out, captured.err)
 
     return call
 

@@ -9,23 +9,23 @@ from nbest.named_configs import CONFIG_KINDS
 
 
 def test_methods_are_listed_with_needs_options_and_source(nbest: Callable) -> None:
-    shown = nbest("methods", "--json", "-")
-    assert shown.code == 0
-    methods = {(method["kind"], method["name"]): method for method in shown.json}
+    result = nbest("methods", "--json", "-")
+    assert result.code == 0
+    methods = {(method["kind"], method["name"]): method for method in result.json}
     assert {"majority", "genselect-vote", "combined"} <= {name for kind, name in methods if kind == "selector"}
     assert "judge" in methods["selector", "genselect-vote"]["needs"]
     assert "states" in methods["scorer", "trajselector"]["needs"]
     assert "window" in methods["scorer", "deepconf-bottom"]["options"]
-    assert any("arXiv" in method["source"] for method in shown.json)
-    assert all(method["summary"] for method in shown.json)
+    assert any("arXiv" in method["source"] for method in result.json)
+    assert all(method["summary"] for method in result.json)
     only = nbest("methods", "selector", "--json", "-").json
     assert {method["kind"] for method in only} == {"selector"}
 
 
 def test_configs_are_listed_and_found(nbest: Callable) -> None:
-    shown = nbest("configs", "--json", "-")
-    assert {config["kind"] for config in shown.json} == set(CONFIG_KINDS)
-    for config in shown.json:
+    result = nbest("configs", "--json", "-")
+    assert {config["kind"] for config in result.json} == set(CONFIG_KINDS)
+    for config in result.json:
         assert Path(nbest("configs", f"{config['kind']}/{config['name']}").out.strip()) == Path(config["path"])
         assert Path(config["path"]).is_file()
     assert nbest("configs", "genselect_arithmetic").out.strip().endswith("genselect/genselect_arithmetic.toml")
@@ -37,19 +37,19 @@ def test_configs_are_listed_and_found(nbest: Callable) -> None:
 def test_a_training_recipe_is_found_by_name(nbest: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     # Its runs are not there: the recipe itself was read.
-    shown = nbest("train", "scorer", "trajselector_arithmetic")
-    assert shown.code == 2
-    assert "scorer-train" in shown.err
+    result = nbest("train", "scorer", "trajselector_arithmetic")
+    assert result.code == 2
+    assert "scorer-train" in result.err
 
 
 def test_info_of_an_empty_run_says_how_to_begin(nbest: Callable, tmp_path: Path) -> None:
     from nbest.storage.run import Run
 
     Run.create(tmp_path / "run", {"identity": {}, "info": {}})
-    shown = nbest("info", tmp_path / "run", "--json", "-")
-    assert shown.code == 0
-    assert shown.json["trajectories"] == 0
-    assert shown.json["next"][0] == f"nbest sample {tmp_path / 'run'}"
+    result = nbest("info", tmp_path / "run", "--json", "-")
+    assert result.code == 0
+    assert result.json["trajectories"] == 0
+    assert result.json["next"][0] == f"nbest sample {tmp_path / 'run'}"
 
 
 def test_info_says_what_a_run_holds_and_what_comes_next(nbest: Callable, pools_file: Path, tmp_path: Path) -> None:
@@ -64,7 +64,7 @@ def test_info_says_what_a_run_holds_and_what_comes_next(nbest: Callable, pools_f
     assert not any("compare" in command for command in first["next"])
     nbest("verify", run)
     nbest("select", run, "-s", "majority")
-    shown = nbest("info", run)
+    result = nbest("info", run)
     for part in (
         "imported from",
         "3 right, 5 wrong, 0 ungraded",
@@ -73,15 +73,15 @@ def test_info_says_what_a_run_holds_and_what_comes_next(nbest: Callable, pools_f
         "majority",
         "nbest compare",
     ):
-        assert part in shown.out
-    assert f"nbest verify {run}" not in shown.out
+        assert part in result.out
+    assert f"nbest verify {run}" not in result.out
 
 
 def test_info_of_a_sampled_run(nbest: Callable, script: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     nbest("sample", run, "-c", script)
-    shown = nbest("info", run, "--json", "-").json
-    assert shown["origin"]["policy"] == "scripted"
-    assert shown["origin"]["source of problems"] == "arithmetic"
-    assert shown["origin"]["seed"] == "3"
+    result = nbest("info", run, "--json", "-").json
+    assert result["origin"]["policy"] == "scripted"
+    assert result["origin"]["source of problems"] == "arithmetic"
+    assert result["origin"]["seed"] == "3"
     assert nbest("info", tmp_path / "none").code == 2

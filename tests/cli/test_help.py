@@ -90,7 +90,7 @@ def test_an_unknown_word_is_answered_with_a_close_one(
         assert nbest("import", "pools", run, pools_file).code == 0
         assert nbest("verify", run).code == 0
     paths = {"RUN": run, "FILE": pools_file}
-    shown = nbest(*(paths.get(word, word) for word in words))
-    assert shown.code == 2
-    assert closest in " ".join(shown.err.split())
-    assert "Traceback" not in shown.err
+    result = nbest(*(paths.get(word, word) for word in words))
+    assert result.code == 2
+    assert closest in " ".join(result.err.split())
+    assert "Traceback" not in result.err

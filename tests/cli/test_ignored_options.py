@@ -16,7 +16,7 @@ def run(nbest: Callable, script: Path, tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         ("sample NEW --count 3 --file /no/such.jsonl", "file = '/no/such.jsonl' belongs to a benchmark"),
         ("sample NEW --problems aime_2024 --split train", "split = 'train' belongs to the source 'arithmetic'"),
@@ -41,15 +41,15 @@ def run(nbest: Callable, script: Path, tmp_path: Path) -> Path:
     ],
 )
 def test_an_option_that_does_nothing_is_refused(
-    nbest: Callable, run: Path, script: Path, tmp_path: Path, words: str, told: str
+    nbest: Callable, run: Path, script: Path, tmp_path: Path, words: str, message: str
 ) -> None:
     toml = tmp_path / "aime.toml"
     toml.write_text(TOML)
     paths = {"RUN": run, "NEW": tmp_path / "new", "SCRIPT": script, "TOML": toml}
-    shown = nbest(*(paths.get(word, word) for word in words.split(" ")))
-    assert shown.code in (2, 3), shown.out
-    assert told in " ".join(shown.err.split())
-    assert "Traceback" not in shown.err
+    result = nbest(*(paths.get(word, word) for word in words.split(" ")))
+    assert result.code in (2, 3), result.out
+    assert message in " ".join(result.err.split())
+    assert "Traceback" not in result.err
     assert not (tmp_path / "new").exists()
 
 
@@ -62,6 +62,6 @@ def test_an_option_that_does_nothing_is_refused(
     ],
 )
 def test_an_option_that_is_used_is_taken(nbest: Callable, run: Path, words: str) -> None:
-    shown = nbest(*(run if word == "RUN" else word for word in words.split(" ")))
-    assert shown.code in (0, 2, 5)
-    assert "is not used by" not in shown.err
+    result = nbest(*(run if word == "RUN" else word for word in words.split(" ")))
+    assert result.code in (0, 2, 5)
+    assert "is not used by" not in result.err

@@ -39,9 +39,9 @@ def run(nbest: Callable, pools_file: Path, tmp_path: Path) -> Path:
 
 def test_judgements_are_counted_and_told(nbest: Callable, run: Path, judge: Path) -> None:
     words = [word for name in ALL for word in ("-s", name)]
-    shown = nbest("select", run, *words, "--judge-config", judge, "--json", "-")
-    assert shown.code == 0
-    rows = {row["selector"]: row for row in shown.json["selections"]}
+    result = nbest("select", run, *words, "--judge-config", judge, "--json", "-")
+    assert result.code == 0
+    rows = {row["selector"]: row for row in result.json["selections"]}
     assert set(rows) == set(ALL)
     for row in rows.values():
         counts = row["judgements"]
@@ -49,7 +49,7 @@ def test_judgements_are_counted_and_told(nbest: Callable, run: Path, judge: Path
         assert counts["calls"] == counts["judged"] + sum(counts["retried"].values()) + sum(counts["failed"].values())
         assert set(counts["failed"]) | set(counts["retried"]) <= {"unparsed", "out-of-range"}
         assert counts["abstained"] == row["abstained"]
-    assert "prompt tokens" in shown.err
+    assert "prompt tokens" in result.err
     again = nbest("select", run, "-s", "genselect", "--judge-config", judge, "--json", "-")
     assert again.json["selections"][0]["judgements"]["calls"] == 0
 
@@ -59,17 +59,17 @@ def test_the_first_n_and_a_name_of_its_own(nbest: Callable, run: Path, judge: Pa
     assert nbest("select", run, *words, "--n", 2, "--as", "cold").code == 0
     assert nbest("select", run, "-s", "majority", "--n", 3).code == 0
     assert Run.open(run).selectors() == ["cold@2", "majority@3"]
-    assert all(each.index is None or each.index < 2 for each in Run.open(run).selections("cold@2"))
-    shown = nbest("select", run, "-s", "majority", "--n", 5)
-    assert (shown.code, "fewer than 5" in shown.err) == (5, True)
+    assert all(selection.index is None or selection.index < 2 for selection in Run.open(run).selections("cold@2"))
+    result = nbest("select", run, "-s", "majority", "--n", 5)
+    assert (result.code, "fewer than 5" in result.err) == (5, True)
 
 
 def test_a_selection_among_the_first_stands_at_that_n(nbest: Callable, run: Path) -> None:
     assert nbest("verify", run).code == 0
     assert nbest("select", run, "-s", "majority", "--n", 2).code == 0
-    found = nbest("compare", run, *named("stored:majority@2", "random"), "--n", "2", "--json", "-")
-    assert found.code == 0
-    rows = {row["selector"]: row for row in found.json["rows"]}
+    comparison = nbest("compare", run, *named("stored:majority@2", "random"), "--n", "2", "--json", "-")
+    assert comparison.code == 0
+    rows = {row["selector"]: row for row in comparison.json["rows"]}
     # Problem a: 4 and 4.0 agree and are right. Problem b: 3/4 and 2 tie, the first one wins and is right.
     assert rows["stored:majority@2"]["accuracy"] == 1.0
 
@@ -79,9 +79,9 @@ def test_a_generative_selector_is_compared_by_its_selections(nbest: Callable, ru
     words = ("compare", run, *named("genselect-vote", "random"), "--n", "4", "--json", "-")
     before = nbest(*words)
     assert before.code == 2
-    told = " ".join(before.err.split())
-    assert "selector 'genselect-vote' has no curve" in told
-    assert f"nbest select {run} -s genselect-vote --judge MODEL" in told
+    message = " ".join(before.err.split())
+    assert "selector 'genselect-vote' has no curve" in message
+    assert f"nbest select {run} -s genselect-vote --judge MODEL" in message
 
     assert nbest("select", run, "-s", "genselect-vote", "--judge-config", judge, "--n", 2).code == 0
     assert "or compare those it has: -s stored:genselect-vote@2" in " ".join(nbest(*words).err.split())
@@ -96,16 +96,16 @@ def test_a_generative_selector_is_compared_by_its_selections(nbest: Callable, ru
 
 
 def test_the_scorer(nbest: Callable, run: Path, judge: Path) -> None:
-    shown = nbest("score", run, "-s", "genselect", "--judge-config", judge, "--json", "-")
-    assert shown.code == 0
-    (row,) = shown.json["scores"]
+    result = nbest("score", run, "-s", "genselect", "--judge-config", judge, "--json", "-")
+    assert result.code == 0
+    (row,) = result.json["scores"]
     assert row["scored"] + row["without"] == 8
     assert row["judgements"]["calls"] > 0
     assert nbest("select", run, "-s", "score:genselect").code == 0
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (("-s", "genselect"), "selector 'genselect' asks a model: name it with --judge"),
         (("-s", "majority", "--judge", "x"), "--judge is not used by majority; it belongs to genselect,"),
@@ -115,15 +115,15 @@ def test_the_scorer(nbest: Callable, run: Path, judge: Path) -> None:
         (("-s", "majority", "--as", "@x"), "cannot be a name"),
     ],
 )
-def test_faulty_commands(nbest: Callable, run: Path, tmp_path: Path, words: tuple, told: str) -> None:
+def test_faulty_commands(nbest: Callable, run: Path, tmp_path: Path, words: tuple, message: str) -> None:
     (tmp_path / "faulty.toml").write_text("windows = 8\n")
-    shown = nbest("select", run, *(tmp_path / "faulty.toml" if word == "FILE" else word for word in words))
-    assert shown.code == 2
-    assert told in " ".join(shown.err.split())
+    result = nbest("select", run, *(tmp_path / "faulty.toml" if word == "FILE" else word for word in words))
+    assert result.code == 2
+    assert message in " ".join(result.err.split())
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (
             ("-s", "genselect"),
@@ -135,10 +135,10 @@ def test_faulty_commands(nbest: Callable, run: Path, tmp_path: Path, words: tupl
         (("-s", "genselect", "--judge", "bundled:absent"), "is not in this package"),
     ],
 )
-def test_faulty_commands_of_the_scorer(nbest: Callable, run: Path, words: tuple, told: str) -> None:
-    shown = nbest("score", run, *words)
-    assert shown.code == 2
-    assert told in " ".join(shown.err.split())
+def test_faulty_commands_of_the_scorer(nbest: Callable, run: Path, words: tuple, message: str) -> None:
+    result = nbest("score", run, *words)
+    assert result.code == 2
+    assert message in " ".join(result.err.split())
 
 
 def test_settings_of_a_trained_selector_are_used(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from nbest.config import SampleConfig, parse_config
@@ -70,9 +71,9 @@ def finish(run: Path, policy: Path) -> None:
 
 def contents(path: Path) -> dict[str, Trajectory]:
     run = Run.open(path)
-    found = {trajectory.id: trajectory for pool in run.pools() for trajectory in pool.trajectories}
-    assert sum(len(pool.trajectories) for pool in run.pools()) == len(found)
-    return found
+    by_id = {trajectory.id: trajectory for pool in run.pools() for trajectory in pool.trajectories}
+    assert sum(len(pool.trajectories) for pool in run.pools()) == len(by_id)
+    return by_id
 
 
 def count_parts(run: Path) -> int:
@@ -105,11 +106,11 @@ def test_a_run_killed_ten_times_equals_one_never_stopped(tmp_path: Path, policy:
     assert len(first) == N * COUNT
     assert first.keys() == second.keys()
     for key, expected in first.items():
-        found = second[key]
-        assert found.seed == expected.seed
-        assert found.completion.text == expected.completion.text
-        assert found.completion.tokens.tolist() == expected.completion.tokens.tolist()
-        np.testing.assert_allclose(found.completion.logprobs, expected.completion.logprobs, atol=1e-4)
+        by_id = second[key]
+        assert by_id.seed == expected.seed
+        assert by_id.completion.text == expected.completion.text
+        assert by_id.completion.tokens.tolist() == expected.completion.tokens.tolist()
+        np.testing.assert_allclose(by_id.completion.logprobs, expected.completion.logprobs, atol=1e-4)
     ids = sorted(first)
     states = {path: dict(zip(ids, Run.open(path).states(ids), strict=True)) for path in (whole, killed)}
     for key in first:
@@ -117,13 +118,41 @@ def test_a_run_killed_ten_times_equals_one_never_stopped(tmp_path: Path, policy:
         np.testing.assert_allclose(states[killed][key].values, states[whole][key].values, atol=2e-2, rtol=2e-2)
 
 
-def test_two_processes_share_one_run_without_a_lock(tmp_path: Path, policy: Path) -> None:
+def count_rows(run: Path) -> int:
+    """All rows of the parts, also those of which another one with the same id is read."""
+    return sum(pq.read_metadata(path).num_rows for path in (run / "trajectories").glob("part-*"))
+
+
+def test_two_processes_do_no_work_twice(tmp_path: Path, policy: Path) -> None:
     run = tmp_path / "run"
     processes = [start(run, policy) for _ in range(2)]
     for process in processes:
         process.join(120)
         assert process.exitcode == 0
-    assert len(contents(run)) == N * COUNT
+    assert len(contents(run)) == count_rows(run) == N * COUNT
+    assert not (run / ".claims").exists()
+
+
+def test_a_process_takes_over_what_a_killed_one_had_claimed(tmp_path: Path, policy: Path) -> None:
+    run = tmp_path / "run"
+    first = start(run, policy)
+    while not (run / ".claims").exists():
+        time.sleep(0.002)
+    assert first.pid is not None
+    os.kill(first.pid, signal.SIGSTOP)
+    second = start(run, policy)
+    deadline = time.monotonic() + 60
+    # The second one draws all that the first one has not claimed, and waits for the rest.
+    while count_parts(run) < (COUNT - 4) * N // 8 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    time.sleep(0.5)
+    assert second.is_alive()
+    assert len(contents(run)) < N * COUNT
+    os.kill(first.pid, signal.SIGKILL)
+    first.join()
+    second.join(60)
+    assert second.exitcode == 0
+    assert len(contents(run)) == count_rows(run) == N * COUNT
 
 
 def run_command(*words: str) -> None:
@@ -138,13 +167,13 @@ def run_command(*words: str) -> None:
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of its own, too small for the run."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(place)], capture_output=True)
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)], capture_output=True)
     if mounted.returncode:
         pytest.skip(f"mounting a small disk is refused here: {mounted.stderr.decode().strip()}")
-    yield place
-    subprocess.run(["umount", str(place)], check=True)
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
 
 
 def test_a_full_disk_is_told_and_the_run_goes_on_when_there_is_room(

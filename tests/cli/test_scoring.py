@@ -36,18 +36,18 @@ def model(nbest: Callable, pools: Path, tmp_path: Path) -> Path:
     folder.mkdir()
     config = folder / "config.toml"
     config.write_text(CONFIG.format(out=folder / "out", run=pools))
-    shown = nbest("train", "scorer", config, "--json", "-")
-    assert shown.code == 0, shown.err
-    assert shown.json["metrics"]["eval_within_pool_auc"] > 0.6
+    result = nbest("train", "scorer", config, "--json", "-")
+    assert result.code == 0, result.err
+    assert result.json["metrics"]["eval_within_pool_auc"] > 0.6
     assert (folder / "out" / "log.jsonl").read_text().count("eval_within_pool_auc") >= 2
-    return Path(shown.json["model"])
+    return Path(result.json["model"])
 
 
 def test_a_trained_scorer_rates_a_run_and_its_scores_select(nbest: Callable, model: Path, tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", problems=4, first=100).path
-    shown = nbest("score", run, "-s", "mine", "--scorer-model", model, "--json", "-")
-    assert shown.code == 0, shown.err
-    assert shown.json["scores"] == [{"scorer": "mine", "scored": 32, "without": 0, "reasons": {}}]
+    result = nbest("score", run, "-s", "mine", "--scorer-model", model, "--json", "-")
+    assert result.code == 0, result.err
+    assert result.json["scores"] == [{"scorer": "mine", "scored": 32, "without": 0, "reasons": {}}]
     assert nbest("score", run, "-s", "mean-logprob", "-s", "min-logprob").code == 0
     assert Run.open(run).scorers() == ["mean-logprob", "min-logprob", "mine"]
     for selector in ("score:mine", "vote:mine", "borda:mean-logprob"):
@@ -74,9 +74,9 @@ def test_a_scorer_can_be_kept_under_another_name(nbest: Callable, model: Path, t
     ],
 )
 def test_what_cannot_be_is_said(nbest: Callable, pools: Path, arguments: list[str], code: int, message: str) -> None:
-    shown = nbest("score", pools, *arguments)
-    assert shown.code == code
-    assert message in " ".join(shown.err.split())
+    result = nbest("score", pools, *arguments)
+    assert result.code == code
+    assert message in " ".join(result.err.split())
 
 
 @pytest.fixture
@@ -92,9 +92,9 @@ def test_a_reward_model_rates_a_run(nbest: Callable, reward_model: Path, pools_f
     run = tmp_path / "run"
     assert nbest("import", "pools", run, pools_file).code == 0
     words = ("-s", "reward", "--scorer-model", reward_model, "--family", "skywork-reward")
-    shown = nbest("score", run, *words, "--json", "-")
-    assert shown.code == 0, shown.err
-    assert shown.json["scores"] == [{"scorer": "reward", "scored": 8, "without": 0, "reasons": {}}]
+    result = nbest("score", run, *words, "--json", "-")
+    assert result.code == 0, result.err
+    assert result.json["scores"] == [{"scorer": "reward", "scored": 8, "without": 0, "reasons": {}}]
     assert Run.open(run).scorers() == ["guess", "reward"]
     values = [score.value for score in Run.open(run).scores("reward")]
     assert len(set(values)) > 1
@@ -110,22 +110,22 @@ def test_a_reward_model_rates_a_run(nbest: Callable, reward_model: Path, pools_f
 
 
 def test_an_unknown_family_is_answered_with_a_close_one(nbest: Callable, reward_model: Path, pools: Path) -> None:
-    shown = nbest("score", pools, "-s", "reward", "--scorer-model", reward_model, "--family", "skywork-rewards")
-    assert shown.code == 2
-    assert "Did you mean 'skywork-reward'?" in " ".join(shown.err.split())
+    result = nbest("score", pools, "-s", "reward", "--scorer-model", reward_model, "--family", "skywork-rewards")
+    assert result.code == 2
+    assert "Did you mean 'skywork-reward'?" in " ".join(result.err.split())
 
 
 def test_options_of_a_scorer_are_part_of_its_name(nbest: Callable, tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", problems=2).path
-    shown = nbest("score", run, "-s", "deepconf-bottom( window = 4 ,share=0.5)")
-    if shown.code == 5:
-        assert "confidences" in shown.err or "top_logprobs" in shown.err
+    result = nbest("score", run, "-s", "deepconf-bottom( window = 4 ,share=0.5)")
+    if result.code == 5:
+        assert "confidences" in result.err or "top_logprobs" in result.err
         return
-    assert shown.code == 0, shown.err
+    assert result.code == 0, result.err
     assert Run.open(run).scorers() == ["deepconf-bottom(share=0.5, window=4)"]
 
 
 def test_the_combined_selector_needs_its_file(nbest: Callable, pools: Path) -> None:
-    shown = nbest("select", pools, "-s", "combined")
-    assert shown.code == 2
-    assert "nbest train combined" in shown.err
+    result = nbest("select", pools, "-s", "combined")
+    assert result.code == 2
+    assert "nbest train combined" in result.err

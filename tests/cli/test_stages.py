@@ -33,23 +33,59 @@ def test_sample_verify_select_compact(nbest: Callable, script: Path, tmp_path: P
     assert len(Run.open(run).done_trajectories()) == 30
 
 
+def test_the_answer_rule_of_a_run(nbest: Callable, script: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    assert nbest("sample", run, "--config", script, "--answer", "last-number").code == 0
+    assert {problem.answer_rule for problem in Run.open(run).problems()} == {"last-number"}
+    verified = nbest("verify", run)
+    assert "answers: 13 read (last-number 13)\n" in verified.out
+    assert "of 20 trajectories: 7 no answer read (35.0 %), 0 ungraded" in verified.out
+    assert nbest("verify", run, "--json", "-").json["answers"] == {
+        "read": 13,
+        "unread": 7,
+        "by_rule": {"last-number": 13},
+    }
+    other = nbest("sample", run, "--config", script)
+    assert other.code == 2
+    assert "problems.hash" in other.err
+
+
+def test_a_faulty_answer_rule_is_refused_before_anything_is_drawn(
+    nbest: Callable, script: Path, pools_file: Path, tmp_path: Path
+) -> None:
+    result = nbest("sample", tmp_path / "run", "--config", script, "--answer", "regex:(")
+    assert result.code == 2
+    assert "no regular expression" in result.err
+    assert not (tmp_path / "run").exists()
+    result = nbest("import", "pools", tmp_path / "other", pools_file, "--answer", "lastnumber")
+    assert result.code == 2
+    assert "Did you mean 'last-number'?" in result.err
+
+
+def test_import_prints_how_answers_were_read(nbest: Callable, pools_file: Path, tmp_path: Path) -> None:
+    result = nbest("import", "pools", tmp_path / "run", pools_file)
+    assert "answers: 7 read (box 7), 1 not read" in result.out
+    result = nbest("import", "pools", tmp_path / "other", pools_file, "--answer", r"regex:boxed\{(\d)\}", "--json", "-")
+    assert result.json["answers"] == {"read": 5, "unread": 3, "by_rule": {r"regex:boxed\{(\d)\}": 5}}
+
+
 def test_other_settings_need_another_folder(nbest: Callable, script: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     nbest("sample", run, "--config", script)
-    shown = nbest("sample", run, "--config", script, "--temperature", 1.5, "--seed", 4)
-    assert shown.code == 2
-    assert "seed: the run has 3, this command 4" in shown.err
-    assert "sampling.temperature: the run has 0.6, this command 1.5" in shown.err
+    result = nbest("sample", run, "--config", script, "--temperature", 1.5, "--seed", 4)
+    assert result.code == 2
+    assert "seed: the run has 3, this command 4" in result.err
+    assert "sampling.temperature: the run has 0.6, this command 1.5" in result.err
 
 
 def test_a_capture_is_refused_before_anything_is_drawn(nbest: Callable, script: Path, tmp_path: Path) -> None:
-    shown = nbest("sample", tmp_path / "run", "--config", script, "--capture")
-    assert shown.code == 5
-    assert "no hidden states" in shown.err
+    result = nbest("sample", tmp_path / "run", "--config", script, "--capture")
+    assert result.code == 5
+    assert "no hidden states" in result.err
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "told"),
+    ("words", "code", "message"),
     [
         (
             ("sample", "RUN", "--config", "absent"),
@@ -73,30 +109,30 @@ def test_a_capture_is_refused_before_anything_is_drawn(nbest: Callable, script: 
     ],
 )
 def test_faults_are_told_without_a_traceback(
-    nbest: Callable, tmp_path: Path, words: tuple[str, ...], code: int, told: str
+    nbest: Callable, tmp_path: Path, words: tuple[str, ...], code: int, message: str
 ) -> None:
-    shown = nbest(*(str(tmp_path / "run") if word == "RUN" else word for word in words))
-    assert shown.code == code
-    assert told in shown.err
-    assert "Traceback" not in shown.err
+    result = nbest(*(str(tmp_path / "run") if word == "RUN" else word for word in words))
+    assert result.code == code
+    assert message in result.err
+    assert "Traceback" not in result.err
 
 
 def test_stages_without_input_say_what_comes_first(nbest: Callable, tmp_path: Path) -> None:
     Run.create(tmp_path / "run", {"identity": {}, "info": {}})
     for words in (("verify",), ("select", "-s", "first"), ("encode", "--policy", "x")):
-        shown = nbest(words[0], tmp_path / "run", *words[1:])
-        assert shown.code == 5
-        assert "nbest sample" in shown.err
+        result = nbest(words[0], tmp_path / "run", *words[1:])
+        assert result.code == 5
+        assert "nbest sample" in result.err
 
 
 @pytest.mark.parametrize(
-    ("name", "told"), [("best", "is none of first, random"), ("oracle", "never a selection"), ("score:none", "none")]
+    ("name", "message"), [("best", "is none of first, random"), ("oracle", "never a selection"), ("score:none", "none")]
 )
-def test_unknown_selectors_are_refused(nbest: Callable, script: Path, tmp_path: Path, name: str, told: str) -> None:
+def test_unknown_selectors_are_refused(nbest: Callable, script: Path, tmp_path: Path, name: str, message: str) -> None:
     nbest("sample", tmp_path / "run", "--config", script)
-    shown = nbest("select", tmp_path / "run", "-s", name)
-    assert shown.code in (2, 5)
-    assert told in shown.err
+    result = nbest("select", tmp_path / "run", "-s", name)
+    assert result.code in (2, 5)
+    assert message in result.err
 
 
 def test_a_damaged_part_is_named(nbest: Callable, script: Path, tmp_path: Path) -> None:
@@ -104,9 +140,9 @@ def test_a_damaged_part_is_named(nbest: Callable, script: Path, tmp_path: Path) 
     part = next((tmp_path / "run" / "trajectories").glob("part-*"))
     part.write_bytes(part.read_bytes()[:-40])
     for words in (("verify",), ("compare",), ("show", "0"), ("compact",), ("sample", "--config", str(script))):
-        shown = nbest(words[0], tmp_path / "run", *words[1:])
-        assert shown.code == 4
-        assert part.name in shown.err
+        result = nbest(words[0], tmp_path / "run", *words[1:])
+        assert result.code == 4
+        assert part.name in result.err
 
 
 def test_version(nbest: Callable) -> None:

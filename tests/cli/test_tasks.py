@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from nbest.errors import DataError
-from nbest.training.task_files import load_tasks, read_about
+from nbest.training.task_files import load_tasks, read_build_info
 from tests.training.verified_runs import make_run, mixed
 
 Command = Callable[..., Any]
@@ -25,16 +25,16 @@ def run(tmp_path: Path) -> Path:
 
 def test_a_build_is_told(nbest: Command, run: Path, tmp_path: Path):
     out = tmp_path / "tasks.parquet"
-    shown = nbest("tasks", "build", run, "--out", out, *FLAGS, "--thinking", "keep", "--most", "4", "--json", "-")
-    assert shown.code == 0, shown.err
-    assert shown.json["files"] == {"all": str(out)}
-    assert shown.json["problems"] == {"seen": 7, "used": 6, "unused": {"pass rate not below the limit": 1}}
+    result = nbest("tasks", "build", run, "--out", out, *FLAGS, "--thinking", "keep", "--most", "4", "--json", "-")
+    assert result.code == 0, result.err
+    assert result.json["files"] == {"all": str(out)}
+    assert result.json["problems"] == {"seen": 7, "used": 6, "unused": {"pass rate not below the limit": 1}}
     tasks = load_tasks(out)
-    assert shown.json["tasks"]["total"] == len(tasks)
-    assert set(shown.json["candidates_per_task"]) <= {"2", "3", "4"}
-    assert read_about(out)["thinking"] == "keep"
+    assert result.json["tasks"]["total"] == len(tasks)
+    assert set(result.json["candidates_per_task"]) <= {"2", "3", "4"}
+    assert read_build_info(out)["thinking"] == "keep"
     for words in ("problems used", "not used: pass rate", "accuracy of a random choice", "position", "tasks.parquet"):
-        assert words in shown.err
+        assert words in result.err
 
 
 def test_the_same_command_gives_the_same_file(nbest: Command, run: Path, tmp_path: Path):
@@ -48,28 +48,28 @@ def test_several_runs_and_a_config(nbest: Command, run: Path, tmp_path: Path):
     (tmp_path / "tasks.toml").write_text('style = "compact"\ntokenizer = "bundled:arithmetic"\nper_problem = 2\n')
     out = tmp_path / "tasks.parquet"
     words = ("tasks", "build", run, f"big={other}", "--out", out, "--config", tmp_path / "tasks.toml")
-    shown = nbest(*words, "--validation-share", "0.4", "--seed", "3", "--json", "-")
-    assert shown.code == 0, shown.err
-    both = [task for path in shown.json["files"].values() for task in load_tasks(Path(path))]
+    result = nbest(*words, "--validation-share", "0.4", "--seed", "3", "--json", "-")
+    assert result.code == 0, result.err
+    both = [task for path in result.json["files"].values() for task in load_tasks(Path(path))]
     ids = {id for task in both for id in task.candidates}
     assert {id.split("/")[0] for id in ids} == {"weak", "big"}
     assert len({task.task_id for task in both}) == len(both) == 12
-    assert read_about(tmp_path / "tasks.train.parquet")["settings"]["seed"] == 3
+    assert read_build_info(tmp_path / "tasks.train.parquet")["settings"]["seed"] == 3
 
 
 def test_for_verl(nbest: Command, run: Path, tmp_path: Path):
     out = tmp_path / "verl" / "tasks.parquet"
-    shown = nbest("tasks", "build", run, "--out", out, *FLAGS, "--format", "verl", "--json", "-")
-    assert shown.code == 0, shown.err
+    result = nbest("tasks", "build", run, "--out", out, *FLAGS, "--format", "verl", "--json", "-")
+    assert result.code == 0, result.err
     assert pq.read_schema(out).names == ["data_source", "prompt", "ability", "reward_model", "extra_info"]
-    assert Path(shown.json["files"]["reward"]).name == "reward_genselect.py"
+    assert Path(result.json["files"]["reward"]).name == "reward_genselect.py"
     assert "compute_score" in (tmp_path / "verl" / "reward_genselect.py").read_text()
     with pytest.raises(DataError, match="written for verl"):
         load_tasks(out)
 
 
 @pytest.mark.parametrize(
-    ("flags", "code", "told"),
+    ("flags", "code", "message"),
     [
         (["--out", "a.txt"], 2, "ends in .parquet"),
         (["--out", "a.parquet", "--style", "fancy"], 2, "command line: style"),
@@ -82,11 +82,11 @@ def test_for_verl(nbest: Command, run: Path, tmp_path: Path):
     ],
 )
 def test_what_is_refused(
-    nbest: Command, run: Path, monkeypatch: pytest.MonkeyPatch, flags: list[str], code: int, told: str
+    nbest: Command, run: Path, monkeypatch: pytest.MonkeyPatch, flags: list[str], code: int, message: str
 ):
     monkeypatch.chdir(run.parent)
-    shown = nbest("tasks", "build", run, *FLAGS, *flags)
-    assert (shown.code, told in shown.err) == (code, True), shown.err
+    result = nbest("tasks", "build", run, *FLAGS, *flags)
+    assert (result.code, message in result.err) == (code, True), result.err
     assert not list(run.parent.glob("*.parquet"))
     assert not list(run.parent.glob(".*.tmp"))
 
@@ -115,3 +115,29 @@ def test_a_killed_build_leaves_the_old_file(nbest: Command, run: Path, tmp_path:
     assert out.read_bytes() == before
     assert nbest("tasks", "build", run, "--out", out, *FLAGS).code == 0
     assert len(load_tasks(out)) == 24
+
+
+def test_without_a_tokenizer_nothing_is_counted_and_no_hub_is_asked(
+    nbest: Command, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("huggingface_hub.HfApi", None)
+    out, counted = tmp_path / "tasks.parquet", tmp_path / "counted.parquet"
+    result = nbest("tasks", "build", run, "--out", out, "--style", "compact", "--json", "-")
+    assert result.code == 0, result.err
+    assert "not counted without --tokenizer" in result.err
+    assert result.json["prompt_tokens"] == {"mean": None, "p95": None, "max": None}
+    tasks = load_tasks(out)
+    assert {task.prompt_tokens for task in tasks} == {None}
+    build_info = read_build_info(out)
+    assert (build_info["tokenizer"], "tokenizer_hash" in build_info) == (None, False)
+    assert build_info["settings"]["max_prompt_tokens"] is None
+    assert nbest("tasks", "build", run, "--out", counted, *FLAGS).code == 0
+    assert [task.prompt for task in load_tasks(counted)] == [task.prompt for task in tasks]
+    assert read_build_info(counted)["settings"]["max_prompt_tokens"] == 16_384
+
+
+@pytest.mark.parametrize("limit", ["--max-prompt-tokens", "--max-candidate-tokens"])
+def test_a_token_limit_needs_a_tokenizer(nbest: Command, run: Path, tmp_path: Path, limit: str):
+    result = nbest("tasks", "build", run, "--out", tmp_path / "tasks.parquet", limit, "100")
+    assert result.code == 2
+    assert f"{limit[2:].replace('-', '_')} count tokens, and no tokenizer is named" in result.err

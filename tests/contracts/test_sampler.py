@@ -5,10 +5,12 @@ import json
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from nbest.errors import ConfigError, UnavailableError
 from nbest.protocols import Sampler
 from nbest.records import Completion, Message, SamplingParams, WorkReport, user_message
 from nbest.sampling.collecting import collect
@@ -45,6 +47,16 @@ def list_texts(completions: list[Completion]) -> list[str]:
 
 async def test_fits_the_protocol(sampler: Sampler):
     assert isinstance(sampler, Sampler)
+
+
+async def test_what_sample_would_refuse_is_refused_before(sampler: Sampler):
+    sampler.check(PARAMS)
+    refused = replace(PARAMS, capture=(99,))
+    with pytest.raises((ConfigError, UnavailableError), match="capture") as before:
+        sampler.check(refused)
+    with pytest.raises((ConfigError, UnavailableError)) as meanwhile:
+        await collect(sampler, user_message("abc"), [1], refused)
+    assert str(meanwhile.value) == str(before.value)
 
 
 async def test_one_completion_a_seed_in_their_order(sampler: Sampler):

@@ -1,13 +1,15 @@
 """What every Scorer owes its callers: one Score per trajectory, in pool order, NaN where there is nothing to score,
 determinism, blindness to the order of the pool, a report, an end.
 
-To add a scorer, add a line to SCORERS: a function without arguments that makes one. It scores the pools of `make_pool`,
-and pools of the same trajectories in another order: trajectories with text, token ids, log-probabilities, confidences,
-certainties and captured hidden states, some of them failed.
+Every registered scorer is tested. To add one, add a line to SCORERS: the scorer's name, with options where they matter,
+and a function without arguments that makes one; a scorer of recorded numbers needs none. It scores the pools of
+`make_pool`, and pools of the same trajectories in another order: trajectories with text, token ids, log-probabilities,
+confidences, certainties and captured hidden states, some of them failed. `make_gappy_pool` leaves some of this out.
 """
 
 import math
 import random
+from dataclasses import replace
 from functools import cache
 from itertools import pairwise
 
@@ -23,8 +25,8 @@ from nbest.judging.scorer import GenSelectScorer
 from nbest.judging.windows import Window
 from nbest.protocols import Scorer
 from nbest.records import Completion, HiddenStates, Pool, Score, Step, Trajectory, WorkReport
+from nbest.registry import load_scorer, specs
 from nbest.sampling.scripted import ScriptedSampler
-from nbest.scoring.confidence import CONFIDENCE, DeepConfScorer
 from nbest.scoring.hidden import HiddenScorer
 from nbest.scoring.reward.families import FAMILIES
 from nbest.scoring.reward.model import RewardModelScorer
@@ -35,6 +37,7 @@ from tests.scoring.reward_fixtures import create_checkpoint
 
 POOLS = 6
 LAYERS, HIDDEN = (1, 3), 6
+NUMBERS = ("logprobs", "confidences", "certainties")
 ORIGIN = {"model": "tiny", "content_hash": "abc", "step_rule": "blank-line", "last_layer_after_norm": "true"}
 SENTENCES = ("We add 2 and 3.", "That is 5.", "Wait, check it again.", "It is 5.")
 
@@ -77,13 +80,37 @@ def make_pool(number, failed=0.25):
     return Pool(f"{number}", "What is 2 + 3?", trajectories)
 
 
+def make_gappy_pool():
+    """A pool of trajectories that lack text, an answer, tokens, numbers or states, or have some that are not finite."""
+    whole = [make_trajectory(POOLS, index, "stop").completion for index in range(6)]
+    completions = [
+        whole[0],
+        make_trajectory(POOLS, 0, "error").completion,
+        Completion("", finish="stop", **dict.fromkeys(NUMBERS, np.zeros(0, dtype=np.float32))),
+        replace(whole[1], text="no answer", **dict.fromkeys(NUMBERS)),
+        replace(whole[2], states=None),
+        replace(whole[3], text=" \n\n"),
+        fill(whole[4], math.nan),
+        fill(whole[5], -math.inf),
+    ]
+    trajectories = [Trajectory(f"p#{index}", "p", index, index, each) for index, each in enumerate(completions)]
+    return Pool("p", "What is 2 + 3?", tuple(trajectories))
+
+
+def fill(completion, value):
+    """Return the completion with `value` as every number and hidden state."""
+    numbers = {name: np.full_like(getattr(completion, name), value) for name in NUMBERS}
+    states = replace(completion.states, values=np.full_like(completion.states.values, value))
+    return replace(completion, states=states, **numbers)
+
+
 class Parity:
     """Every trajectory of this suite answers 5; here answers differ by position, so that something is asked."""
 
-    def cluster(self, answers):
+    def cluster(self, answers, _kind="math"):
         return [None if answer is None else position % 3 for position, answer in enumerate(answers)]
 
-    def same(self, a, b):
+    def same(self, a, b, _kind="math"):
         return a == b
 
 
@@ -94,10 +121,10 @@ def genselect_scorer():
 
 @cache
 def step_model(name):
-    """A step scorer of random weights: `trajselector` with a decoder of one tiny layer, or one of the heads."""
+    """A step scorer of random weights: one of the two with a decoder, of one tiny layer here, or one of the heads."""
     torch.manual_seed(0)
     known = {"policy_hidden_size": HIDDEN, "layers": [3], "states_source": dict(ORIGIN)}
-    if name == "trajselector":
+    if name in ("trajselector", "trajselector-fused"):
         body = Qwen3Config(
             vocab_size=8,
             hidden_size=16,
@@ -107,7 +134,9 @@ def step_model(name):
             num_key_value_heads=1,
             head_dim=8,
         )
-        return TrajSelectorModel(TrajSelectorConfig(body=body.to_dict(), features=4, **known)).eval()
+        return TrajSelectorModel(
+            TrajSelectorConfig(body=body.to_dict(), features=4 * (name == "trajselector-fused"), **known)
+        ).eval()
     model = MODELS[name](MODELS[name].config_class(**known)).eval()
     if name == "clue":
         model.fit_centroids(torch.randn(HIDDEN), torch.randn(HIDDEN))
@@ -118,12 +147,16 @@ async def score_pool(scorer, pool):
     return await scorer.score(pool, CapturedSource(pool.trajectories, ORIGIN))
 
 
+RECORDED = [spec.name for spec in specs("scorer") if spec.needs and spec.needs <= {*NUMBERS}]
 SCORERS = {
-    **CONFIDENCE,
-    **{f"reward model {n}": lambda n=n: RewardModelScorer(create_checkpoint(n, context=1024)) for n in FAMILIES},
-    **{name: lambda name=name: HiddenScorer(step_model(name)) for name in ("trajselector", *MODELS)},
+    **{name: lambda name=name: load_scorer(name) for name in (*RECORDED, "deepconf-bottom(window=4, share=0.5)")},
+    **{f"reward({n})": lambda n=n: RewardModelScorer(create_checkpoint(n, context=1024)) for n in FAMILIES},
+    **{
+        name: lambda name=name: HiddenScorer(step_model(name))
+        for name in ("trajselector", "trajselector-fused", *MODELS)
+    },
+    "step-scorer": lambda: HiddenScorer(step_model("step-mlp")),
     "genselect": genselect_scorer,
-    "deepconf-bottom, windows of 4": lambda: DeepConfScorer("bottom", window=4, share=0.5),
 }
 
 
@@ -140,6 +173,10 @@ def pool(request):
 def as_plain(scores):
     """Scores as they compare: NaN equals NaN."""
     return [(score.trajectory_id, "none" if math.isnan(score.value) else score.value, score.steps) for score in scores]
+
+
+def test_every_registered_scorer_is_tested():
+    assert {spec.name for spec in specs("scorer")} == {name.partition("(")[0] for name in SCORERS}
 
 
 def test_fits_the_protocol(make):
@@ -202,8 +239,15 @@ async def test_the_report_says_what_was_done(make, pool):
     await score_pool(scorer, pool)
     report = scorer.report()
     assert isinstance(report, WorkReport)
-    assert sum(report.unscored.values()) <= len(pool.trajectories)
     assert all(count > 0 for count in report.unscored.values())
+
+
+async def test_the_report_counts_every_trajectory_without_a_score_by_a_reason(make):
+    scorer, without_score = make(), 0
+    for pool in (make_gappy_pool(), make_pool(1, failed=1.0), *(make_pool(number) for number in range(POOLS))):
+        without_score += sum(math.isnan(score.value) for score in await score_pool(scorer, pool))
+        assert sum(scorer.report().unscored.values()) == without_score
+    assert without_score > 0
 
 
 async def test_it_is_a_context_manager_and_closes_twice(make, pool):

@@ -30,11 +30,11 @@ POOLS = 12
 
 
 class Strings:
-    def cluster(self, answers):
+    def cluster(self, answers, _kind="math"):
         numbers = {}
         return [None if answer is None else numbers.setdefault(answer, len(numbers)) for answer in answers]
 
-    def same(self, a, b):
+    def same(self, a, b, _kind="math"):
         return a == b
 
 

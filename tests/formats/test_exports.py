@@ -42,7 +42,9 @@ def contents(run: Run, tokens: bool = True) -> dict[str, Any]:
     pools = [plain(asdict(pool)) for pool in run.pools()]
     for pool in pools:
         for trajectory in pool["trajectories"] if not tokens else ():
-            trajectory["completion"] |= {"tokens": [], "prompt_tokens": [], "confidences": None, "certainties": None}
+            completion = trajectory["completion"]
+            count = (completion["usage"] or {}).get("sampled_tokens", len(completion["tokens"]))
+            completion |= {"tokens": [], "prompt_tokens": [], "confidences": None, "certainties": None, "usage": count}
     verdicts = sorted((asdict(verdict) for verdict in run.verdicts()), key=lambda row: row["trajectory_id"])
     scores = {name: sorted((s.trajectory_id, s.value, s.steps) for s in run.scores(name)) for name in run.scorers()}
     return {"problems": problems, "pools": pools, "verdicts": verdicts, "scores": scores}
@@ -54,7 +56,11 @@ def sampled(tmp_path: Path) -> Run:
     run = new_run(tmp_path / "sampled")
     meta = {"level": 3, "samples": "a key of the schema", "nbest": 1, "half a pair": "\ud800"}
     run.write_problems(
-        [Problem("p", "q?", "2", meta=meta), Problem("c", "def f", None, "code", ("assert f()",)), Problem("e", "?")]
+        [
+            Problem("p", "q?", "2", meta=meta),
+            Problem("c", "def f", None, "code", ("assert f()",)),
+            Problem("e", "?", answer_rule="json:answer"),
+        ]
     )
     whole = Completion(
         "é\n\\boxed{2}", np.array([1, 2], np.int32), np.array([3], np.int32), np.array([-0.1], np.float32),
@@ -167,7 +173,7 @@ def test_an_export_that_fails_leaves_the_old_file(sampled: Run, tmp_path: Path, 
     def refuse(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(exports, "_line", refuse)
+    monkeypatch.setattr(exports, "_make_line", refuse)
     with pytest.raises(StorageError, match="No space left"):
         export_run(sampled, out)
     assert [path.name for path in out.parent.iterdir()] == ["out.jsonl"]

@@ -70,8 +70,8 @@ def test_one_text_a_document(run: Run, tmp_path: Path):
 
 def test_several_texts_have_no_verdict_of_their_own(run: Run, tmp_path: Path):
     several = line(0, ("a", "b", "c"), filtered_resps=["a"])
-    each = line(1, ("a", "b"), filtered_resps=[["7", "[invalid]"]])
-    report = import_lm_eval(run, [write(tmp_path / NAME, several, each)])
+    per_text = line(1, ("a", "b"), filtered_resps=[["7", "[invalid]"]])
+    report = import_lm_eval(run, [write(tmp_path / NAME, several, per_text)])
     assert (report.trajectories, report.verdicts, report.fault_count) == (5, 0, 0)
     first, second = run.problems()
     assert (first.meta["exact_match"], first.meta["filtered_resps"]) == (1.0, ["a"])

@@ -19,9 +19,9 @@ def run(tmp_path: Path) -> Run:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    made = tmp_path / "aime24"
-    made.mkdir()
-    return made
+    output_folder = tmp_path / "aime24"
+    output_folder.mkdir()
+    return output_folder
 
 
 def write(path: Path, *lines: object) -> Path:
@@ -69,7 +69,7 @@ def test_a_folder_of_seeds(run: Run, folder: Path):
 
 
 def test_fields_with_a_home(run: Run, folder: Path):
-    stated = line(
+    complete_line = line(
         0,
         "answer only",
         id="aime24-1",
@@ -81,7 +81,7 @@ def test_fields_with_a_home(run: Run, folder: Path):
         top_logprobs=[{"a": -0.5}],
         reward_model_score=0.75,
     )
-    write(folder / "output-rs0.jsonl", stated)
+    write(folder / "output-rs0.jsonl", complete_line)
     assert import_nemo_skills(run, [folder]).is_clean
     ((trajectory,),) = pools(run)
     assert trajectory.id == "aime24-1#0"

@@ -105,7 +105,7 @@ def test_kinds(run: Run, tmp_path: Path, more: dict[str, Any], option: str | Non
 
 
 def test_a_kind_that_does_not_exist(run: Run, tmp_path: Path):
-    with pytest.raises(ConfigError, match="math, choice, code"):
+    with pytest.raises(ConfigError, match="math, choice, exact, number, python, date, code"):
         import_pools(run, [write(tmp_path / "a.jsonl", problem())], kind="physics")
 
 
@@ -120,13 +120,13 @@ def test_a_kind_that_does_not_exist(run: Run, tmp_path: Path):
         ({"problem_id": "x", "question": "q"}, "samples"),
         ({"problem_id": "x", "question": "q", "samples": "none"}, "samples"),
         (problem("x", samples=["text"]), "samples[0]"),
-        (problem("x", samples=[{"answer": "2"}]), "samples[0].text"),
+        (problem("x", samples=[{"level": "2"}]), "samples[0].text"),
         (problem("x", samples=[{"text": 5}]), "samples[0].text"),
         (problem("x", samples=[{"text": "a"}, {"text": "b", "correct": "yes"}]), "samples[1].correct"),
         (problem("x", samples=[{"text": "a", "scores": {"r": float("nan")}}]), "samples[0].scores.r"),
         (problem("x", samples=[{"text": "a", "scores": [1]}]), "samples[0].scores"),
         (problem("x", samples=[{"text": "a", "logprobs": [None]}]), "samples[0].logprobs"),
-        (problem("x", target=[2]), "target"),
+        (problem("x", target={"value": 2}), "target"),
         (problem("x", target="2", gold="3"), "gold"),
         (problem("x", samples=[{"text": "a", "scores": {"a name/with a slash": 1}}]), "scores"),
         (problem("x", kind="physics"), "kind"),
@@ -146,7 +146,7 @@ def test_a_bad_line_is_reported_and_the_good_ones_are_kept(run: Run, tmp_path: P
 
 
 def test_all_faults_of_a_line_are_reported_at_once(run: Run, tmp_path: Path):
-    bad = {"question": 1, "samples": [{"text": None}, {"text": "a", "answer": True}]}
+    bad = {"question": 1, "samples": [{"text": None}, {"text": "a", "answer": {}}]}
     report = import_pools(run, [write(tmp_path / "a.jsonl", bad)])
     assert {fault.field for fault in report.faults} == {
         "problem_id",
@@ -230,13 +230,17 @@ def test_parts_are_bounded_and_progress_is_told(run: Run, tmp_path: Path, monkey
 
     monkeypatch.setattr(run, "append_trajectories", watch, raising=False)
     file = write(tmp_path / "a.jsonl", *[problem(str(n), samples=[{"text": "a"}] * 3) for n in range(9)])
-    told: list[ImportProgress] = []
-    import_pools(run, [file], on_progress=told.append)
+    progress: list[ImportProgress] = []
+    import_pools(run, [file], on_progress=progress.append)
     assert sizes == [10, 10, 7]
     size = os.path.getsize(file)
-    assert [(p.stage, p.problems) for p in told[:9]] == [("problems", n + 1) for n in range(9)]
-    assert (told[-1].stage, told[-1].done_bytes, told[-1].total_bytes) == ("trajectories", 2 * size, 2 * size)
-    assert told[-1].trajectories == 27
+    assert [(p.stage, p.problems) for p in progress[:9]] == [("problems", n + 1) for n in range(9)]
+    assert (progress[-1].stage, progress[-1].done_bytes, progress[-1].total_bytes) == (
+        "trajectories",
+        2 * size,
+        2 * size,
+    )
+    assert progress[-1].trajectories == 27
 
 
 def test_reading_is_lazy(tmp_path: Path):
@@ -261,15 +265,15 @@ def test_an_import_that_dies_anywhere_is_finished_by_the_next(
         pass
 
     broken = Run.create(tmp_path / "broken", {"identity": {}, "info": {}})
-    left = [stop]
+    remaining_calls = [stop]
 
     def dying(name: str) -> Any:
         real = getattr(broken, name)
 
         def call(*args: Any) -> Any:
-            if left[0] == 0:
+            if remaining_calls[0] == 0:
                 raise Killed
-            left[0] -= 1
+            remaining_calls[0] -= 1
             return real(*args)
 
         return call
@@ -316,8 +320,8 @@ def test_real_pools_are_counted_right(real: Run, name: str):
     """
     problems, samples, right, scores, kind = REAL[name]
     with real.connect() as connection:
-        found = connection.execute(query, [name]).fetchone()
-    assert found == (problems, samples, right, scores, kind, kind)
+        counts = connection.execute(query, [name]).fetchone()
+    assert counts == (problems, samples, right, scores, kind, kind)
 
 
 @pytest.mark.parametrize("name", REAL)
@@ -329,15 +333,52 @@ def test_real_pools_keep_what_they_state(real: Run, name: str):
     assert stored.meta.get("gen_tests") == first.get("gen_tests")
     assert stored.tests == ((first["test"],) if "test" in first else ())
     (pool,) = real.pools(ids=[stored.id])
-    kept = [(t.completion.text, t.answer, t.meta.get("system")) for t in pool.trajectories]
-    assert kept == [(s["text"], s.get("answer"), s.get("system")) for s in first["samples"]]
+    fields = [(t.completion.text, t.answer, t.meta.get("system")) for t in pool.trajectories]
+    assert fields == [(s["text"], s.get("answer"), s.get("system")) for s in first["samples"]]
 
 
 def test_real_scores_are_the_stated_ones(real: Run):
     with gzip.open(DATA / "math_qwen_rm8.jsonl.gz", "rt") as lines:
-        stated = {
+        source_scores = {
             f"{line['problem_id']}#{index}": sample["scores"]["reward_model"]
             for line in map(json.loads, lines)
             for index, sample in enumerate(line["samples"])
         }
-    assert {score.trajectory_id: score.value for score in real.scores("reward_model")} == stated
+    assert {score.trajectory_id: score.value for score in real.scores("reward_model")} == source_scores
+
+
+def test_the_answer_rule_of_a_line_and_of_the_call(run: Run, tmp_path: Path):
+    samples = [{"text": "RESULT 2 of 3", "correct": True}, {"text": "none", "correct": False}]
+    lines = [
+        problem("a", samples=samples, answer_rule=r"regex:RESULT (\d)"),
+        problem("b", samples=[*samples, {"text": r"\boxed{4}", "answer": "4"}]),
+    ]
+    file = write(tmp_path / "a.jsonl", *lines)
+    report = import_pools(run, [file])
+    assert report.is_clean
+    assert [stored.answer_rule for stored in run.problems()] == [r"regex:RESULT (\d)", "default"]
+    assert [pool.answer_rule for pool in run.pools()] == [r"regex:RESULT (\d)", "default"]
+    assert {verdict.trajectory_id: verdict.answer for verdict in run.verdicts()}["a#0"] == "2"
+    assert report.answers.to_json() == {"read": 2, "unread": 3, "by_rule": {r"regex:RESULT (\d)": 1, "recorded": 1}}
+
+    again = import_pools(run, [file])
+    assert (again.is_clean, again.present) == (True, 5)
+    assert again.answers == report.answers
+
+    other = Run.create(tmp_path / "other", {"identity": {}, "info": {}})
+    report = import_pools(other, [file], answer="last-number")
+    assert [stored.answer_rule for stored in other.problems()] == ["last-number"] * 2
+    assert report.answers.by_rule == {"last-number": 2, "recorded": 1}
+    differing = import_pools(other, [file])
+    assert [fault.field for fault in differing.faults] == ["problem_id", "problem_id"]
+
+
+def test_a_faulty_answer_rule_names_the_line(run: Run, tmp_path: Path):
+    file = write(tmp_path / "a.jsonl", problem("a"), problem("b", answer_rule="regex:("))
+    report = import_pools(run, [file])
+    (fault,) = report.faults
+    assert (fault.line, fault.field) == (2, "answer_rule")
+    assert "no regular expression" in str(fault)
+    assert report.problems == 1
+    with pytest.raises(ConfigError, match="allowed: default, regex:PATTERN"):
+        import_pools(run, [file], answer="lastnumber")

@@ -19,7 +19,10 @@ def candidates_of(pool, settings=None):
 
 def test_failed_attempts_and_those_without_an_answer_are_no_candidates():
     candidate_set = candidates_of(make_pool("1: a", None, "no answer", "2: b", "1: c"))
-    assert [(each.position, each.text, each.cluster, each.answer) for each in candidate_set.candidates] == [
+    assert [
+        (candidate.position, candidate.text, candidate.cluster, candidate.answer)
+        for candidate in candidate_set.candidates
+    ] == [
         (0, "1: a", 0, "1"),
         (3, "2: b", 1, "2"),
         (4, "1: c", 0, "1"),
@@ -30,7 +33,11 @@ def test_failed_attempts_and_those_without_an_answer_are_no_candidates():
 
 def test_equal_texts_are_shown_once():
     candidate_set = candidates_of(make_pool("1: a", "2: b", "1: a", "1: c"))
-    assert [(each.position, each.positions) for each in candidate_set.candidates] == [(0, (0, 2)), (1, (1,)), (3, (3,))]
+    assert [(candidate.position, candidate.positions) for candidate in candidate_set.candidates] == [
+        (0, (0, 2)),
+        (1, (1,)),
+        (3, (3,)),
+    ]
     assert candidate_set.members == {0: (0, 2, 3), 1: (1,)}
 
 
@@ -46,7 +53,10 @@ def test_code_is_one_candidate_a_text():
         block.format("a()"), "no code", block.format("b()"), "so " * 9 + "\n" + block.format("a()"), kind="code"
     )
     candidate_set = candidates_of(pool)
-    assert [(each.text, each.positions) for each in candidate_set.candidates] == [("a()", (0, 3)), ("b()", (2,))]
+    assert [(candidate.text, candidate.positions) for candidate in candidate_set.candidates] == [
+        ("a()", (0, 3)),
+        ("b()", (2,)),
+    ]
     assert candidate_set.members == {0: (0, 3), 1: (2,)}
     assert candidate_set.reasons == {1: "nothing to show"}
     assert candidate_set.notes == ("1 of 4 trajectories were not shown: nothing to show",)
@@ -57,7 +67,7 @@ def test_a_candidate_beyond_the_budget_alone_is_counted_and_told():
     # The prompt without candidates is "Which?", 6 characters; "\nCandidate 0\n\n" is 14.
     settings = make_settings(NOBODY, window=Window(8, 6 + 14 + 10, len))
     candidate_set = candidates_of(make_pool("1: 10 char", "2: 11 chars", "3: c"), settings)
-    assert [(each.position, each.tokens) for each in candidate_set.candidates] == [(0, 24), (2, 18)]
+    assert [(candidate.position, candidate.tokens) for candidate in candidate_set.candidates] == [(0, 24), (2, 18)]
     assert candidate_set.notes == ("1 of 3 trajectories were not shown: beyond the token budget",)
     assert settings.judge.counts.unread == 1
 
@@ -65,8 +75,8 @@ def test_a_candidate_beyond_the_budget_alone_is_counted_and_told():
 def test_candidates_stand_by_index_whatever_the_order_of_the_pool():
     pool = make_pool("1: a", "2: b", "3: c")
     turned = Pool(pool.problem_id, pool.prompt, pool.trajectories[::-1])
-    assert [each.text for each in candidates_of(turned).candidates] == ["1: a", "2: b", "3: c"]
-    assert [each.position for each in candidates_of(turned).candidates] == [2, 1, 0]
+    assert [candidate.text for candidate in candidates_of(turned).candidates] == ["1: a", "2: b", "3: c"]
+    assert [candidate.position for candidate in candidates_of(turned).candidates] == [2, 1, 0]
 
 
 @pytest.mark.parametrize("is_cut", [False, True])
@@ -85,6 +95,6 @@ def test_summaries_are_asked_for_and_paid(is_cut):
     candidate_set = candidates_of(Pool("p", "Which?", trajectories), settings)
     # What was cut is shown as it would have been: the whole text here, thinking is kept.
     second = "longer\n\n2" if is_cut else "in short, 2"
-    assert [each.text for each in candidate_set.candidates] == ["in short, 1", second]
+    assert [candidate.text for candidate in candidate_set.candidates] == ["in short, 1", second]
     assert settings.judge.counts.calls == (3 if is_cut else 2)
     assert candidate_set.notes == (("1 of 2 trajectories have no summary and are shown without",) if is_cut else ())

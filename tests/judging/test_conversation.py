@@ -13,8 +13,8 @@ from tests.scoring.judges import SlowSampler, spend
 
 
 def read(completion):
-    found = parse_genselect(completion.text, 2, completion.finish)
-    return found.index, found.fault
+    reply = parse_genselect(completion.text, 2, completion.finish)
+    return reply.index, reply.fault
 
 
 def ask(sampler, retry=None, times=1, **more):
@@ -42,8 +42,8 @@ class Failing(ScriptedSampler):
 
 
 def test_a_readable_judgement_is_asked_once():
-    found, conversation, counts = ask(ScriptedSampler(lambda *_: spend("Judgment: 1", 7)))
-    assert found == [1]
+    reply, conversation, counts = ask(ScriptedSampler(lambda *_: spend("Judgment: 1", 7)))
+    assert reply == [1]
     assert conversation.usage == Usage(7, 2, seconds=conversation.usage.seconds)
     assert (counts.calls, counts.judged, counts.prompt_tokens, counts.sampled_tokens) == (1, 1, 7, 2)
     assert not counts.retried
@@ -61,8 +61,8 @@ FAULTY = [
 @pytest.mark.parametrize(("fault", "completion"), FAULTY)
 def test_every_fault_is_retried_with_a_new_seed_then_counted_under_its_name(fault, completion):
     sampler = ScriptedSampler(lambda *_: completion)
-    found, conversation, counts = ask(sampler, RetrySettings(retries=2))
-    assert found == [None]
+    reply, conversation, counts = ask(sampler, RetrySettings(retries=2))
+    assert reply == [None]
     assert len({seed for _, seed in sampler.calls}) == 3
     assert (dict(counts.retried), dict(counts.failed), dict(conversation.failed)) == (
         {fault: 2},
@@ -74,16 +74,16 @@ def test_every_fault_is_retried_with_a_new_seed_then_counted_under_its_name(faul
 
 def test_a_retry_that_can_be_read_counts():
     replies = [spend("nothing", 3), spend("Judgment: 5", 3), spend("Judgment: 0", 3)]
-    found, conversation, counts = ask(ScriptedSampler(lambda *_: replies.pop(0)))
-    assert found == [0]
+    reply, conversation, counts = ask(ScriptedSampler(lambda *_: replies.pop(0)))
+    assert reply == [0]
     assert (dict(counts.retried), dict(counts.failed)) == ({"unparsed": 1, "out-of-range": 1}, {})
     # Failed tries cost as much as others: 3 calls of 3 prompt and 2 sampled tokens.
     assert (conversation.usage.prompt_tokens, conversation.usage.sampled_tokens) == (9, 6)
 
 
 def test_an_engine_that_fails_is_a_fault():
-    found, _, counts = ask(Failing(EngineError("out of memory")))
-    assert (found, dict(counts.retried), counts.first_messages) == ([1], {"engine": 1}, {"engine": "out of memory"})
+    reply, _, counts = ask(Failing(EngineError("out of memory")))
+    assert (reply, dict(counts.retried), counts.first_messages) == ([1], {"engine": 1}, {"engine": "out of memory"})
 
 
 def test_what_cannot_be_asked_at_all_goes_on():
@@ -92,8 +92,8 @@ def test_what_cannot_be_asked_at_all_goes_on():
 
 
 def test_a_call_ends_at_its_deadline():
-    found, _, counts = ask(SlowSampler(60), RetrySettings(retries=1, deadline_seconds=0.01))
-    assert (found, dict(counts.retried), dict(counts.failed), counts.calls) == (
+    reply, _, counts = ask(SlowSampler(60), RetrySettings(retries=1, deadline_seconds=0.01))
+    assert (reply, dict(counts.retried), dict(counts.failed), counts.calls) == (
         [None],
         {"deadline": 1},
         {"deadline": 1},
@@ -105,18 +105,18 @@ def test_behind_the_deadline_of_a_selection_nothing_is_asked():
     ticks = iter(range(0, 1000, 4))
     retry = RetrySettings(selection_seconds=10, retries=3)
     # The clock moves by 4 s at every look. The first question begins at 0 and is replied to in time.
-    found, conversation, counts = ask(
+    reply, conversation, counts = ask(
         ScriptedSampler(["Judgment: 1"]), retry, times=3, clock=lambda: float(next(ticks))
     )
-    assert found == [1, None, None]
+    assert reply == [1, None, None]
     assert (counts.calls, dict(conversation.failed), dict(counts.retried)) == (1, {"deadline": 2}, {})
 
 
 async def test_calls_of_all_selections_share_the_slots():
     sampler = SlowSampler(0.001)
     judge = Judge(sampler, RetrySettings(concurrency=3))
-    asked = [judge.open(f"p{at}").ask("prompt", "q", read) for at in range(12)]
-    assert await gather_all(asked) == [0] * 12
+    tasks = [judge.open(f"p{at}").ask("prompt", "q", read) for at in range(12)]
+    assert await gather_all(tasks) == [0] * 12
     assert sampler.most == 3
 
 

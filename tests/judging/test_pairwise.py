@@ -2,7 +2,7 @@ import pytest
 
 from nbest.judging.conversation import RetrySettings
 from nbest.judging.pairwise import KnockoutSelector
-from tests.scoring.judges import make_pool, make_settings, prefer, shown_in, spend
+from tests.scoring.judges import list_candidates, make_pool, make_settings, prefer, spend
 
 
 def knockout(reply, **settings):
@@ -21,7 +21,7 @@ async def test_every_pair_is_asked_in_both_orders():
     prompts = []
 
     def reply(prompt, seed):
-        prompts.append(shown_in(prompt))
+        prompts.append(list_candidates(prompt))
         return prefer("a")(prompt, seed)
 
     await knockout(reply).select(make_pool("1: a", "2: b"))
@@ -30,7 +30,7 @@ async def test_every_pair_is_asked_in_both_orders():
 
 async def test_an_inconsistent_pair_gains_nothing_and_is_counted():
     selector = knockout(lambda *_: spend("Judgment: 0", 1))
-    # Neither gains a point; the answer that more attempts gave goes on.
+    # Neither gains a point; the answer that more trajectories gave goes on.
     selection = await selector.select(make_pool("1: a", "2: b", "2: b"))
     assert (selection.index, selection.note) == (1, "1 pairs were inconsistent")
     assert selector.counts.inconsistent == 1
@@ -47,7 +47,7 @@ async def test_a_tie_gives_half_a_point_each(texts, index):
 async def test_points_of_earlier_rounds_decide_an_even_final():
     # 3 candidates: one pair and one bye. The pair's winner has a point, the bye has none; the final is inconsistent.
     def reply(prompt, seed):
-        return prefer("b")(prompt, seed) if len(set(shown_in(prompt)) & {"1: b", "2: c"}) == 2 else "Judgment: 0"
+        return prefer("b")(prompt, seed) if len(set(list_candidates(prompt)) & {"1: b", "2: c"}) == 2 else "Judgment: 0"
 
     for number in range(9):
         selector = knockout(reply)
@@ -68,7 +68,7 @@ async def test_equal_answers_are_not_asked_about():
 
 
 async def test_an_order_without_a_judgement_leaves_none():
-    selector = knockout(lambda prompt, _: "Judgment: 0" if shown_in(prompt)[0] == "1: a" else "?")
+    selector = knockout(lambda prompt, _: "Judgment: 0" if list_candidates(prompt)[0] == "1: a" else "?")
     selection = await selector.select(make_pool("1: a", "2: b"))
     assert selection.index is None
     assert selection.note == "no judgement: 1 of 1 pairs of round 0 were not judged (1 unparsed)"

@@ -51,12 +51,12 @@ async def test_the_highest_mean_of_p_yes_wins():
 
 async def test_without_log_probabilities_it_is_the_share_of_yes():
     yes = {"1: a": 1, "2: b": 3, "3: c": 3}
-    asked = dict.fromkeys(yes, 0)
+    call_counts = dict.fromkeys(yes, 0)
 
     def reply(prompt, _seed):
         text = prompt.partition("Candidate:\n")[2]
-        asked[text] += 1
-        return f"Judgment: {'yes' if asked[text] <= yes[text] else 'no'}"
+        call_counts[text] += 1
+        return f"Judgment: {'yes' if call_counts[text] <= yes[text] else 'no'}"
 
     # 1/4, 3/4, 3/4: of equal ones the lowest index.
     selection = await PointwiseSelector(make_settings(reply, repeats=4)).select(make_pool(*yes))

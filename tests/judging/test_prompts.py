@@ -22,7 +22,7 @@ CODE = "<think>\n```python\nno()\n```\n</think>\n```python\nfirst()\n```\nOr:\n`
 
 
 @pytest.mark.parametrize(
-    ("text", "thinking", "shown"),
+    ("text", "thinking", "candidate"),
     [
         (THOUGHT, "remove", "\\boxed{4}"),
         (THOUGHT, "keep", "2 + 2 = 5.\n\nNo, 4.\n\n\n\\boxed{4}"),
@@ -32,12 +32,12 @@ CODE = "<think>\n```python\nno()\n```\n</think>\n```python\nfirst()\n```\nOr:\n`
         ("no opening tag</think>\n4", "remove", "4"),
     ],
 )
-def test_a_candidate_is_shown_without_or_with_its_thinking(text, thinking, shown):
-    assert show_candidate(text, thinking) == shown
+def test_a_candidate_is_shown_without_or_with_its_thinking(text, thinking, candidate):
+    assert show_candidate(text, thinking) == candidate
 
 
 @pytest.mark.parametrize(
-    ("text", "shown"),
+    ("text", "candidate"),
     [
         (CODE, "last()\n  more()"),
         ("<think>\n```\ncut()\n```", ""),
@@ -46,8 +46,8 @@ def test_a_candidate_is_shown_without_or_with_its_thinking(text, thinking, shown
         ("```\nprint('```')\n```", "print('```')"),
     ],
 )
-def test_of_code_only_the_last_block_is_shown(text, shown):
-    assert show_candidate(text, "keep", "code") == show_candidate(text, "remove", "code") == shown
+def test_of_code_only_the_last_block_is_shown(text, candidate):
+    assert show_candidate(text, "keep", "code") == show_candidate(text, "remove", "code") == candidate
 
 
 def test_the_published_prompt():
@@ -67,7 +67,9 @@ def test_the_published_prompt_for_code():
 
 
 def test_a_candidate_shown_by_its_final_answer_alone():
-    assert show_candidate("<think>\n2 + 2 = 4.\n</think>\n\nSo we get \\boxed{4}.", "answer") == "\\boxed{4}"
+    assert (
+        show_candidate("<think>\n2 + 2 = 4.\n</think>\n\nSo we get \\boxed{4}.", "answer", answer="4") == "\\boxed{4}"
+    )
     assert show_candidate("<think>\n2 + 2 = 4.", "answer") == ""
     assert write_judgement("\\boxed{4}", 3) == "\\boxed{4}\nJudgment: 3"
 
@@ -81,7 +83,7 @@ def test_the_compact_prompt():
 
 
 @pytest.mark.parametrize(
-    ("text", "finish", "found"),
+    ("text", "finish", "judgement"),
     [
         ("Judgment: 1", "stop", Judgement(1)),
         ("First Judgment: 0, then Judgement: **[2]**.", "stop", Judgement(2)),
@@ -92,12 +94,33 @@ def test_the_compact_prompt():
         ("Judgment: 1", "length", Judgement(None, "truncated")),
         ("Judgment: 1", "error", Judgement(None, "error")),
         ("<think>Judgment: 0</think>Judgment: 2", "stop", Judgement(2)),
+        ("<Thinking>Judgment: 0</Thinking>Judgment: 2", "stop", Judgement(2)),
+        ("judgment: 2", "stop", Judgement(2)),
+        ("JUDGMENT: 2", "stop", Judgement(2)),
+        ("Judgment : 2", "stop", Judgement(2)),
+        ("Judgment: \\boxed{2}", "stop", Judgement(2)),
+        ("Judgment: $\\boxed{2}$", "stop", Judgement(2)),
+        ("Judgment: (2)", "stop", Judgement(2)),
+        ("**Judgment:** 2", "stop", Judgement(2)),
+        ("**Judgment**: `2`", "stop", Judgement(2)),
+        ("Judgement - 2", "stop", Judgement(2)),
+        ("My judgment is 2.", "stop", Judgement(2)),
+        ("Judgment: Solution 2", "stop", Judgement(2)),
+        ("Judgment: 2\n\n1. It is right.", "stop", Judgement(2)),
+        ("Judgment: 1 or 2", "stop", Judgement(None, "unparsed")),
+        ("Judgment: 0, 2", "stop", Judgement(None, "unparsed")),
+        ("Judgment: 0 and 1", "stop", Judgement(None, "unparsed")),
+        ("Judgment: \\boxed{1} or \\boxed{2}", "stop", Judgement(None, "unparsed")),
+        ("Judgment: 0. Judgment: 1 or 2", "stop", Judgement(None, "unparsed")),
+        ("Judgment: 1 or 2. Judgment: 1", "stop", Judgement(1)),
+        ("Judgment: tie", "stop", Judgement(None, "unparsed")),
+        ("misjudgment: 1", "stop", Judgement(None, "unparsed")),
         ("<think>Judgment: 0</think>none", "stop", Judgement(None, "unparsed")),
         ("Judgment: 1", "unknown", Judgement(1)),
     ],
 )
-def test_a_judgement_is_read_or_its_fault_named(text, finish, found):
-    assert parse_genselect(text, 3, finish) == found
+def test_a_judgement_is_read_or_its_fault_named(text, finish, judgement):
+    assert parse_genselect(text, 3, finish) == judgement
 
 
 def test_universal_self_consistency():

@@ -10,7 +10,7 @@ from nbest.judging.selectors import ConsistencySelector, GenSelectSelector, Tour
 from nbest.judging.windows import Window
 from nbest.records import Pool, Usage
 from nbest.sampling.scripted import ScriptedSampler
-from tests.scoring.judges import make_pool, make_settings, prefer, shown_in, spend
+from tests.scoring.judges import list_candidates, make_pool, make_settings, prefer, spend
 
 ALL = [GenSelectSelector, ConsistencySelector, TournamentSelector, VoteSelector]
 
@@ -32,14 +32,14 @@ async def test_the_call_is_skipped_when_all_answers_agree(kind):
 @pytest.mark.parametrize("order", [(0, 1, 2, 3, 4), (3, 1, 4, 0, 2)])
 async def test_the_candidate_the_judge_names_is_selected(kind, order):
     pool = make_pool("1: poor", "2: good", "3: poor", None, "2: fair")
-    turned = replace(pool, trajectories=tuple(pool.trajectories[place] for place in order))
+    turned = replace(pool, trajectories=tuple(pool.trajectories[position] for position in order))
 
     def reply(prompt, seed):
         if kind is not ConsistencySelector:
             return prefer("good", "fair")(prompt, seed)
         # USC is always asked in its own words.
-        shown = re.findall(r"Response (\d): (\d: \w+)", prompt)
-        return f"The most consistent response is Response {next(at for at, text in shown if 'good' in text)}"
+        candidate_texts = re.findall(r"Response (\d): (\d: \w+)", prompt)
+        return f"The most consistent response is Response {next(at for at, text in candidate_texts if 'good' in text)}"
 
     selection = await kind(make_settings(reply)).select(turned)
     assert turned.trajectories[selection.index].id == "p#1"
@@ -115,10 +115,10 @@ class Reader:
         self.seen = []
 
     def __call__(self, prompt, _seed):
-        shown = shown_in(prompt)
-        self.seen.append(shown)
-        values = [int(text.split()[1]) for text in shown]
-        return spend(f"Judgment: {values.index(max(values))}", len(shown))
+        candidate_texts = list_candidates(prompt)
+        self.seen.append(candidate_texts)
+        values = [int(text.split()[1]) for text in candidate_texts]
+        return spend(f"Judgment: {values.index(max(values))}", len(candidate_texts))
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,9 @@ async def test_every_candidate_is_read_at_least_once(count, size, calls):
     pool = make_pool(*(f"{number}: {number}" for number in range(count)))
     selection = await TournamentSelector(make_settings(reader, window=Window(size))).select(pool)
     assert selection.index == count - 1
-    assert {text for shown in reader.seen for text in shown} == {t.completion.text for t in pool.trajectories}
+    assert {text for candidate_texts in reader.seen for text in candidate_texts} == {
+        t.completion.text for t in pool.trajectories
+    }
     assert max(map(len, reader.seen)) <= size
     assert len(reader.seen) == calls
     assert selection.usage.sampled_tokens == 2 * calls
@@ -144,7 +146,9 @@ async def test_a_tournament_in_tokens():
     selection = await TournamentSelector(settings).select(pool)
     assert selection.index == 11
     assert max(map(len, reader.seen)) == 3
-    assert {text for shown in reader.seen for text in shown} == {t.completion.text for t in pool.trajectories}
+    assert {text for candidate_texts in reader.seen for text in candidate_texts} == {
+        t.completion.text for t in pool.trajectories
+    }
 
 
 async def test_what_fits_beside_nothing_is_told():
@@ -157,7 +161,7 @@ async def test_what_fits_beside_nothing_is_told():
 
 async def test_it_ends_where_all_that_are_left_agree():
     reader = Reader()
-    # Two windows of 2; in each the attempt for "1" wins, so the final has nothing to decide: the first one stands.
+    # Two windows of 2; in each the trajectory for "1" wins, so the final has nothing to decide: the first one stands.
     selection = await TournamentSelector(make_settings(reader, window=Window(2))).select(
         make_pool("2: 1", "1: 8", "1: 9", "2: 2")
     )
@@ -166,17 +170,17 @@ async def test_it_ends_where_all_that_are_left_agree():
 
 async def test_one_window_without_a_judgement_leaves_none():
     def reply(prompt, seed):
-        return nothing(prompt, seed) if " 0" in shown_in(prompt)[-1] else Reader()(prompt, seed)
+        return nothing(prompt, seed) if " 0" in list_candidates(prompt)[-1] else Reader()(prompt, seed)
 
     selector = TournamentSelector(make_settings(reply, RetrySettings(retries=0), window=Window(2)))
     selections = [
         await selector.select(make_pool(*(f"{at}: {at}" for at in range(8)), problem_id=f"p{number}"))
         for number in range(9)
     ]
-    lost = [each for each in selections if each.index is None]
+    lost = [entry for entry in selections if entry.index is None]
     assert lost
-    assert all(each.index == 7 for each in selections if each.index is not None)
-    assert all(re.search(r"1 of \d windows of round \d were not judged \(1 unparsed\)", each.note) for each in lost)
+    assert all(entry.index == 7 for entry in selections if entry.index is not None)
+    assert all(re.search(r"1 of \d windows of round \d were not judged \(1 unparsed\)", entry.note) for entry in lost)
     assert selector.counts.abstained == len(lost)
 
 
@@ -211,7 +215,7 @@ async def test_beyond_one_window_candidates_are_read_equally_often():
     reader = Reader()
     pool = make_pool(*(f"{number}: {number}" for number in range(16)))
     await VoteSelector(make_settings(reader, window=Window(4), repeats=8)).select(pool)
-    counts = np.unique([text for shown in reader.seen for text in shown], return_counts=True)[1]
+    counts = np.unique([text for candidate_texts in reader.seen for text in candidate_texts], return_counts=True)[1]
     assert (len(reader.seen), len(counts), set(counts.tolist())) == (8, 16, {2})  # 8 windows of 4 hold 16 twice
     few = await VoteSelector(make_settings(reader, window=Window(4), repeats=3)).select(pool)
     assert "4 of 16 candidates were in none of 3 windows" in few.note

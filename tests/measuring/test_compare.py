@@ -27,11 +27,11 @@ def accuracies(comparison, selector):
 def test_a_row_is_the_macro_mean_over_problems(make_run, strings):
     # pass@1 is 2/3 and 0; at 2: 1 (every pair holds a right one) and 0. Majority at 3: 1 and 0.
     run = make_run([RIGHT, RIGHT, WRONG], [WRONG, WRONG, WRONG])
-    found = compare(run, ["random", "oracle", "majority"], [1, 2, 3], equivalence=strings)
-    assert accuracies(found, "random") == pytest.approx({1: 1 / 3, 2: 1 / 3, 3: 1 / 3})
-    assert accuracies(found, "oracle") == pytest.approx({1: 1 / 3, 2: 1 / 2, 3: 1 / 2})
-    assert accuracies(found, "majority")[3] == pytest.approx(1 / 2)
-    row = found.rows[0]
+    result = compare(run, ["random", "oracle", "majority"], [1, 2, 3], equivalence=strings)
+    assert accuracies(result, "random") == pytest.approx({1: 1 / 3, 2: 1 / 3, 3: 1 / 3})
+    assert accuracies(result, "oracle") == pytest.approx({1: 1 / 3, 2: 1 / 2, 3: 1 / 2})
+    assert accuracies(result, "majority")[3] == pytest.approx(1 / 2)
+    row = result.rows[0]
     assert (row.low, row.high, row.problems, row.exact) == (0.0, 2 / 3, 2, True)
     assert row.sampled_tokens == 10.0
 
@@ -43,13 +43,13 @@ SCORED = [
 
 
 def test_defaults_hold_one_vote_per_scorer_by_weight_or_by_rank(make_run, strings):
-    found = compare(make_run(*SCORED), equivalence=strings)
-    assert found.selectors == [
+    result = compare(make_run(*SCORED), equivalence=strings)
+    assert result.selectors == [
         *("first", "random", "majority", "longest", "shortest"),
         *("score:a", "vote:a", "score:log", "borda:log", "oracle"),
     ]
     # At 3 the unscored trajectory does not vote: 0.9 against 0.3 is right, 0.2 against 0.5 wrong.
-    assert accuracies(found, "vote:a")[3] == 0.5
+    assert accuracies(result, "vote:a")[3] == 0.5
     assert strings.asked == 1  # by three votes, and both problems hold the same answers
 
 
@@ -58,8 +58,8 @@ def test_negative_scores_are_no_weights(make_run, strings, name):
     message = rf"{name}: run .*4 of 4 scores are negative.*use borda:NAME or softmax:NAME"
     with pytest.raises(UnavailableError, match=message):
         compare(make_run(*SCORED), [name], equivalence=strings)
-    found = compare(make_run(*SCORED, name="again"), ["softmax:log", "vote-max:log"], equivalence=strings)
-    assert len(found.rows) == 6
+    result = compare(make_run(*SCORED, name="again"), ["softmax:log", "vote-max:log"], equivalence=strings)
+    assert len(result.rows) == 6
 
 
 def test_a_negative_score_without_an_answer_is_no_fault(make_run, strings):
@@ -71,31 +71,31 @@ def test_drawn_rows_say_so_and_how_far_off_they_may_be(make_run, strings):
     attempts = [
         (RIGHT if i % 3 == 0 else WRONG | {"answer": str(i % 4)}) | {"scores": {"a": i % 5 / 5}} for i in range(20)
     ]
-    found = compare(make_run(attempts, attempts[::-1]), ["vote:a", "majority"], [1, 6, 20], equivalence=strings)
-    rows = {(row.selector, row.n): row for row in found.rows}
+    result = compare(make_run(attempts, attempts[::-1]), ["vote:a", "majority"], [1, 6, 20], equivalence=strings)
+    rows = {(row.selector, row.n): row for row in result.rows}
     assert [rows["vote:a", n].exact for n in (1, 6, 20)] == [True, False, True]
     assert rows["vote:a", 1].monte_carlo_error == rows["vote:a", 20].monte_carlo_error == 0.0
     assert 0 < rows["vote:a", 6].monte_carlo_error < 0.05
     assert (rows["majority", 6].exact, rows["majority", 6].monte_carlo_error) == (True, 0.0)
-    assert found.warnings[-1].startswith("vote:a: subsets were drawn; Monte Carlo standard error at most ")
+    assert result.warnings[-1].startswith("vote:a: measured on random subsets; Monte Carlo standard error at most ")
 
 
 def test_differences_to_majority_are_paired_by_problem(make_run, strings):
     # Majority at 3 is wrong on both; score:a is right on the first alone: difference (1 + 0) / 2. One problem differs:
     # both sign patterns are as far from 0 as the one seen.
-    found = compare(make_run(*SCORED), ["majority", "score:a", "oracle"], [3], equivalence=strings)
-    (row,) = found.paired
+    result = compare(make_run(*SCORED), ["majority", "score:a", "oracle"], [3], equivalence=strings)
+    (row,) = result.paired
     assert (row.selector, row.baseline, row.n, row.difference) == ("score:a", "majority", 3, 0.5)
     assert (row.low, row.high, row.p_value, row.p_holm) == (0.0, 1.0, 1.0, 1.0)
     assert (row.problems, row.problems_differing) == (2, 1)
-    made = found.to_json()["paired"][0]
+    values = result.to_json()["paired"][0]
     names = {"selector", "baseline", "n", "difference", "low", "high", "p_value", "p_holm", "problems_differing"}
-    assert names <= made.keys()
+    assert names <= values.keys()
 
 
 def test_another_baseline(make_run, strings):
-    found = compare(make_run(*SCORED), ["majority", "score:a"], [3], equivalence=strings, baseline="score:a")
-    assert [(row.selector, row.baseline, row.difference) for row in found.paired] == [("majority", "score:a", -0.5)]
+    result = compare(make_run(*SCORED), ["majority", "score:a"], [3], equivalence=strings, baseline="score:a")
+    assert [(row.selector, row.baseline, row.difference) for row in result.paired] == [("majority", "score:a", -0.5)]
     assert compare(make_run(*SCORED, name="b"), ["score:a"], [3], equivalence=strings).paired == ()
     with pytest.raises(ConfigError, match="'first' is none of the selectors compared: score:a"):
         compare(make_run(*SCORED, name="c"), ["score:a"], [3], equivalence=strings, baseline="first")
@@ -105,18 +105,18 @@ def test_votes_leave_the_other_rows_as_they_are(make_run, strings):
     names = ["majority", "score:a", "oracle"]
     alone = compare(make_run(*SCORED), names, equivalence=strings, seed=4)
     beside = compare(make_run(*SCORED, name="b"), [*names, "vote:a", "borda:a"], equivalence=strings, seed=4)
-    kept = [replace(row, seconds=0.0) for row in beside.rows if row.selector in names]
-    assert kept == [replace(row, seconds=0.0) for row in alone.rows]
+    rows_alone = [replace(row, seconds=0.0) for row in beside.rows if row.selector in names]
+    assert rows_alone == [replace(row, seconds=0.0) for row in alone.rows]
 
 
 def test_json_has_the_documented_keys_and_is_plain(make_run, strings):
-    made = compare(make_run([RIGHT, WRONG], [WRONG, RIGHT]), ["first", "majority"], equivalence=strings).to_json()
-    assert json.loads(json.dumps(made, allow_nan=False)) == made
-    assert {"problems", "n_max", "rows", "abstained", "unjudged", "skipped"} <= made.keys()
+    values = compare(make_run([RIGHT, WRONG], [WRONG, RIGHT]), ["first", "majority"], equivalence=strings).to_json()
+    assert json.loads(json.dumps(values, allow_nan=False)) == values
+    assert {"problems", "n_max", "rows", "abstained", "ungraded", "skipped", "counts", "scores"} <= values.keys()
     names = {"selector", "n", "accuracy", "low", "high", "exact", "seconds", "sampled_tokens", "monte_carlo_error"}
-    assert names <= made["rows"][0].keys()
-    assert made["problems"] == 2
-    assert [(row["selector"], row["n"]) for row in made["rows"]] == [
+    assert names <= values["rows"][0].keys()
+    assert values["problems"] == 2
+    assert [(row["selector"], row["n"]) for row in values["rows"]] == [
         ("first", 1),
         ("first", 2),
         ("majority", 1),
@@ -127,13 +127,13 @@ def test_json_has_the_documented_keys_and_is_plain(make_run, strings):
 def test_an_n_beyond_a_pool_leaves_its_problem_out_and_says_so(make_run, strings):
     # The problem with two trajectories must not count at n=3, nor change what n=1 means.
     run = make_run([RIGHT, WRONG, WRONG], [RIGHT, RIGHT])
-    found = compare(run, ["random"], [1, 3, 4], equivalence=strings)
-    assert accuracies(found, "random") == pytest.approx({1: (1 / 3 + 1) / 2, 3: 1 / 3, 4: None})
-    assert [row.problems for row in found.rows] == [2, 1, 0]
-    assert found.warnings[0] == "n=3: 1 of 2 problems have fewer graded trajectories and are left out"
-    assert found.warnings[1] == "n=4: undefined, the largest pool has 3 graded trajectories"
-    assert found.rows[1].low is None
-    json.dumps(found.to_json(), allow_nan=False)
+    result = compare(run, ["random"], [1, 3, 4], equivalence=strings)
+    assert accuracies(result, "random") == pytest.approx({1: (1 / 3 + 1) / 2, 3: 1 / 3, 4: None})
+    assert [row.problems for row in result.rows] == [2, 1, 0]
+    assert result.warnings[0] == "n=3: 1 of 2 problems has fewer graded trajectories and is left out"
+    assert result.warnings[1] == "n=4: undefined, the largest pool has 3 graded trajectories"
+    assert result.rows[1].low is None
+    json.dumps(result.to_json(), allow_nan=False)
 
 
 def test_accuracy_at_one_does_not_depend_on_which_other_n_are_asked(make_run, strings):
@@ -144,28 +144,28 @@ def test_accuracy_at_one_does_not_depend_on_which_other_n_are_asked(make_run, st
 
 
 def test_ungraded_are_left_out_and_counted(make_run, strings):
-    found = compare(make_run([RIGHT, {"correct": None}, WRONG]), ["random"], equivalence=strings)
-    assert (found.ungraded, found.n_max) == (1, 2)
-    assert accuracies(found, "random")[1] == 0.5
-    assert "1 of 3 trajectories could not be graded and are left out" in found.warnings
+    result = compare(make_run([RIGHT, {"correct": None}, WRONG]), ["random"], equivalence=strings)
+    assert (result.ungraded, result.n_max) == (1, 2)
+    assert accuracies(result, "random")[1] == 0.5
+    assert "1 of 3 trajectories could not be graded and is left out" in result.warnings
 
 
 def test_failed_trajectories_count_as_wrong(make_run, strings):
-    found = compare(make_run([RIGHT, {"correct": True, "finish": "error"}]), ["random"], [1, 2], equivalence=strings)
+    result = compare(make_run([RIGHT, {"correct": True, "finish": "error"}]), ["random"], [1, 2], equivalence=strings)
     # k=1: the failed one is drawn with 1/2 and abstains. k=2: the other one is picked.
-    assert accuracies(found, "random") == pytest.approx({1: 0.5, 2: 1.0})
-    assert found.rows[0].abstained == 0.5
-    assert found.failed == 1
-    assert found.to_json()["abstained"] == {"random": 0.0}
+    assert accuracies(result, "random") == pytest.approx({1: 0.5, 2: 1.0})
+    assert result.rows[0].abstained == 0.5
+    assert result.failed == 1
+    assert result.to_json()["abstained"] == {"random": 0.0}
 
 
 def test_defaults_hold_every_selector_that_works_and_say_why_others_do_not(make_run, strings):
     run = make_run([{"correct": True, "scores": {"a": 1.0, "b": 1.0}}], [{"correct": False, "scores": {"a": 0.0}}])
-    found = compare(run, equivalence=strings)
-    assert found.selectors == ["first", "random", "longest", "shortest", "score:a", "oracle"]
-    assert found.skipped["majority"].endswith("has an answer to vote with")
-    assert "1 of 2 problems" in found.skipped["score:b"]
-    assert found.skipped["vote:a"].endswith("has an answer to vote with")
+    result = compare(run, equivalence=strings)
+    assert result.selectors == ["first", "random", "longest", "shortest", "score:a", "oracle"]
+    assert result.skipped["majority"].endswith("has an answer to vote with")
+    assert "1 of 2 problems" in result.skipped["score:b"]
+    assert result.skipped["vote:a"].endswith("has an answer to vote with")
     assert strings.asked == 0
 
 
@@ -195,14 +195,14 @@ def test_trajectories_without_verdicts_are_an_error(make_run, strings):
 
 def test_a_run_without_tokens_has_no_token_cost(make_run, strings):
     run = make_run([RIGHT | {"tokens": 0, "text": "long"}, WRONG | {"tokens": 0, "text": "x"}])
-    found = compare(run, ["longest", "shortest"], [2], equivalence=strings)
-    assert [(row.accuracy, row.sampled_tokens) for row in found.rows] == [(1.0, None), (0.0, None)]
+    result = compare(run, ["longest", "shortest"], [2], equivalence=strings)
+    assert [(row.accuracy, row.sampled_tokens) for row in result.rows] == [(1.0, None), (0.0, None)]
 
 
 def test_one_problem_has_no_interval(make_run, strings):
-    found = compare(make_run([RIGHT, WRONG]), ["first"], [1], equivalence=strings)
-    assert (found.rows[0].low, found.rows[0].standard_error) == (None, None)
-    assert "one problem: its interval is undefined" in found.warnings
+    result = compare(make_run([RIGHT, WRONG]), ["first"], [1], equivalence=strings)
+    assert (result.rows[0].low, result.rows[0].standard_error) == (None, None)
+    assert "there is only one problem, so intervals are undefined" in result.warnings
 
 
 def test_the_seed_fixes_the_intervals(make_run, strings):
@@ -223,62 +223,62 @@ def test_default_ns(n_max, ns):
 def test_ungraded_have_bounds(make_run, strings):
     # Graded: right, wrong: 1/2. With the third wrong 1/3, right 2/3; the oracle at 2: graded 1, wrong 1 - C(2,2)/3.
     run = make_run([RIGHT, {"correct": None, "answer": "3"}, WRONG])
-    found = compare(run, ["random", "oracle"], [1, 2, 3], equivalence=strings)
-    rows = {(row.selector, row.n): row for row in found.rows}
+    result = compare(run, ["random", "oracle"], [1, 2, 3], equivalence=strings)
+    rows = {(row.selector, row.n): row for row in result.rows}
     bounds = {key: (row.accuracy_if_wrong, row.accuracy, row.accuracy_if_right) for key, row in rows.items()}
     assert bounds["random", 1] == pytest.approx((1 / 3, 1 / 2, 2 / 3))
     assert bounds["oracle", 2] == pytest.approx((2 / 3, 1, 1))
     assert bounds["oracle", 3] == (1.0, None, 1.0)  # three graded ones are not there: undefined, never 1.0
-    assert found.bounds_table()[0] == ["random", *["33.3 to 66.7"] * 3]
+    assert result.bounds_table().rows[0] == ["random", *["33.3 to 66.7"] * 3]
 
 
 def test_by_a_field(make_run, strings):
     run = make_run([RIGHT, RIGHT], [WRONG, WRONG], [RIGHT, WRONG], metas=[{"level": 2}, {"level": 1}, {"level": 2}])
-    found = compare(run, ["random", "majority"], [1, 2], equivalence=strings, by="level", resamples=50)
-    assert found.by == "level"
-    assert {label: group.problems for label, group in found.groups.items()} == {"1": 1, "2": 2}
-    assert {label: accuracies(group, "random")[1] for label, group in found.groups.items()} == {"1": 0.0, "2": 0.75}
-    assert [row.problems for row in found.groups["2"].paired] == [2, 2]
-    json.dumps(found.to_json(), allow_nan=False)
+    result = compare(run, ["random", "majority"], [1, 2], equivalence=strings, by="level", resamples=50)
+    assert result.by == "level"
+    assert {label: group.problems for label, group in result.groups.items()} == {"1": 1, "2": 2}
+    assert {label: accuracies(group, "random")[1] for label, group in result.groups.items()} == {"1": 0.0, "2": 0.75}
+    assert [row.problems for row in result.groups["2"].paired] == [2, 2]
+    json.dumps(result.to_json(), allow_nan=False)
 
 
 def test_several_runs_are_averaged(make_run, strings):
     one = make_run([RIGHT, RIGHT], [RIGHT, WRONG], name="one")
     two = make_run([WRONG, WRONG], [WRONG, WRONG], [RIGHT, WRONG], [WRONG] * 4, name="two")
     question = Question(["random", "majority", "oracle"], [1, 2, 4], resamples=100)
-    found = compare_runs({"one": one, "two": two}, question, strings)
+    result = compare_runs({"one": one, "two": two}, question, strings)
     # random: 3/4 of two problems, 1/8 of four. Majority at 2: ties share, so the same as random.
-    assert accuracies(found.macro, "random")[1] == pytest.approx((3 / 4 + 1 / 8) / 2)
-    assert accuracies(found.pooled, "random")[1] == pytest.approx(2 / 6)
-    assert accuracies(found.macro, "random")[4] is None  # no pool of four in the first
-    assert "n=4: no average, one has no pool of 4 graded trajectories" in found.macro.warnings
-    assert found.largest_n == 2
-    assert found.table_columns() == ["selector", "one", "two", "macro average", "95% interval", "pooled"]
-    assert found.table_rows(1)[0][:4] == ["random", "75.0", "12.5", "43.8"]
-    assert found.table_rows(1)[0][5] == "33.3"
-    (row,) = [row for row in found.macro.paired if row.n == 2]
+    assert accuracies(result.macro, "random")[1] == pytest.approx((3 / 4 + 1 / 8) / 2)
+    assert accuracies(result.pooled, "random")[1] == pytest.approx(2 / 6)
+    assert accuracies(result.macro, "random")[4] is None  # no pool of four in the first
+    assert "n=4: no average, one has no pool of 4 graded trajectories" in result.macro.warnings
+    assert result.largest_n == 2
+    assert result.accuracy_table(1).heads == ["selector", "one", "two", "macro average", "95% interval", "pooled"]
+    assert result.accuracy_table(1).rows[0][:4] == ["random", "75.0", "12.5", "43.8"]
+    assert result.accuracy_table(1).rows[0][5] == "33.3"
+    (row,) = [row for row in result.macro.paired if row.n == 2]
     assert (row.selector, row.difference, row.problems, row.p_value) == ("random", 0.0, 6, 1.0)
-    assert found.macro.rows[0].sampled_tokens == 10.0
-    json.dumps(found.to_json(), allow_nan=False)
+    assert result.macro.rows[0].sampled_tokens == 10.0
+    json.dumps(result.to_json(), allow_nan=False)
 
 
 def test_the_average_of_a_run_and_itself_is_the_run(make_run, strings):
     run = make_run(*SCORED)
     question = Question(["majority", "score:a", "vote:a"], [1, 3], resamples=100)
-    found = compare_runs({"a": run, "b": run}, question, strings)
-    for average in (found.macro, found.pooled):
-        assert [row.accuracy for row in average.rows] == [row.accuracy for row in found.runs["a"].rows]
-        assert [row.difference for row in average.paired] == [row.difference for row in found.runs["a"].paired]
+    result = compare_runs({"a": run, "b": run}, question, strings)
+    for average in (result.macro, result.pooled):
+        assert [row.accuracy for row in average.rows] == [row.accuracy for row in result.runs["a"].rows]
+        assert [row.difference for row in average.paired] == [row.difference for row in result.runs["a"].paired]
     with pytest.raises(ConfigError, match="at least two runs"):
         compare_runs({"a": run}, question, strings)
 
 
 def test_a_selector_that_one_run_lacks_has_no_average(make_run, strings):
     one, two = make_run(*SCORED, name="one"), make_run([RIGHT, WRONG], name="two")
-    found = compare_runs({"one": one, "two": two}, Question(resamples=20), strings)
-    assert "score:a" not in found.macro.selectors
-    assert found.macro.skipped["score:a"] == "score:a: not every run has it"
-    (cells,) = [cells for cells in found.table_rows(1) if cells[0] == "score:a"]
+    result = compare_runs({"one": one, "two": two}, Question(resamples=20), strings)
+    assert "score:a" not in result.macro.selectors
+    assert result.macro.skipped["score:a"] == "score:a: not every run has it"
+    (cells,) = [cells for cells in result.accuracy_table(1).rows if cells[0] == "score:a"]
     assert cells[1] != "-"
     assert cells[2:] == ["-"] * 4
 
@@ -288,12 +288,12 @@ def test_samples_may_be_resampled_too(make_run, strings):
     run = make_run(*attempts)
     widths = {}
     for kind in ("problems", "samples", "both"):
-        found = compare(run, ["random", "majority"], [1], equivalence=strings, resample=kind, resamples=500)
-        assert found.resample == kind
-        widths[kind] = found.rows[0].high - found.rows[0].low
+        result = compare(run, ["random", "majority"], [1], equivalence=strings, resample=kind, resamples=500)
+        assert result.resample == kind
+        widths[kind] = result.rows[0].high - result.rows[0].low
         # The two sums round differently on some processors.
-        assert accuracies(found, "random")[1] == pytest.approx(accuracies(found, "majority")[1], rel=1e-12)
-        assert found.paired[0].difference == 0.0
+        assert accuracies(result, "random")[1] == pytest.approx(accuracies(result, "majority")[1], rel=1e-12)
+        assert result.paired[0].difference == 0.0
     assert widths["both"] > max(widths["problems"], widths["samples"]) > 0
     assert strings.asked <= 3 * len(attempts)  # resampled pools are not asked about again
 
@@ -301,9 +301,9 @@ def test_samples_may_be_resampled_too(make_run, strings):
 def test_flops_come_from_the_manifest(make_run, strings):
     policy = {"non_embedding_parameters": 100, "layers": 2, "hidden_size": 8}
     run = make_run([RIGHT, WRONG], info={"policy": policy})
-    found = compare(run, ["first"], [1, 2], equivalence=strings)
+    result = compare(run, ["first"], [1, 2], equivalence=strings)
     # Ten sampled tokens and no prompt: 2 * 100 * 10 + 2 * 2 * 8 * 10^2.
-    assert [row.flops for row in found.rows] == [5200.0, 10400.0]
+    assert [row.flops for row in result.rows] == [5200.0, 10400.0]
     assert [row.flops for row in compare(make_run([RIGHT], name="b"), ["first"], equivalence=strings).rows] == [None]
 
 
@@ -347,8 +347,8 @@ def test_runs_are_given_as_one_or_several(make_run, strings):
     several = compare([one, two], ["majority"], [1], equivalence=strings)
     assert isinstance(several, SeveralRuns)
     assert list(several.runs) == ["a/run", "b/run"]
-    named = compare({"x": one, "y": two}, ["majority"], [1], equivalence=strings)
-    assert list(named.runs) == ["x", "y"]
+    by_name = compare({"x": one, "y": two}, ["majority"], [1], equivalence=strings)
+    assert list(by_name.runs) == ["x", "y"]
     with pytest.raises(ConfigError, match="was named twice"):
         compare([one, one], equivalence=strings)
     with pytest.raises(ConfigError, match="no run was named"):
@@ -364,9 +364,9 @@ def test_an_equivalence_is_made_where_none_is_given(make_run):
 def test_trajectories_stored_twice_count_once_and_are_warned_of(make_run, strings):
     run = make_run([RIGHT, WRONG])
     run.append_trajectories([t for pool in run.pools() for t in pool.trajectories])
-    found = compare(run, ["random"], [1], equivalence=strings)
-    assert (found.duplicates, accuracies(found, "random")[1]) == (2, 0.5)
-    assert "2 trajectories are stored twice; the first of each id counts" in found.warnings
+    result = compare(run, ["random"], [1], equivalence=strings)
+    assert (result.duplicates, accuracies(result, "random")[1]) == (2, 0.5)
+    assert "2 trajectories are stored twice; the first of each id counts" in result.warnings
 
 
 def test_an_index_that_a_pool_holds_twice_is_an_error(make_run, strings):
@@ -385,13 +385,13 @@ def import_pools(path, folder):
             key = line["problem_id"]
             problems.append(Problem(key, line["question"], line["target"]))
             for index, sample in enumerate(line["samples"]):
-                made = Trajectory(
+                trajectory = Trajectory(
                     trajectory_id(key, index), key, index, 0, Completion(sample["text"]), sample.get("answer")
                 )
-                trajectories.append(made)
-                verdicts.append(Verdict(made.id, sample["correct"], made.answer))
+                trajectories.append(trajectory)
+                verdicts.append(Verdict(trajectory.id, sample["correct"], trajectory.answer))
                 if "scores" in sample:
-                    scores.append(Score(made.id, sample["scores"]["reward_model"]))
+                    scores.append(Score(trajectory.id, sample["scores"]["reward_model"]))
     run.write_problems(problems)
     run.append_trajectories(trajectories)
     run.append_verdicts(verdicts)
@@ -412,6 +412,83 @@ def test_real_pools_give_the_known_figures(tmp_path, strings, name, n, expected)
     path = POOLS / f"{name}.jsonl.gz"
     if not path.exists():
         pytest.skip(f"{path} is not on this machine")
-    found = compare(import_pools(path, tmp_path / "run"), list(expected), [1, n], equivalence=strings, resamples=200)
-    assert {row.selector: round(row.accuracy, 4) for row in found.rows if row.n == n} == expected
-    assert {round(row.accuracy, 4) for row in found.rows if row.n == 1} == {expected["random"]}
+    result = compare(import_pools(path, tmp_path / "run"), list(expected), [1, n], equivalence=strings, resamples=200)
+    assert {row.selector: round(row.accuracy, 4) for row in result.rows if row.n == n} == expected
+    assert {round(row.accuracy, 4) for row in result.rows if row.n == 1} == {expected["random"]}
+
+
+def test_majority_at_one_is_pass_at_one_or_the_reason_is_said(make_run, strings):
+    pools = [RIGHT, {"correct": True}, WRONG, {"correct": None}], [RIGHT, WRONG, {"correct": False}]
+    result = compare(make_run(*pools), ["majority", "oracle", "random"], [1, 2], equivalence=strings)
+    # pass@1: (2/3 + 1/3) / 2. One right trajectory has no answer: (1/3 + 1/3) / 2 for the vote.
+    assert accuracies(result, "oracle")[1] == accuracies(result, "random")[1] == pytest.approx(1 / 2)
+    assert accuracies(result, "majority")[1] == pytest.approx(1 / 3)
+    messages = [warning for warning in result.warnings if warning.startswith("N=1")]
+    assert messages == [
+        "N=1: pass@1 is 50.0, but majority: 33.3, because 1 right trajectory has no answer that could be read, and "
+        "so no vote"
+    ]
+    assert result.counts.right_without_answer == 1
+    readable = compare(make_run([RIGHT, WRONG], [WRONG], name="b"), ["majority", "oracle"], [1], equivalence=strings)
+    assert accuracies(readable, "majority") == accuracies(readable, "oracle")
+    assert not any(warning.startswith("N=1") for warning in readable.warnings)
+
+
+def test_a_score_that_is_absent_is_another_reason(make_run, strings):
+    pools = [RIGHT | {"scores": {"a": 0.1}}, RIGHT], [WRONG | {"scores": {"a": 0.2}}]
+    result = compare(make_run(*pools), ["score:a", "majority"], [1], equivalence=strings)
+    assert accuracies(result, "majority")[1] == 0.5
+    assert [warning for warning in result.warnings if warning.startswith("N=1")] == [
+        "N=1: pass@1 is 50.0, but score:a: 25.0, because they pick nothing if the one trajectory has no answer or no "
+        "score"
+    ]
+
+
+def test_stored_scores_are_ranked_within_pools_whatever_is_compared(make_run, strings):
+    pools = [
+        [RIGHT | {"scores": {"a": 0.9}}, WRONG | {"scores": {"a": 0.1}}, WRONG | {"scores": {"a": 0.95}}],
+        [RIGHT | {"scores": {"a": 0.5}}, WRONG | {"scores": {"a": 0.5}}, WRONG],
+        [RIGHT | {"scores": {"a": 0.1}}, RIGHT | {"scores": {"a": 0.2}}],  # all right: not counted
+        [RIGHT | {"scores": {"a": 0.9}}, {"finish": "error", "scores": {"a": 0.1}}],  # the only other one failed
+    ]
+    result = compare(make_run(*pools), ["majority"], [1], equivalence=strings)
+    (ranking,) = result.scores
+    # One of two pairs, and a tie.
+    assert (ranking.scorer, ranking.auc, ranking.pools) == ("a", 0.5, 2)
+    assert (ranking.low, ranking.high) == (0.5, 0.5)
+    assert result.scores_table().rows == [["a", "0.500", "0.500 to 0.500", "2"]]
+
+
+def test_the_average_of_rankings_weighs_runs_alike(make_run, strings):
+    good = [RIGHT | {"scores": {"a": 0.9}}, WRONG | {"scores": {"a": 0.1}}]
+    bad = [RIGHT | {"scores": {"a": 0.1, "b": 1.0}}, WRONG | {"scores": {"a": 0.9, "b": 0.0}}]
+    runs = {"one": make_run(good, good, good, name="one"), "two": make_run(bad, name="two")}
+    result = compare(runs, ["majority"], [1], equivalence=strings)
+    assert isinstance(result, SeveralRuns)
+    assert [(ranking.scorer, ranking.auc) for ranking in result.macro.scores] == [("a", 0.5)]
+    assert [(ranking.scorer, ranking.auc) for ranking in result.pooled.scores] == [("a", 0.75)]
+    assert [ranking.scorer for ranking in result.runs["two"].scores] == ["a", "b"]
+
+
+def test_groups_have_counts_of_their_own(make_run, strings):
+    run = make_run([RIGHT, {"correct": False}], [WRONG, WRONG], metas=[{"level": 1}, {"level": 2}])
+    groups = compare(run, ["majority"], [1], equivalence=strings, by="level").groups
+    assert [group.counts.without_answer for group in groups.values()] == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("pool", "is_left_out"),
+    [
+        ([RIGHT | {"text": "", "tokens": 0}, WRONG | {"text": "ab", "tokens": 0}], True),
+        ([{"text": "", "tokens": 0}, {"text": "", "tokens": 0}], True),
+        # An empty completion without an answer is empty, not absent.
+        ([RIGHT | {"text": "abc", "tokens": 0}, {"text": "", "tokens": 0}], False),
+        ([RIGHT | {"text": "", "tokens": 3}, WRONG | {"text": "", "tokens": 2}], False),
+        ([RIGHT | {"text": "abc", "tokens": 0}, {"text": "", "tokens": 0, "finish": "error"}], False),
+    ],
+)
+def test_lengths_are_left_out_if_texts_are_absent(make_run, strings, pool, is_left_out):
+    result = compare(make_run([RIGHT, WRONG], pool), equivalence=strings)
+    assert ("longest" in result.skipped) == ("shortest" in result.skipped) == is_left_out
+    if is_left_out:
+        assert result.skipped["longest"].startswith("longest: 1 of 2 problems of run ")

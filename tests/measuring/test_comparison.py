@@ -15,16 +15,18 @@ def test_cells_of_the_table():
         row("majority", 4, None),
     )
     comparison = Comparison(5, 4, rows)
-    assert comparison.table_columns() == ["selector", "N=1", "N=4", "95% interval at N=4", "tokens per problem"]
-    assert comparison.table_rows() == [
+    assert comparison.accuracy_table().heads == ["selector", "N=1", "N=4", "95% interval at N=4", "tokens per problem"]
+    assert comparison.accuracy_table().rows == [
         ["first", "50.0", "62.5", "50.0 to 75.1", "4,321"],
         ["majority", "50.0", "-", "-", "-"],
     ]
 
 
 def test_abstention_is_that_of_the_largest_n():
-    made = Comparison(5, 4, (row("majority", 4, 0.5, abstained=0.1), row("majority", 1, 0.5, abstained=0.4))).to_json()
-    assert made["abstained"] == {"majority": 0.1}
+    values = Comparison(
+        5, 4, (row("majority", 4, 0.5, abstained=0.1), row("majority", 1, 0.5, abstained=0.4))
+    ).to_json()
+    assert values["abstained"] == {"majority": 0.1}
 
 
 def test_cells_of_the_paired_table():
@@ -36,44 +38,44 @@ def test_cells_of_the_paired_table():
         Paired("score:a", "majority", 4, None, None, None, None, None, 0, 0),
     )
     comparison = Comparison(5, 4, rows, paired=paired)
-    assert comparison.paired_columns() == [
+    assert comparison.paired_table().heads == [
         *("selector", "N=1", "N=4", "95% interval at N=4", "p at N=4 (Holm)", "problems that differ"),
         "detectable",
     ]
-    assert comparison.paired_table() == [
+    assert comparison.paired_table().rows == [
         ["vote:a", "+0.0", "+5.0", "-1.2 to +11.0", "0.0400", "3 of 5", "8.4"],
         ["score:a", "-", "-", "-", "-", "0 of 0", "-"],
     ]
-    assert Comparison(5, 4, rows).paired_table() == []
+    assert Comparison(5, 4, rows).paired_table().rows == []
 
 
 def test_costs_have_a_column_where_they_are_known():
     costs = {"flops": 1.25e12, "sampling_seconds": 12.34}
     rows = (replace(row("first", 4, 0.5, tokens=4321.4), **costs), row("majority", 4, 0.5))
     comparison = Comparison(5, 4, rows)
-    assert comparison.table_columns()[3:] == ["tokens per problem", "FLOPs per problem", "seconds per problem"]
-    assert [cells[3:] for cells in comparison.table_rows()] == [["4,321", "1.25e+12", "12.3"], ["-", "-", "-"]]
+    assert comparison.accuracy_table().heads[3:] == ["tokens per problem", "FLOPs per problem", "seconds per problem"]
+    assert [cells[3:] for cells in comparison.accuracy_table().rows] == [["4,321", "1.25e+12", "12.3"], ["-", "-", "-"]]
 
 
 def test_what_the_ungraded_could_change():
     rows = (replace(row("first", 1, 0.5), accuracy_if_wrong=0.4, accuracy_if_right=0.55), row("first", 4, None))
-    assert Comparison(5, 4, rows).bounds_table() == []
-    assert Comparison(5, 4, rows, ungraded=2).bounds_columns() == ["selector", "N=1", "N=4"]
-    assert Comparison(5, 4, rows, ungraded=2).bounds_table() == [["first", "40.0 to 55.0", "-"]]
+    assert Comparison(5, 4, rows).bounds_table().rows == []
+    assert Comparison(5, 4, rows, ungraded=2).bounds_table().heads == ["selector", "N=1", "N=4"]
+    assert Comparison(5, 4, rows, ungraded=2).bounds_table().rows == [["first", "40.0 to 55.0", "-"]]
 
 
 def test_groups_stand_side_by_side():
     parts = {"1": Comparison(2, 4, (row("first", 4, 0.25),)), "2": Comparison(3, 4, (row("first", 4, 1.0),))}
     comparison = Comparison(5, 4, (row("first", 4, 0.7),), by="level", groups=parts)
-    assert comparison.group_columns() == ["selector", "1 (2)", "2 (3)"]
-    assert comparison.group_rows(4) == [["first", "25.0", "100.0"]]
+    assert comparison.group_table(4).heads == ["selector", "1 (2)", "2 (3)"]
+    assert comparison.group_table(4).rows == [["first", "25.0", "100.0"]]
     assert list(comparison.to_json()["groups"]) == ["1", "2"]
 
 
 def test_json_keeps_its_keys():
-    made = Comparison(
+    values = Comparison(
         5, 4, (row("oracle", 4, 0.5), row("mine", 4, 0.4)), ungraded=3, roles={"oracle": "bound"}
     ).to_json()
-    assert made["unjudged"] == 3
-    assert made["roles"] == {"oracle": "bound", "mine": "competitor"}
-    assert (made["baseline"], made["paired"]) == (None, [])
+    assert values["ungraded"] == 3
+    assert values["roles"] == {"oracle": "bound", "mine": "competitor"}
+    assert (values["baseline"], values["paired"]) == (None, [])

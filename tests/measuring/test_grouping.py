@@ -21,9 +21,9 @@ PROBLEMS = [
     ],
 )
 def test_groups_by_a_field(field, groups):
-    found = group_problems(PROBLEMS, field)
-    assert found == groups
-    assert list(found) == list(groups)
+    labels = group_problems(PROBLEMS, field)
+    assert labels == groups
+    assert list(labels) == list(groups)
 
 
 @pytest.mark.parametrize("field", ["year", "source.month", "level.x"])

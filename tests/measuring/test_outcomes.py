@@ -32,9 +32,9 @@ def test_survey_counts_what_a_run_holds(run):
 
 
 def test_the_survey_counts_scores_that_can_be_no_weights(make_run):
-    kept = {"correct": True, "answer": "1"}
+    trajectory = {"correct": True, "answer": "1"}
     run = make_run(
-        [kept | {"scores": {"a": -1.0, "b": 0.0}}, kept | {"scores": {"a": 0.5, "b": float("inf")}}],
+        [trajectory | {"scores": {"a": -1.0, "b": 0.0}}, trajectory | {"scores": {"a": 0.5, "b": float("inf")}}],
         [
             {"correct": False, "scores": {"a": -1.0}},  # no answer, ungraded, failed: these do not vote
             {"correct": None, "answer": "1", "scores": {"a": -1.0}},
@@ -111,14 +111,14 @@ def test_a_run_of_which_nothing_could_be_graded_is_an_error(make_run):
 def test_the_ungraded_stand_beside_their_pool_as_all_wrong_and_all_right(make_run):
     run = make_run([{"correct": True}, {"correct": None, "answer": "7"}, {"correct": False}, {"correct": True}])
     with run.connect() as connection:
-        (found,) = read_outcomes(connection, with_prompt_tokens=True)
-    assert found.positions.tolist() == [0, 2, 3]
-    assert found.correct.tolist() == [True, False, True]
-    wrong, right = found.extremes
+        (outcomes,) = read_outcomes(connection, with_prompt_tokens=True)
+    assert outcomes.positions.tolist() == [0, 2, 3]
+    assert outcomes.correct.tolist() == [True, False, True]
+    wrong, right = outcomes.extremes
     assert wrong.correct.tolist() == [True, False, False, True]
     assert right.correct.tolist() == [True, True, False, True]
     assert wrong.answers == right.answers == (None, "7", None, None)
-    assert found.prompt_tokens.tolist() == [0, 0, 0]
+    assert outcomes.prompt_tokens.tolist() == [0, 0, 0]
 
 
 def test_a_pool_where_all_are_graded_has_no_extremes(run):

@@ -28,8 +28,8 @@ def test_rows_are_those_of_paired_difference_corrected_over_selectors_at_each_n(
         expected = paired_difference(
             values[row.selector][:, column], values["majority"][:, column], seed=3, resamples=500
         )
-        found = (row.difference, row.low, row.high)
-        assert found == pytest.approx((expected.interval.mean, expected.interval.low, expected.interval.high))
+        interval = (row.difference, row.low, row.high)
+        assert interval == pytest.approx((expected.interval.mean, expected.interval.low, expected.interval.high))
         assert (row.problems, row.problems_differing) == (60, expected.differing)
     for n in (4, 8):
         at_n = [row for row in rows if row.n == n]

@@ -9,20 +9,20 @@ RIGHT, WRONG = {"correct": True, "answer": "1"}, {"correct": False, "answer": "2
 
 @pytest.fixture
 def run(make_run):
-    made = make_run([RIGHT, WRONG], [WRONG, RIGHT], [WRONG, WRONG], [RIGHT, {"correct": None}])
+    run_of_four = make_run([RIGHT, WRONG], [WRONG, RIGHT], [WRONG, WRONG], [RIGHT, {"correct": None}])
     picks = [Selection("p0", 0), Selection("p1", 0), Selection("p2", None), Selection("p3", 1)]
-    made.append_selections("asked", picks)
-    return made
+    run_of_four.append_selections("asked", picks)
+    return run_of_four
 
 
 def test_a_stored_selection_counts_at_the_size_of_its_pool(run, strings):
-    found = compare(run, ["stored:asked", "random"], [1, 2], equivalence=strings, baseline="random")
-    first, second = (row for row in found.rows if row.selector == "stored:asked")
+    result = compare(run, ["stored:asked", "random"], [1, 2], equivalence=strings, baseline="random")
+    first, second = (row for row in result.rows if row.selector == "stored:asked")
     assert first.accuracy is None
     # Right on p0, wrong on p1, abstained on p2; the pick on p3 is ungraded and is left out.
     assert (second.accuracy, second.abstained, second.problems) == pytest.approx((1 / 3, 1 / 3, 3))
     assert (second.exact, second.accuracy_if_wrong, second.accuracy_if_right) == (True, 0.25, 0.5)
-    assert [row.selector for row in found.paired] == ["stored:asked"] * 2
+    assert [row.selector for row in result.paired] == ["stored:asked"] * 2
 
 
 def test_stored_selections_without_an_estimator_are_in_the_defaults(run, strings):
@@ -49,8 +49,8 @@ def test_what_cannot_be_asked(run, strings):
 def test_a_selection_among_the_first_n_counts_at_n_alone(make_run, strings):
     run = make_run([RIGHT, WRONG, WRONG], [WRONG, RIGHT, RIGHT], [WRONG], name="first")
     run.append_selections("asked@2", [Selection("p0", 0), Selection("p1", 0), Selection("p2", 0)])
-    found = compare(run, ["stored:asked@2"], [1, 2, 3], equivalence=strings, baseline="stored:asked@2")
-    one, two, three = (row for row in found.rows if row.selector == "stored:asked@2")
+    result = compare(run, ["stored:asked@2"], [1, 2, 3], equivalence=strings, baseline="stored:asked@2")
+    one, two, three = (row for row in result.rows if row.selector == "stored:asked@2")
     assert (one.accuracy, three.accuracy) == (None, None)
     # Right on p0, wrong on p1; p2 has only one trajectory.
     assert (two.accuracy, two.problems) == (0.5, 2)

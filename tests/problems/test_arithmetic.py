@@ -34,12 +34,12 @@ def test_a_chain_is_worked_from_left_to_right() -> None:
     assert problem.id == f"arithmetic/{chain.split}/{chain.fingerprint}"
 
 
-def test_the_split_looks_at_the_numbers_alone() -> None:
+def test_the_split_depends_on_the_numbers_alone() -> None:
     rng = random.Random(0)
     for _ in range(50):
         chain = draw_chain(rng, (3, 6))
-        told_otherwise = {Chain(subject, chain.start, chain.operations).split for subject in SUBJECTS}
-        assert told_otherwise == {chain.split}
+        splits = {Chain(subject, chain.start, chain.operations).split for subject in SUBJECTS}
+        assert splits == {chain.split}
 
 
 def test_the_fingerprint_never_changes() -> None:
@@ -49,11 +49,11 @@ def test_the_fingerprint_never_changes() -> None:
 
 
 def test_splits_share_no_problem() -> None:
-    drawn = {split: {c.fingerprint for c in islice(draw_chains(split, 0), 300)} for split in SPLITS}
-    assert all(len(found) == 300 for found in drawn.values())
-    assert not drawn["train"] & drawn["test"]
-    assert not drawn["train"] & drawn["validation"]
-    assert not drawn["validation"] & drawn["test"]
+    fingerprints = {split: {c.fingerprint for c in islice(draw_chains(split, 0), 300)} for split in SPLITS}
+    assert all(len(group) == 300 for group in fingerprints.values())
+    assert not fingerprints["train"] & fingerprints["test"]
+    assert not fingerprints["train"] & fingerprints["validation"]
+    assert not fingerprints["validation"] & fingerprints["test"]
 
 
 def test_values_stay_in_range_all_along_the_chain() -> None:
@@ -69,13 +69,13 @@ def test_a_larger_count_only_adds_at_the_end() -> None:
     assert generate_problems("test", 10, seed=4) != generate_problems("test", 10, seed=3)
 
 
-def test_the_number_of_steps_is_what_was_asked_for() -> None:
+def test_the_number_of_steps_is_within_the_setting() -> None:
     assert {problem.meta["steps"] for problem in generate_problems("test", 60, steps=(7, 8))} == {7, 8}
 
 
 @pytest.mark.parametrize(
-    ("split", "steps", "named"), [("dev", (3, 6), "problems.split"), ("test", (4, 3), "problems.steps")]
+    ("split", "steps", "field"), [("dev", (3, 6), "problems.split"), ("test", (4, 3), "problems.steps")]
 )
-def test_faulty_settings_are_named(split: str, steps: tuple[int, int], named: str) -> None:
-    with pytest.raises(ConfigError, match=named):
+def test_faulty_settings_are_named(split: str, steps: tuple[int, int], field: str) -> None:
+    with pytest.raises(ConfigError, match=field):
         generate_problems(split, 1, steps=steps)  # pyright: ignore[reportArgumentType]

@@ -37,7 +37,7 @@ ROWS = [{"q": "1+1?", "a": 2, "key": "x", "level": 1}, {"q": "{2}?", "a": "3", "
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where hashes are recorded: never the cache of who runs the tests."""
+    """The file of recorded hashes, in a temporary folder instead of the user's cache."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return tmp_path / "cache" / "nbest" / "benchmarks.json"
 
@@ -120,7 +120,7 @@ def test_local_copies(name: str, file: str, count: int, digest: str):
     assert problems[0].prompt == f"{INSTRUCTION}\n\n{question}"
     assert problems[0].meta["question"] == question
     assert problems[0].kind == "math"
-    # AMC23 states its answers as 27.0.
+    # AMC23 writes its answers as 27.0.
     assert problems[0].target == ("27" if name == "amc23" else first["answer"])
     assert all(problem.target and problem.id.startswith(f"{name}/") for problem in problems)
     assert content_hash(problems) == content_hash(load_benchmark(name, path))
@@ -158,8 +158,8 @@ def test_another_template(tmp_path: Path):
     assert apply_template(templates()["plain"], "{x}") == "{x}"
 
 
-@pytest.mark.parametrize("template", ["no place", "{question} {question}", "nonesuch"])
-def test_a_template_needs_its_place(tmp_path: Path, template: str):
+@pytest.mark.parametrize("template", ["no placeholder", "{question} {question}", "nonesuch"])
+def test_a_template_needs_its_placeholder(tmp_path: Path, template: str):
     with pytest.raises(ConfigError, match="plain, trajselector"):
         load_benchmark(own(tmp_path, write_rows(tmp_path / "a.jsonl")), template=template)
 
@@ -223,7 +223,7 @@ def test_the_hash_depends_on_order_and_content():
     assert content_hash([one, two]) != content_hash([two, one])
     assert content_hash([one]) != content_hash([Problem("a", "q", "2")])
     assert content_hash([one]) == content_hash([Problem("a", "q", "1", meta={"k": 1})])
-    # Pinned, because the hash stands in manifests: one JSON line a problem.
+    # Pinned, because manifests contain the hash: one JSON line per problem.
     lines = b'["a", "q", "1"]\n["b", "q", null]\n'
     assert content_hash([one, two]) == hashlib.blake2b(lines, digest_size=16).hexdigest()
     assert content_hash([one, two]) == "624a7f4ed603ffc786195b8e97c0a20d"
@@ -297,9 +297,9 @@ def test_the_preset_of_the_paper():
     """TrajSelector (arXiv 2510.16449v1): thinking on, T = 0.6, top-p 0.95, top-k 20, min-p 0, 10,000 new tokens."""
     preset = load_sample_config("trajselector_qwen3_8b")
     params = preset.sampling
-    stated = (params.temperature, params.top_p, params.top_k, params.min_p, params.max_tokens)
-    assert stated == (0.6, 0.95, 20, 0.0, 10_000)
-    # Thinking is what Qwen3's chat template does where nothing else is asked.
+    values = (params.temperature, params.top_p, params.top_k, params.min_p, params.max_tokens)
+    assert values == (0.6, 0.95, 20, 0.0, 10_000)
+    # Qwen3's chat template switches thinking on by default.
     assert (preset.policy.model, preset.policy.template) == ("Qwen/Qwen3-8B", "chat")
     six = ("amc23", "aime_2024", "aime_2025", "beyond_aime", "hmmt_feb_2025", "brumo_2025")
     for name in six:
@@ -316,7 +316,7 @@ def test_an_own_table_that_is_not_there(tmp_path: Path):
 
 
 def test_openmathreasoning_is_distinct_problems(tmp_path: Path):
-    # The upstream schema: a row a solution, so a problem stands in many rows.
+    # The upstream schema: one row per solution, so a problem is in many rows.
     rows = [
         {
             "expected_answer": answer,
@@ -372,3 +372,28 @@ def test_switches_are_true_or_false(tmp_path: Path):
     with pytest.raises(ConfigError) as caught:
         load_benchmark(path)
     assert [fault.split(": ")[1] for fault in caught.value.faults] == ["distinct", "untested"]
+
+
+def test_the_answer_rule_of_a_set_and_of_a_row(tmp_path: Path):
+    rows = [ROWS[0] | {"answer_rule": "last-number"}, ROWS[1] | {"answer_rule": None}]
+    name = own(tmp_path, write_rows(tmp_path / "rows.jsonl", rows), answer_rule="json:answer", kind="number")
+    problems = load_benchmark(name)
+    assert [(problem.answer_rule, problem.kind) for problem in problems] == [
+        ("last-number", "number"),
+        ("json:answer", "number"),
+    ]
+    plain = [replace(problem, answer_rule="default") for problem in problems]
+    assert content_hash(problems) != content_hash(plain)
+    assert source_hash(problems) == source_hash(plain)
+
+
+def test_a_faulty_answer_rule_is_named(tmp_path: Path):
+    name = own(tmp_path, write_rows(tmp_path / "rows.jsonl", [*ROWS, ROWS[0] | {"key": "z", "answer_rule": "jso:x"}]))
+    with pytest.raises(DataError, match=r"rows\.jsonl:3: answer_rule.*'jso:x'"):
+        load_benchmark(name)
+    name = own(tmp_path, write_rows(tmp_path / "rows.jsonl"), answer_rule="regex:(")
+    with pytest.raises(ConfigError, match=r"mine\.toml: answer_rule: .*no regular expression"):
+        load_benchmark(name)
+    name = own(tmp_path, write_rows(tmp_path / "rows.jsonl"), answer_rule=3)
+    with pytest.raises(ConfigError, match="answer_rule: got int 3"):
+        load_benchmark(name)

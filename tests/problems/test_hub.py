@@ -1,4 +1,4 @@
-"""Benchmarks from a stand-in for the hub, and the record of what a set held at its first load."""
+"""Benchmarks from a stand-in for the hub, and the recorded hash of each set at its first load."""
 
 import json
 import sys
@@ -19,7 +19,7 @@ ROWS = [{"q": "1+1?", "a": 2}, {"q": "{2}?", "a": "3"}]
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where hashes are recorded: never the cache of who runs the tests."""
+    """The file of recorded hashes, in a temporary folder instead of the user's cache."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return tmp_path / "cache" / "nbest" / "benchmarks.json"
 
@@ -38,23 +38,23 @@ def own(folder: Path, file: Path, **more: object) -> str:
 
 
 def hub(monkeypatch: pytest.MonkeyPatch, load: Any, commit: str = COMMIT) -> list[Any]:
-    """Stand-ins for the hub's packages; returns what is asked for."""
-    asked: list[Any] = []
+    """Replace the hub's packages by stand-ins; return the list of their calls."""
+    calls: list[Any] = []
 
     class Api:
-        def dataset_info(self, name: str, revision: str | None) -> Any:
-            asked.append((name, revision))
+        def dataset_info(self, name: str, revision: str | None, timeout: float) -> Any:  # noqa: ARG002
+            calls.append((name, revision))
             return SimpleNamespace(sha=commit)
 
     def load_dataset(*args: Any, **options: Any) -> Any:
-        asked.append((args, options))
+        calls.append((args, options))
         return load()
 
-    for package, held in {"datasets": {"load_dataset": load_dataset}, "huggingface_hub": {"HfApi": Api}}.items():
+    for package, attributes in {"datasets": {"load_dataset": load_dataset}, "huggingface_hub": {"HfApi": Api}}.items():
         module = ModuleType(package)
-        vars(module).update(held)
+        vars(module).update(attributes)
         monkeypatch.setitem(sys.modules, package, module)
-    return asked
+    return calls
 
 
 def aime() -> list[dict[str, Any]]:
@@ -62,21 +62,21 @@ def aime() -> list[dict[str, Any]]:
 
 
 def test_the_hub_is_asked_at_a_commit(monkeypatch: pytest.MonkeyPatch, cache: Path):
-    asked = hub(monkeypatch, aime)
+    calls = hub(monkeypatch, aime)
     problems = load_benchmark("aime_2024")
-    place = "HuggingFaceH4/aime_2024"
-    assert asked == [(place, None), ((place, None), {"split": "train", "revision": COMMIT})]
+    dataset = "HuggingFaceH4/aime_2024"
+    assert calls == [(dataset, None), ((dataset, None), {"split": "train", "revision": COMMIT})]
     assert problems[0].id == "aime_2024/60"
     entry = {"hash": source_hash(problems), "problems": 30, "revision": COMMIT}
     assert json.loads(cache.read_text()) == {"aime_2024": entry}
 
 
 def test_a_whole_commit_needs_no_network(monkeypatch: pytest.MonkeyPatch):
-    asked = hub(monkeypatch, aime, commit="other")
+    calls = hub(monkeypatch, aime, commit="other")
     assert resolve_revision("aime_2024", COMMIT) == COMMIT
-    assert asked == []
+    assert calls == []
     assert resolve_revision("aime_2024", "v1") == "other"
-    assert asked == [("HuggingFaceH4/aime_2024", "v1")]
+    assert calls == [("HuggingFaceH4/aime_2024", "v1")]
 
 
 def test_another_content_is_refused_with_both_hashes(monkeypatch: pytest.MonkeyPatch, cache: Path):
@@ -89,8 +89,8 @@ def test_another_content_is_refused_with_both_hashes(monkeypatch: pytest.MonkeyP
         load_benchmark("aime_2024")
     for part in (first, COMMIT, "f" * 40, str(cache)):
         assert part in str(caught.value)
-    held = json.loads(cache.read_text())
-    assert held["aime_2024"]["hash"] == first
+    records = json.loads(cache.read_text())
+    assert records["aime_2024"]["hash"] == first
     cache.write_text("{}")
     second = source_hash(load_benchmark("aime_2024"))
     assert second in str(caught.value)
@@ -110,12 +110,12 @@ def test_a_changed_local_copy_is_refused(tmp_path: Path):
 
 def test_an_own_set_may_change_unless_it_states_a_hash(tmp_path: Path, cache: Path):
     path = own(tmp_path, write_rows(tmp_path / "a.jsonl", ROWS))
-    stated = source_hash(load_benchmark(path))
+    digest = source_hash(load_benchmark(path))
     write_rows(tmp_path / "a.jsonl", ROWS[:1])
     assert len(load_benchmark(path)) == 1
     assert not cache.exists()
-    with pytest.raises(DataError, match=stated):
-        load_benchmark(own(tmp_path, tmp_path / "a.jsonl", hash=stated))
+    with pytest.raises(DataError, match=digest):
+        load_benchmark(own(tmp_path, tmp_path / "a.jsonl", hash=digest))
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"aime_2024": {"hash": "a"}}'])
@@ -164,26 +164,26 @@ def test_files_of_a_repository_are_read_at_the_commit(monkeypatch: pytest.Monkey
     tests = {"public_test_cases": "[1]", "private_test_cases": "packed"}
     row = {"question_content": "Q", "starter_code": "", "contest_date": datetime(2025, 2, 1), **tests}
     rows = [{**row, "question_id": f"p{n}"} for n in range(175)]
-    asked = hub(monkeypatch, lambda: rows)
+    calls = hub(monkeypatch, lambda: rows)
     problems = load_benchmark("livecodebench_v6_new")
     files = [f"hf://datasets/livecodebench/code_generation_lite@{COMMIT}/test6.jsonl"]
-    assert asked[1] == (("json",), {"data_files": files, "split": "train"})
+    assert calls[1] == (("json",), {"data_files": files, "split": "train"})
     assert problems[0].meta["contest_date"] == "2025-02-01"
 
 
 def test_an_own_set_on_the_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    asked = hub(monkeypatch, lambda: ROWS)
+    calls = hub(monkeypatch, lambda: ROWS)
     path = tmp_path / "mine.toml"
     path.write_text('hub = "me/mine"\nsplit = "train"\nquestion = "q"\nanswer = "a"\n')
     assert [problem.id for problem in load_benchmark(str(path))] == ["mine/0", "mine/1"]
-    assert asked[0] == ("me/mine", None)
+    assert calls[0] == ("me/mine", None)
 
 
 def test_only_the_columns_named_are_asked_for(monkeypatch: pytest.MonkeyPatch):
-    asked = hub(monkeypatch, lambda: [{"id": "a", "input": "Print 1.", "output": "long"}])
+    calls = hub(monkeypatch, lambda: [{"id": "a", "input": "Print 1.", "output": "long"}])
     (problem,) = load_benchmark("opencodereasoning")
     assert problem.id == "opencodereasoning/a"
-    assert asked[1] == (
+    assert calls[1] == (
         ("nvidia/OpenCodeReasoning", "split_0"),
         {
             "split": "split_0",

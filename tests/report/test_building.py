@@ -7,7 +7,7 @@ from nbest.errors import ConfigError, UnavailableError
 from nbest.measuring.comparison import AccuracyRow, Comparison
 from nbest.measuring.question import Question
 from nbest.records import Selection
-from nbest.report.building import build_report, choose_drawn
+from nbest.report.building import build_report, choose_chart_selectors
 from nbest.report.writing import write_report
 from tests.graded_runs import ROLES
 
@@ -54,12 +54,12 @@ def test_the_macro_average_weighs_runs_alike(two):
 
 
 def test_who_is_right_where_another_is_wrong(two):
-    found = two.disagreement
-    assert found.selectors == ("score:a", "majority")
-    assert found.problems == 4
+    disagreement = two.disagreement
+    assert disagreement.selectors == ("score:a", "majority")
+    assert disagreement.problems == 4
     # The score alone on p1 of the first and p0 of the second run, majority alone on p0 of the first.
-    assert found.wins.tolist() == [[0.0, 2.0], [1.0, 0.0]]
-    assert found.differing.tolist() == [[0, 3], [3, 0]]
+    assert disagreement.wins.tolist() == [[0.0, 2.0], [1.0, 0.0]]
+    assert disagreement.differing.tolist() == [[0, 3], [3, 0]]
     listed = {(problem.run, problem.problem_id) for problem in two.contested}
     assert listed == {("first-run", "p0"), ("first-run", "p1"), ("second", "p0")}
     assert all(problem.prompt == "?" and problem.target == "1" for problem in two.contested)
@@ -74,7 +74,9 @@ def test_files_load_nothing_and_hold_every_section(two, tmp_path):
     paths = write_report(two, tmp_path / "new" / "report")
     page = paths["html"].read_text(encoding="utf-8")
     assert re.findall(r"<script|<link|\bsrc=|url\((?!#)|@import", page) == []
-    assert page.count("<svg") == len(paths) - 3
+    # Each chart for wide and for narrow screens.
+    assert page.count("<figure>") == len(paths) - 3
+    assert page.count("<svg") == 2 * page.count("<figure>")
     for head in ("Differences to majority", "Accuracy against cost", "Selection gap", "Calibration", "Lengths"):
         assert f"<h2>{head}</h2>" in page
     markdown = paths["md"].read_text(encoding="utf-8")
@@ -91,11 +93,11 @@ def test_json_is_whole_and_strict(one, tmp_path):
         raise AssertionError(constant)
 
     text = write_report(one, tmp_path)["json"].read_text(encoding="utf-8")
-    found = json.loads(text, parse_constant=refuse)
-    assert found["disagreement"]["wins"] == [[0.0, 1.0], [1.0, 0.0]]
-    assert found["runs"][0]["selectors"]["majority"] == {"ties": 0, "deciding_ties": 0, "abstained": 0}
-    assert found["runs"][0]["manifest"]["identity"] == {"name": "<one> & only"}
-    assert found["pooled"] is None
+    values = json.loads(text, parse_constant=refuse)
+    assert values["disagreement"]["wins"] == [[0.0, 1.0], [1.0, 0.0]]
+    assert values["runs"][0]["selectors"]["majority"] == {"ties": 0, "deciding_ties": 0, "abstained": 0}
+    assert values["runs"][0]["manifest"]["identity"] == {"name": "<one> & only"}
+    assert values["pooled"] is None
 
 
 def test_words_of_a_run_mean_nothing_in_html_or_markdown(one, tmp_path):
@@ -161,14 +163,14 @@ def test_a_bare_run_has_a_short_report(make_run, strings, tmp_path):
     page = paths["html"].read_text(encoding="utf-8")
     assert "Where selectors disagree" not in page
     assert "Accuracy against cost" not in page
-    assert "one problem: its interval is undefined" in page
+    assert "there is only one problem, so intervals are undefined" in page
 
 
 def test_ungraded_ones_have_bounds_and_groups_a_table(make_run, strings, tmp_path):
     run = make_run([RIGHT, WRONG, {"correct": None, "answer": "3"}], [RIGHT, RIGHT, WRONG])
     question = Question(["random", "majority"], [2], resamples=200, by="kind")
     markdown = write_report(build_report([run], question, strings), tmp_path)["md"].read_text(encoding="utf-8")
-    assert "If the 1 ungraded were all wrong, to all right" in markdown
+    assert "With all 1 ungraded trajectories wrong, to all right" in markdown
     assert "## Accuracy by kind" in markdown
     assert "| selector | math (2) |" in markdown
 
@@ -195,6 +197,7 @@ def test_selections_of_a_model_stand_in_a_report(make_run, strings, tmp_path):
     assert {"stored:asked", "stored:asked@2"} <= set(everything.overall.selectors)
 
 
+@pytest.mark.filterwarnings("ignore::nbest.storage.newer.NewerVersionWarning")
 def test_the_page_says_what_a_manifest_says_and_loads_nothing(make_run, strings, tmp_path):
     info = {"nbest": "1.2", "policy": {"parameters": 1234}}
     run = make_run([RIGHT, WRONG, {"correct": None}], [WRONG, RIGHT, RIGHT], info=info)
@@ -209,7 +212,7 @@ def test_the_page_says_what_a_manifest_says_and_loads_nothing(make_run, strings,
     assert "<dt>policy</dt><dd>bundled:arithmetic, 1,234 parameters</dd>" in page
     assert "A &lt;title&gt;" in page
     assert "0 &amp; 1" in page
-    assert "n=3: 1 of 2 problems have fewer graded trajectories and are left out" in page
+    assert "n=3: 1 of 2 problems has fewer graded trajectories and is left out" in page
     assert "seed 0, 200 resamples of problems, 95% intervals" in page
     assert re.findall(r"<script|<link|\bsrc=|url\((?!#)|@import", page) == []
 
@@ -227,4 +230,40 @@ def test_charts_draw_the_best_and_one_of_those_that_are_alike():
     rows = [row(f"s{number}", 0.9 - number / 20) for number in range(9)]
     rows += [row("twin", 0.9), row("majority", 0.1), row("first", 0.2, 0.1), row("random", 0.2, 0.05)]
     comparison = Comparison(9, 4, tuple(rows), roles=ROLES, baseline="majority")
-    assert choose_drawn(comparison) == ["random", "s0", "s1", "s2", "s3", "s4", "s5", "majority"]
+    assert choose_chart_selectors(comparison) == ["random", "s0", "s1", "s2", "s3", "s4", "s5", "majority"]
+
+
+def test_many_trajectories_without_an_answer_come_first(make_run, strings, tmp_path):
+    run = make_run([RIGHT, WRONG, {"correct": False}], [RIGHT, WRONG, WRONG | {"finish": "length"}])
+    report = build_report([run], Question(["majority", "random"], [1, 3], resamples=200), strings)
+    message = "of 6 trajectories, 16.7 % have no answer that could be read (1), 16.7 % were cut at the token limit (1)"
+    assert report.to_json()["warnings"] == [message]
+    paths = write_report(report, tmp_path)
+    page, markdown = paths["html"].read_text(encoding="utf-8"), paths["md"].read_text(encoding="utf-8")
+    assert page.split("<main>")[1].lstrip().startswith(f"<p class='warning'>{message}</p>\n<h1>")
+    assert markdown.startswith(f"**{message}**\n\n# ")
+    counts = "of 6 trajectories: 1 no answer read (16.7 %), 0 ungraded, 0 failed, 1 cut at the token limit (16.7 %)"
+    assert f"<p class='foot'>{counts}</p>" in page
+    # Accuracy, differences, calibration, Pareto front.
+    assert markdown.count(counts) == 4
+
+
+def test_scores_have_a_table_of_their_ranking(two, one, tmp_path):
+    # Per pool of the first run 0, 1 and 1, of the second 1.
+    assert [(ranking["scorer"], ranking["auc"]) for ranking in one.to_json()["overall"]["scores"]] == [
+        ("a", pytest.approx(2 / 3))
+    ]
+    assert two.overall.scores[0].auc == pytest.approx((2 / 3 + 1) / 2)
+    markdown = write_report(one, tmp_path)["md"].read_text(encoding="utf-8")
+    assert "| scorer | AUC within pools | 95% interval | pools with right and wrong |" in markdown
+    assert "| a | 0.667 | " in markdown
+    assert not one.warnings
+    assert "class='warning'" not in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_absent_texts_have_no_lengths(make_run, strings, tmp_path):
+    run = make_run([RIGHT | {"text": "", "tokens": 0}, WRONG | {"text": "", "tokens": 0}])
+    paths = write_report(build_report([run], Question(resamples=200), strings), tmp_path)
+    markdown = paths["md"].read_text(encoding="utf-8")
+    assert "## Lengths" not in markdown
+    assert "so lengths cannot be computed" in markdown

@@ -4,7 +4,8 @@ import pytest
 
 from nbest.errors import StorageError
 from nbest.measuring.comparison import AccuracyRow, Comparison
-from nbest.report.charts import accuracy_chart, chart_svg, write_chart
+from nbest.report.charts import choose_styles, draw_accuracy, write_chart
+from nbest.report.rendering import render_svg
 from tests.graded_runs import ROLES
 
 
@@ -42,25 +43,33 @@ def test_undefined_rows_are_not_drawn_and_a_missing_interval_has_no_band():
         *comparison_of(1, 2, low=None).rows,
         AccuracyRow("late", 4, None, None, None, True, 0.1, None, None, None, 0),
     )
-    spec = accuracy_chart(Comparison(9, 2, rows)).to_dict()
+    spec = draw_accuracy(Comparison(9, 2, rows)).to_dict()
     values = spec["layer"][0]["data"]["values"] if "data" in spec["layer"][0] else spec["data"]["values"]
     assert {value["selector"] for value in values} == {"random", "majority", "oracle"}
     assert all(value["low"] is None for value in values)
 
 
 def test_bounds_are_grey_and_the_others_differ():
-    spec = accuracy_chart(comparison_of(1, 2, selectors=("random", "majority", "score:a", "score:b"))).to_dict()
+    spec = draw_accuracy(comparison_of(1, 2, selectors=("random", "majority", "score:a", "score:b"))).to_dict()
     scale = spec["layer"][1]["encoding"]["color"]["scale"]
     colours = dict(zip(scale["domain"], scale["range"], strict=True))
     assert colours["random"] == "#9aa1ab"
     assert len(set(colours.values())) == 4
 
 
+def test_the_argmax_of_a_scorer_is_dashed_and_votes_are_not():
+    names = ["score:a", "vote:a", "stored:score:a", "score-like", "score:a (published)", "majority"]
+    styles = choose_styles(names, ROLES)
+    assert [name for name, style in styles.items() if style.shape == "triangle-up"] == ["score:a"]
+    assert styles["score:a"].dash != styles["vote:a"].dash
+    assert styles["score:a"].colour == styles["vote:a"].colour
+
+
 def test_a_single_n_can_be_drawn():
-    assert chart_svg(accuracy_chart(comparison_of(4))).startswith("<svg")
+    assert render_svg(draw_accuracy(comparison_of(4))).startswith("<svg")
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(StorageError, match=r"cannot write .*curve\.png"):
+    with pytest.raises(StorageError, match=r"curve\.png: cannot be written"):
         write_chart(comparison_of(1), tmp_path / "file" / "curve.png", tmp_path / "curve.html")

@@ -41,9 +41,13 @@ def look(strings):
 
 
 def test_every_selector_on_every_whole_pool(make_run, look):
-    found = look(make_run(*POOLS))
-    assert [(p.problem_id, p.candidates, p.right) for p in found.problems] == [("p0", 4, 2), ("p1", 4, 1), ("p2", 3, 2)]
-    values = {name: [p.values[name] for p in found.problems] for name in NAMES}
+    findings = look(make_run(*POOLS))
+    assert [(p.problem_id, p.candidates, p.right) for p in findings.problems] == [
+        ("p0", 4, 2),
+        ("p1", 4, 1),
+        ("p2", 3, 2),
+    ]
+    values = {name: [p.values[name] for p in findings.problems] for name in NAMES}
     assert values["majority"] == [0.5, 0.0, 1.0]
     assert values["score:a"] == [0.0, 1.0, 1.0]
     # 0.5 against 1.0; 0.8 against 0.9; 1.4 against nothing.
@@ -52,24 +56,25 @@ def test_every_selector_on_every_whole_pool(make_run, look):
 
 
 def test_answers_are_kept_where_selectors_disagree(make_run, look):
-    found = look(make_run(*POOLS))
-    assert found.problems[0].answers == (("1", 2, 2), ("2", 2, 0))
-    assert found.problems[1].answers == (("3", 2, 0), ("1", 1, 1), (None, 1, 0))
-    assert found.problems[2].answers == ()
+    findings = look(make_run(*POOLS))
+    assert findings.problems[0].answers == (("1", 2, 2), ("2", 2, 0))
+    assert findings.problems[1].answers == (("3", 2, 0), ("1", 1, 1), (None, 1, 0))
+    assert findings.problems[2].answers == ()
 
 
 def test_trajectories_are_counted_by_what_became_of_them(make_run, look):
-    found = look(make_run(*POOLS))
-    assert found.trajectories.to_json() == {
-        "judged": 10,
-        "right": 5,
-        "wrong": 5,
+    findings = look(make_run(*POOLS))
+    counts = findings.trajectories
+    assert (counts.graded, counts.right, counts.wrong) == (10, 5, 5)
+    assert counts.to_json() == {
+        "trajectories": 12,
         "without_answer": 1,
+        "ungraded": 1,
         "failed": 1,
-        "unjudged": 1,
+        "cut": 1,
+        "large_shares": dict.fromkeys(("without_answer", "ungraded", "failed", "cut"), 1 / 12),
     }
-    assert found.trajectories.total == 12
-    assert found.finishes == {"stop": 10, "length": 1, "error": 1}
+    assert findings.finishes == {"stop": 10, "length": 1, "error": 1}
 
 
 def test_ties_of_votes_scores_and_lengths(make_run, look):
@@ -88,11 +93,11 @@ def test_abstaining_is_counted(make_run, look):
 
 
 def test_lengths_of_right_and_wrong(make_run, look):
-    found = look(make_run(POOLS[1]))
-    assert (found.right_lengths.tolist(), found.wrong_lengths.tolist()) == ([30], [20, 40, 10])
+    findings = look(make_run(POOLS[1]))
+    assert (findings.lengths["right"].tolist(), findings.lengths["wrong"].tolist()) == ([30], [20, 40, 10])
     texts = make_run([sampled("1", True, text="abc", tokens=0)], name="texts")
     counted = look(texts, ["majority"], [], has_tokens=False)
-    assert (counted.right_lengths.tolist(), counted.length_unit) == ([3], "characters")
+    assert (counted.lengths["right"].tolist(), counted.length_unit) == ([3], "characters")
 
 
 def test_confidences_are_vote_shares_and_scores(make_run, look):
@@ -115,12 +120,12 @@ def test_stored_selections_are_counted_by_position(make_run, look):
             Selection("p2", None, note="nothing fits"),
         ],
     )
-    found = look(run)
-    picks = found.picks["mine"]
+    findings = look(run)
+    picks = findings.picks["mine"]
     assert (picks.problems, picks.abstained, picks.right, picks.wrong) == (3, 1, 1, 1)
     assert picks.notes == {"took the second": 1, "nothing fits": 1}
-    stated = found.confidences[-1]
-    assert (stated.name, stated.confidence.tolist(), stated.right.tolist()) == (
+    source = findings.confidences[-1]
+    assert (source.name, source.confidence.tolist(), source.right.tolist()) == (
         "selected by mine",
         [0.75, 0.5],
         [0.0, 1.0],
@@ -135,3 +140,11 @@ def test_the_spread_is_that_of_the_farthest_two():
 def test_selectors_that_look_at_nothing_are_not_compared(make_run, look):
     names = ("oracle", "random", "first", "longest", "shortest", "majority", "score:a")
     assert look(make_run(*POOLS), names).informed == ("majority", "score:a")
+
+
+def test_selectors_that_look_at_neither_answers_nor_scores_are_not_informed(make_run, look):
+    run = make_run(*POOLS)
+    assert look(run, names=("first", "random", "longest", "shortest", "majority", "score:a", "oracle")).informed == (
+        "majority",
+        "score:a",
+    )

@@ -8,7 +8,6 @@ import pytest
 from nbest.errors import ConfigError
 from nbest.measuring.comparison import AccuracyRow, Comparison, Paired
 from nbest.problems.benchmarks import find_benchmark
-from nbest.report.charts import chart_svg
 from nbest.report.published import (
     ROUNDING_POINTS,
     describe_published,
@@ -21,13 +20,14 @@ from nbest.report.published import (
     tabulate_published,
     write_published,
 )
+from nbest.report.rendering import render_svg
 
 
 def own(*ns: int) -> Comparison:
     names = ("majority", "score:mine", "oracle")
     rows = tuple(
-        AccuracyRow(name, n, 0.4 + place / 10, 0.3, 0.8, True, 0.1, 7.0, 0.1, 0.0, 9)
-        for place, name in enumerate(names)
+        AccuracyRow(name, n, 0.4 + position / 10, 0.3, 0.8, True, 0.1, 7.0, 0.1, 0.0, 9)
+        for position, name in enumerate(names)
         for n in ns
     )
     paired = (Paired("score:mine", "majority", ns[-1], 0.1, 0.0, 0.2, 0.1, 0.1, 9, 3),)
@@ -72,10 +72,10 @@ def test_rows_without_counts_are_the_printed_average():
 def test_the_benchmarks_are_those_of_the_table_of_benchmarks():
     for name in published_names():
         table = published_table(name)
-        known = [find_benchmark(benchmark).problems for benchmark in table.benchmarks]
-        assert list(table.problems) in ([], known)
+        counts = [find_benchmark(benchmark).problems for benchmark in table.benchmarks]
+        assert list(table.problems) in ([], counts)
         assert set(table.averaged) <= set(table.benchmarks)
-        assert set(table.drawn) <= set(table.selectors)
+        assert set(table.default_selectors) <= set(table.selectors)
 
 
 def test_137_against_124_of_260_problems():
@@ -103,7 +103,7 @@ def test_rows_are_by_selector_and_n():
 def test_merged_table_has_both_and_dashes_where_nothing_is():
     merged = merge_published(own(1, 16), "trajselector", ["TrajSelector", "one sample"])
     assert merged.ns == [1, 5, 10, 16, 32, 48, 64]
-    cells = {row[0]: row[1:8] for row in merged.table_rows()}
+    cells = {row[0]: row[1:8] for row in merged.accuracy_table().rows}
     assert cells["majority"] == ["40.0", "-", "-", "40.0", "-", "-", "-"]
     assert cells["TrajSelector (published)"] == ["-", "52.0", "53.2", "55.8", "58.8", "61.3", "63.5"]
     assert cells["one sample (published)"][0] == "46.6"
@@ -145,4 +145,4 @@ def test_the_chart_draws_both():
     for name in ("score:mine", "TrajSelector (published)", "majority (published)", "EurusPRM (published)"):
         assert name in spec
     assert "ReasonEval" not in spec
-    assert chart_svg(chart).startswith("<svg")
+    assert render_svg(chart).startswith("<svg")

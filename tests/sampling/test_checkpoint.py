@@ -1,4 +1,4 @@
-"""Loading from a folder as anyone's model is loaded, and messages where there is none."""
+"""Loading a model from a folder, and the messages where it cannot be loaded."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -25,12 +25,12 @@ def folder(create_checkpoint: Create, tmp_path_factory: pytest.TempPathFactory) 
 
 async def test_a_folder_samples_what_the_model_in_memory_samples(create_checkpoint: Create, folder: Path):
     params = SamplingParams(temperature=1, top_p=1, top_k=0, max_tokens=12)
-    async with TransformersSampler(str(folder), batch_rows=4) as loaded:
-        found = await collect(loaded, user_message("abc"), [1, 2], params)
-        info = loaded.describe().info
+    async with TransformersSampler(str(folder), batch_rows=4) as sampler:
+        completions = await collect(sampler, user_message("abc"), [1, 2], params)
+        info = sampler.describe().info
     async with TransformersSampler.from_checkpoint(create_checkpoint(template="chat")) as sampler:
         expected = await collect(sampler, user_message("abc"), [1, 2], params)
-    assert [one.tokens.tolist() for one in found] == [one.tokens.tolist() for one in expected]
+    assert [one.tokens.tolist() for one in completions] == [one.tokens.tolist() for one in expected]
     assert info["model"] == str(folder)
     assert info["layers"] == 3
     assert info["hidden_size"] == 32
@@ -40,7 +40,7 @@ async def test_a_folder_samples_what_the_model_in_memory_samples(create_checkpoi
     assert info["parameters"] > info["non_embedding_parameters"] > 0
 
 
-def test_hashes_change_with_what_they_stand_for(folder: Path):
+def test_hashes_change_with_the_files_they_hash(folder: Path):
     before = load_checkpoint(str(folder)).info
     template = folder / "chat_template.jinja"
     config = folder / "config.json"
@@ -59,9 +59,9 @@ def test_hashes_change_with_what_they_stand_for(folder: Path):
     [
         ({"model": "/nowhere/model", "local_files_only": True}, "'/nowhere/model' .* could not be loaded"),
         ({"model": "bundled:none"}, "not in this package .*bundled/none"),
-        ({"template": "jinja"}, "template: 'jinja' given"),
-        ({"device": "gpu"}, "device: 'gpu' given"),
-        ({"dtype": "int8"}, "dtype: 'int8' given"),
+        ({"template": "jinja"}, "template: got 'jinja'"),
+        ({"device": "gpu"}, "device: got 'gpu'"),
+        ({"dtype": "int8"}, "dtype: got 'int8'"),
     ],
 )
 def test_faulty_settings_are_named(folder: Path, settings: dict[str, str], message: str):
@@ -69,7 +69,7 @@ def test_faulty_settings_are_named(folder: Path, settings: dict[str, str], messa
         load_checkpoint(**{"model": str(folder), **settings})  # pyright: ignore[reportArgumentType]
 
 
-def test_a_tokenizer_without_template_wants_none(folder: Path, tmp_path: Path):
+def test_a_tokenizer_without_a_template_needs_template_none(folder: Path, tmp_path: Path):
     for path in folder.iterdir():
         if path.name != "chat_template.jinja":
             (tmp_path / path.name).write_bytes(path.read_bytes())
@@ -89,7 +89,7 @@ def test_recurrent_layers_are_refused(folder: Path, tmp_path: Path):
 
 
 def test_batch_rows_must_be_positive(folder: Path):
-    with pytest.raises(ConfigError, match="batch_rows: 0"):
+    with pytest.raises(ConfigError, match="batch_rows: got 0"):
         TransformersSampler(str(folder), batch_rows=0)
 
 

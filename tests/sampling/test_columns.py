@@ -1,4 +1,4 @@
-"""The cache by hand: one layer, one head, one number a key."""
+"""The cache by hand: one layer, one head, one number per key."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,10 +9,10 @@ from nbest.sampling.columns import ColumnCache
 
 
 def write(cache: ColumnCache, values: list[list[float]]) -> torch.Tensor:
-    """Write [rows tokens] numbers as keys and values; the keys the attention would read, [rows columns]."""
+    """Write numbers [rows tokens] as keys and values; return the keys [rows columns] that attention would read."""
     states = torch.tensor(values)[:, None, :, None]
-    keys, held = cache.update(states, -states, 0)
-    assert torch.equal(keys, -held)
+    keys, negatives = cache.update(states, -states, 0)
+    assert torch.equal(keys, -negatives)
     cache.advance(len(values[0]))
     return keys[:, 0, :, 0]
 
@@ -29,7 +29,7 @@ def create_prefix() -> ColumnCache:
     return prefix
 
 
-def test_rows_share_a_column_and_mask_what_stands_left():
+def test_rows_share_a_column_and_mask_those_to_the_left():
     cache = create(3, 8)
     cache.reserve(3, 1)
     cache.join(create_prefix(), torch.tensor([0, 1, 1]), torch.tensor([0, 1, 2]))
@@ -48,7 +48,7 @@ def test_no_mask_where_nothing_is_masked():
     assert cache.view_mask(2) is None
 
 
-def test_a_later_row_takes_a_finished_place():
+def test_a_later_row_replaces_a_finished_one():
     cache = create(2, 8)
     cache.reserve(3, 1)
     cache.join(create_prefix(), torch.tensor([0, 1]), torch.tensor([0, 1]))
@@ -56,10 +56,10 @@ def test_a_later_row_takes_a_finished_place():
     cache.join(create_prefix(), torch.tensor([1]), torch.tensor([0]))
     keys = write(cache, [[4.0], [9.0]])
     mask = cache.mask[:2, cache.window[0] : cache.window[1]]
-    assert [row[kept].tolist() for row, kept in zip(keys, mask, strict=True)] == [[5, 6, 4], [5, 6, 8, 9]]
+    assert [row[row_mask].tolist() for row, row_mask in zip(keys, mask, strict=True)] == [[5, 6, 4], [5, 6, 8, 9]]
 
 
-def test_moving_a_row_and_trimming_what_nobody_needs():
+def test_moving_a_row_and_trimming_unused_columns():
     cache = create(2, 8)
     cache.reserve(3, 1)
     cache.join(create_prefix(), torch.tensor([0, 1]), torch.tensor([0, 1]))
@@ -90,7 +90,7 @@ def test_a_long_prompt_joins_a_young_batch():
     cache.join(create_prefix(), torch.tensor([0]), torch.tensor([1]))
     keys = write(cache, [[5.0], [9.0]])
     mask = cache.mask[:2, cache.window[0] : cache.window[1]]
-    assert [row[kept].tolist() for row, kept in zip(keys, mask, strict=True)] == [[4, 5], [1, 2, 3, 9]]
+    assert [row[row_mask].tolist() for row, row_mask in zip(keys, mask, strict=True)] == [[4, 5], [1, 2, 3, 9]]
 
 
 def test_a_batch_that_is_never_empty_does_not_grow(create_checkpoint: Callable[..., Any]):

@@ -6,7 +6,7 @@ from nbest.sampling.limits import TokenLimit, check_ranges, find_unavailable, li
 
 
 @pytest.mark.parametrize(
-    ("context", "prompt", "wanted", "tokens", "note"),
+    ("context", "prompt", "max_tokens", "tokens", "note"),
     [
         (None, 5, 100, 100, ""),
         (16, 5, 11, 11, ""),
@@ -15,8 +15,8 @@ from nbest.sampling.limits import TokenLimit, check_ranges, find_unavailable, li
         (None, 0, 1, 0, "the prompt has 0 tokens; it needs at least 1, and fewer than the context of None"),
     ],
 )
-def test_what_a_context_leaves(context: int | None, prompt: int, wanted: int, tokens: int, note: str) -> None:
-    assert limit_tokens(context, prompt, wanted) == TokenLimit(tokens, note)
+def test_what_a_context_leaves(context: int | None, prompt: int, max_tokens: int, tokens: int, note: str) -> None:
+    assert limit_tokens(context, prompt, max_tokens) == TokenLimit(tokens, note)
 
 
 def test_every_setting_out_of_its_range_is_listed() -> None:

@@ -1,4 +1,4 @@
-"""The sampler against real servers on loopback: one that serves a scripted sampler, one that answers as told."""
+"""The sampler against real servers on loopback: one serves a scripted sampler, one gives scripted replies."""
 
 import asyncio
 import json
@@ -22,7 +22,7 @@ from nbest.serving.endpoint import create_app
 PARAMS = SamplingParams(temperature=1, top_p=1, top_k=0, max_tokens=12)
 Reply = tuple[int, str, dict[str, str]]
 HANG, CUT = (0, "", {}), (1, "", {})
-"""Replies of the told server that are no replies: nothing for an hour, the beginning of a body."""
+"""Faults of the scripted server: no reply at all, and only the beginning of a body."""
 
 
 def whole(text: str = "fine", **choice: Any) -> Reply:
@@ -30,12 +30,12 @@ def whole(text: str = "fine", **choice: Any) -> Reply:
     return 200, json.dumps({"choices": choices, "usage": {"prompt_tokens": 5, "completion_tokens": 7}}), {}
 
 
-class ToldServer:
-    """An ASGI application that gives `replies` in turn, the last one for ever, and keeps what it was asked."""
+class ScriptedServer:
+    """An ASGI application that gives `replies` in turn, the last one for ever, and keeps the requests."""
 
     def __init__(self, *replies: Reply):
         self.replies = list(replies)
-        self.asked: list[dict[str, Any]] = []
+        self.requests: list[dict[str, Any]] = []
         self.paths: list[str] = []
         self.arrived, self.gone = threading.Event(), threading.Event()
         self.open = self.most_open = 0
@@ -47,7 +47,7 @@ class ToldServer:
             body += message.get("body", b"")
             if not message.get("more_body"):
                 break
-        self.asked.append(json.loads(body))
+        self.requests.append(json.loads(body))
         self.paths.append(scope["path"])
         self.arrived.set()
         self.open += 1
@@ -59,15 +59,15 @@ class ToldServer:
             return
         await asyncio.sleep(0.005)
         self.open -= 1
-        sent, declared = (b'{"choi', 4000) if status == 1 else (text.encode(), len(text.encode()))
-        named = {"content-type": "application/json", "content-length": str(declared)} | headers
-        pairs = [(key.encode(), value.encode()) for key, value in named.items()]
+        content, declared_bytes = (b'{"choi', 4000) if status == 1 else (text.encode(), len(text.encode()))
+        fields = {"content-type": "application/json", "content-length": str(declared_bytes)} | headers
+        pairs = [(key.encode(), value.encode()) for key, value in fields.items()]
         await send({"type": "http.response.start", "status": 200 if status == 1 else status, "headers": pairs})
-        await send({"type": "http.response.body", "body": sent, "more_body": status == 1})
+        await send({"type": "http.response.body", "body": content, "more_body": status == 1})
 
 
 @contextmanager
-def told(server: ToldServer, form: Form | None = None, **settings: Any) -> Iterator[OpenAISampler]:
+def connect(server: ScriptedServer, form: Form | None = None, **settings: Any) -> Iterator[OpenAISampler]:
     with serve(server) as url:
         endpoint = Endpoint(url, **{"backoff_seconds": 0.001, "timeout_seconds": 60.0} | settings)
         sampler = OpenAISampler(endpoint, form or Form("m"))
@@ -78,10 +78,10 @@ def told(server: ToldServer, form: Form | None = None, **settings: Any) -> Itera
 
 
 def counts(**values: Any) -> RequestCounts:
-    made = RequestCounts()
+    result = RequestCounts()
     for name, value in values.items():
-        getattr(made, name).update(value) if isinstance(value, dict) else setattr(made, name, value)
-    return made
+        getattr(result, name).update(value) if isinstance(value, dict) else setattr(result, name, value)
+    return result
 
 
 async def test_over_a_server_of_this_package() -> None:
@@ -90,11 +90,11 @@ async def test_over_a_server_of_this_package() -> None:
     with serve(create_app(ScriptedSampler(lambda *_: reply), "m")) as url:
         for template in ("chat", "none"):
             async with OpenAISampler(Endpoint(url), Form("m", template=template)) as sampler:
-                [found] = await collect(sampler, user_message("hi"), [2**63 - 1], PARAMS)
-            assert (found.finish, found.usage, found.note) == ("length", Usage(1, 2), "")
-            assert (found.prompt_tokens.tolist(), found.tokens.tolist()) == ([1], [4, 5])
-            assert found.logprobs is not None
-            assert found.logprobs.tolist() == [-1.5, -0.5]
+                [completion] = await collect(sampler, user_message("hi"), [2**63 - 1], PARAMS)
+            assert (completion.finish, completion.usage, completion.note) == ("length", Usage(1, 2), "")
+            assert (completion.prompt_tokens.tolist(), completion.tokens.tolist()) == ([1], [4, 5])
+            assert completion.logprobs is not None
+            assert completion.logprobs.tolist() == [-1.5, -0.5]
 
 
 async def test_a_model_behind_a_server_draws_what_it_draws_without_one(create_checkpoint: Callable[..., Any]) -> None:
@@ -105,20 +105,20 @@ async def test_a_model_behind_a_server_draws_what_it_draws_without_one(create_ch
         expected = await collect(model, user_message("abc"), [2**63 - 1, 5], params)
         with serve(create_app(model, "m")) as url:
             async with OpenAISampler(Endpoint(url), Form("m")) as sampler:
-                found = await collect(sampler, user_message("abc"), [2**63 - 1, 5], params)
-    for here, there in zip(expected, found, strict=True):
-        assert (here.text, here.finish) == (there.text, there.finish)
-        assert here.prompt_tokens.tolist() == there.prompt_tokens.tolist()
-        assert here.tokens.tolist() == there.tokens.tolist()
-        assert here.logprobs is not None
-        assert there.logprobs is not None
+                completions = await collect(sampler, user_message("abc"), [2**63 - 1, 5], params)
+    for local, remote in zip(expected, completions, strict=True):
+        assert (local.text, local.finish) == (remote.text, remote.finish)
+        assert local.prompt_tokens.tolist() == remote.prompt_tokens.tolist()
+        assert local.tokens.tolist() == remote.tokens.tolist()
+        assert local.logprobs is not None
+        assert remote.logprobs is not None
         # Requests that arrive apart are decoded in other batches, which may round the last bits otherwise.
-        assert there.logprobs.tolist() == pytest.approx(here.logprobs.tolist(), abs=1e-5)
+        assert remote.logprobs.tolist() == pytest.approx(local.logprobs.tolist(), abs=1e-5)
 
 
 async def test_closing_ends_the_requests() -> None:
-    server = ToldServer(whole(), HANG)
-    with told(server, concurrency=3) as sampler:
+    server = ScriptedServer(whole(), HANG)
+    with connect(server, concurrency=3) as sampler:
         async with aclosing(sampler.sample(user_message("hi"), [1, 2, 3], PARAMS)) as completions:
             _, completion = await anext(completions)
             assert completion.text == "fine"
@@ -135,15 +135,15 @@ async def test_turns_are_sent_as_they_are() -> None:
         ("chat", "messages", [{"role": turn.role, "content": turn.content} for turn in turns]),
         ("none", "prompt", "<|im_end|>\n\na\n\nb\n\nc"),
     ):
-        server = ToldServer(whole(text="x"))
-        with told(server, Form("m", template=template)) as sampler:
+        server = ScriptedServer(whole(text="x"))
+        with connect(server, Form("m", template=template)) as sampler:
             await collect(sampler, turns, [1], PARAMS)
-        assert server.asked[0][field] == expected
+        assert server.requests[0][field] == expected
 
 
 async def test_what_is_reported() -> None:
-    server = ToldServer((500, "oops", {}), whole(), whole(), (400, "the prompt is too long", {}))
-    with told(server, concurrency=1) as sampler:
+    server = ScriptedServer((500, "oops", {}), whole(), whole(), (400, "the prompt is too long", {}))
+    with connect(server, concurrency=1) as sampler:
         await collect(sampler, user_message("hi"), [1, 2, 3], PARAMS)
         report = sampler.report()
     # Two answers of 5 and 7 tokens each.
@@ -153,46 +153,54 @@ async def test_what_is_reported() -> None:
 
 async def test_what_is_sent() -> None:
     params = SamplingParams(temperature=0.6, top_p=0.95, top_k=20, min_p=0.1, max_tokens=9, stop=("x",), top_logprobs=2)
-    server = ToldServer(whole())
-    with told(server) as sampler:
+    server = ScriptedServer(whole())
+    with connect(server) as sampler:
         await collect(sampler, user_message("hi"), [3], params)
     shared = {"model": "m", "n": 1, "seed": 3, "temperature": 0.6, "top_p": 0.95, "stop": ["x"]}
     chat = {"messages": [{"role": "user", "content": "hi"}], "logprobs": True, "top_logprobs": 2, "max_tokens": 9}
     vllm = {"top_k": 20, "min_p": 0.1, "return_token_ids": True, "skip_special_tokens": False}
-    assert server.asked == [shared | chat | vllm]
+    assert server.requests == [shared | chat | vllm]
     assert server.paths == ["/v1/chat/completions"]
 
 
 async def test_the_dialect_of_openai_sends_what_openai_documents() -> None:
-    server = ToldServer(whole())
-    with told(server, Form("m", "openai", has_logprobs=False)) as sampler:
+    server = ScriptedServer(whole())
+    with connect(server, Form("m", "openai", has_logprobs=False)) as sampler:
         await collect(sampler, user_message("hi"), [3], PARAMS)
         with pytest.raises(UnavailableError, match="top_k: 20 is no field of OpenAI's protocol"):
             await collect(sampler, user_message("hi"), [3], SamplingParams())
-    assert set(server.asked[0]) == {"model", "n", "seed", "temperature", "top_p", "messages", "max_completion_tokens"}
-    assert len(server.asked) == 1
+    assert set(server.requests[0]) == {
+        "model",
+        "n",
+        "seed",
+        "temperature",
+        "top_p",
+        "messages",
+        "max_completion_tokens",
+    }
+    assert len(server.requests) == 1
 
 
-async def test_what_a_server_cannot_give_is_refused_before_any_request() -> None:
-    server = ToldServer(whole())
-    with told(server) as sampler:
-        for fields, named in (
+async def test_what_a_server_cannot_return_is_refused_before_any_request() -> None:
+    server = ScriptedServer(whole())
+    with connect(server) as sampler:
+        for fields, name in (
             ({"capture": (-1,)}, "capture"),
             ({"self_certainty": True}, "self_certainty"),
             ({"top_logprobs": 21}, "top_logprobs"),
         ):
-            with pytest.raises(UnavailableError, match=named):
+            with pytest.raises(UnavailableError, match=name):
                 await collect(sampler, user_message("hi"), [1], SamplingParams(**fields))
-    assert (server.asked, sampler.counts) == ([], RequestCounts())
+    assert (server.requests, sampler.counts) == ([], RequestCounts())
 
 
 async def test_usage_without_ids_is_counted_and_stored() -> None:
-    with told(ToldServer(whole())) as sampler:
-        [found] = await collect(sampler, user_message("hi"), [1], PARAMS)
-    assert (len(found.tokens), found.logprobs, found.count_usage()) == (0, None, Usage(5, 7))
+    with connect(ScriptedServer(whole())) as sampler:
+        [completion] = await collect(sampler, user_message("hi"), [1], PARAMS)
+    assert (len(completion.tokens), completion.logprobs, completion.count_usage()) == (0, None, Usage(5, 7))
     from nbest.storage.tables import TRAJECTORIES
 
-    columns = TRAJECTORIES.to_columns([Trajectory("p#0", "p", 0, 1, found)])
+    columns = TRAJECTORIES.to_columns([Trajectory("p#0", "p", 0, 1, completion)])
     assert columns["sampled_tokens"] == [7]
 
 
@@ -201,11 +209,11 @@ async def test_the_likeliest_tokens_become_confidences() -> None:
         {"token": "a", "logprob": -1.0, "top_logprobs": [{"logprob": -0.5}, {"logprob": -1.0}]},
         {"token": "b", "logprob": -0.1, "top_logprobs": [{"logprob": -3.9}, {"logprob": -0.1}]},
     ]
-    with told(ToldServer(whole(logprobs={"content": rows}))) as sampler:
-        [found] = await collect(sampler, user_message("hi"), [1], SamplingParams(top_logprobs=2))
-    assert found.confidences is not None
+    with connect(ScriptedServer(whole(logprobs={"content": rows}))) as sampler:
+        [completion] = await collect(sampler, user_message("hi"), [1], SamplingParams(top_logprobs=2))
+    assert completion.confidences is not None
     # (-0.5 - 1.0) / 2 and (-3.9 - 0.1) / 2
-    assert found.confidences.tolist() == pytest.approx([-0.75, -2.0])
+    assert completion.confidences.tolist() == pytest.approx([-0.75, -2.0])
 
 
 @pytest.mark.parametrize(
@@ -220,10 +228,10 @@ async def test_the_likeliest_tokens_become_confidences() -> None:
     ],
 )
 async def test_how_an_answer_is_read(choice: dict[str, Any], text: str, finish: str) -> None:
-    with told(ToldServer(whole(**choice))) as sampler:
-        [found] = await collect(sampler, user_message("hi"), [1], PARAMS)
-    assert (found.text, found.finish) == (text, finish)
-    assert bool(found.note) == (finish == "error")
+    with connect(ScriptedServer(whole(**choice))) as sampler:
+        [completion] = await collect(sampler, user_message("hi"), [1], PARAMS)
+    assert (completion.text, completion.finish) == (text, finish)
+    assert bool(completion.note) == (finish == "error")
 
 
 @pytest.mark.parametrize(
@@ -239,19 +247,19 @@ async def test_how_an_answer_is_read(choice: dict[str, Any], text: str, finish: 
         ((200, '{"choices": [{"message": {}}]}', {}), "bad-body"),
     ],
 )
-async def test_a_fault_is_tried_again_with_the_same_seed(fault: Reply, kind: str) -> None:
-    server = ToldServer(fault, fault, whole())
-    with told(server) as sampler:
-        [found] = await collect(sampler, user_message("hi"), [5], PARAMS)
-    assert (found.text, found.finish) == ("fine", "stop")
-    assert [asked["seed"] for asked in server.asked] == [5, 5, 5]
+async def test_a_fault_is_retried_with_the_same_seed(fault: Reply, kind: str) -> None:
+    server = ScriptedServer(fault, fault, whole())
+    with connect(server) as sampler:
+        [completion] = await collect(sampler, user_message("hi"), [5], PARAMS)
+    assert (completion.text, completion.finish) == ("fine", "stop")
+    assert [request["seed"] for request in server.requests] == [5, 5, 5]
     assert sampler.counts == counts(attempts=3, completions=1, retried={kind: 2})
 
 
-async def test_a_hung_connection_is_given_up_and_tried_again() -> None:
-    with told(ToldServer(whole(), HANG, whole()), timeout_seconds=0.5) as sampler:
-        [[_], [found]] = [await collect(sampler, user_message("hi"), [seed], PARAMS) for seed in (4, 5)]
-    assert found.text == "fine"
+async def test_a_hung_connection_is_closed_and_retried() -> None:
+    with connect(ScriptedServer(whole(), HANG, whole()), timeout_seconds=0.5) as sampler:
+        [[_], [completion]] = [await collect(sampler, user_message("hi"), [seed], PARAMS) for seed in (4, 5)]
+    assert completion.text == "fine"
     # A busy machine may let another request wait as long.
     assert set(sampler.counts.retried) == {"timeout"}
     assert sampler.counts.attempts == 2 + sampler.counts.retried["timeout"]
@@ -265,23 +273,23 @@ async def test_a_connection_that_is_dropped_without_an_answer() -> None:
     async with await asyncio.start_server(drop, "127.0.0.1", 0) as server:
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
         async with OpenAISampler(Endpoint(url, retries=1, backoff_seconds=0.001), Form("m")) as sampler:
-            [found] = await collect(sampler, user_message("hi"), [5], PARAMS)
-    assert found.finish == "error"
+            [completion] = await collect(sampler, user_message("hi"), [5], PARAMS)
+    assert completion.finish == "error"
     assert sampler.counts == counts(attempts=2, retried={"connection": 1}, failed={"connection": 1})
 
 
 async def test_a_server_that_is_not_there() -> None:
-    with serve(ToldServer(whole())) as url:
+    with serve(ScriptedServer(whole())) as url:
         pass
     async with OpenAISampler(Endpoint(url, retries=1, backoff_seconds=0.001), Form("m")) as sampler:
-        [found] = await collect(sampler, user_message("hi"), [5], PARAMS)
-    assert (found.text, found.finish) == ("", "error")
-    assert found.note.startswith("connection after 2 attempts: Connect")
+        [completion] = await collect(sampler, user_message("hi"), [5], PARAMS)
+    assert (completion.text, completion.finish) == ("", "error")
+    assert completion.note.startswith("connection after 2 attempts: Connect")
     assert sampler.counts == counts(attempts=2, retried={"connection": 1}, failed={"connection": 1})
 
 
 async def test_the_last_fault_is_data() -> None:
-    with told(ToldServer((500, "oops", {})), retries=2) as sampler:
+    with connect(ScriptedServer((500, "oops", {})), retries=2) as sampler:
         first, second = await collect(sampler, user_message("hi"), [1, 2], PARAMS)
     assert first.finish == second.finish == "error"
     assert first.note.startswith("server-error after 3 attempts: HTTP 500 from http://127.0.0.1:")
@@ -291,8 +299,8 @@ async def test_the_last_fault_is_data() -> None:
 
 async def test_no_second_attempt_where_it_is_of_no_use() -> None:
     too_long = json.dumps({"error": {"message": "This model's maximum context length is 40 tokens."}})
-    server = ToldServer((500, "never", {"x-should-retry": "false"}), (400, too_long, {}))
-    with told(server) as sampler:
+    server = ScriptedServer((500, "never", {"x-should-retry": "false"}), (400, too_long, {}))
+    with connect(server) as sampler:
         [refused] = await collect(sampler, user_message("hi"), [1], PARAMS)
         [long] = await collect(sampler, user_message("hi"), [1], PARAMS)
     assert refused.note.startswith("refused after 1 attempt: HTTP 500")
@@ -303,52 +311,52 @@ async def test_no_second_attempt_where_it_is_of_no_use() -> None:
 @pytest.mark.parametrize(
     ("status", "error", "advice"),
     [
-        (400, ConfigError, "dialect = 'openai' leaves out"),
+        (400, ConfigError, "dialect = 'openai' sends only"),
         (401, ConfigError, "api_key_env is not set"),
         (404, ConfigError, "the model \\('m'\\)"),
         (402, EngineError, "HTTP 402 from http://127.0.0.1:.*/v1/chat/completions: 'no\\\\n'"),
     ],
 )
 async def test_a_fault_of_the_settings_stops_at_once(status: int, error: type[Exception], advice: str) -> None:
-    server = ToldServer((status, "no\n", {}))
-    with told(server) as sampler, pytest.raises(error, match=advice):
+    server = ScriptedServer((status, "no\n", {}))
+    with connect(server) as sampler, pytest.raises(error, match=advice):
         await collect(sampler, user_message("hi"), [1], PARAMS)
     assert sampler.counts == counts(attempts=1, stopped=1)
 
 
 async def test_no_more_requests_at_once_than_allowed() -> None:
-    server = ToldServer(whole())
-    with told(server, concurrency=3) as sampler:
+    server = ScriptedServer(whole())
+    with connect(server, concurrency=3) as sampler:
         await asyncio.gather(*(collect(sampler, user_message("hi"), list(range(6)), PARAMS) for _ in range(3)))
-    assert (len(server.asked), server.most_open) == (18, 3)
+    assert (len(server.requests), server.most_open) == (18, 3)
 
 
 async def test_a_caller_that_is_cancelled_leaves_nothing_running() -> None:
-    server = ToldServer(HANG, whole())
-    with told(server, concurrency=1) as sampler:
+    server = ScriptedServer(HANG, whole())
+    with connect(server, concurrency=1) as sampler:
         waiting = asyncio.create_task(collect(sampler, user_message("hi"), [1], PARAMS))
         assert await asyncio.to_thread(server.arrived.wait, 60)
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
-        [found] = await collect(sampler, user_message("hi"), [2], PARAMS)
-    assert found.text == "fine"
+        [completion] = await collect(sampler, user_message("hi"), [2], PARAMS)
+    assert completion.text == "fine"
 
 
 def test_it_serves_several_event_loops_and_closes_outside_of_them() -> None:
-    with told(ToldServer(whole())) as sampler:
+    with connect(ScriptedServer(whole())) as sampler:
         for seed in (1, 2):
-            [found] = asyncio.run(collect(sampler, user_message("hi"), [seed], PARAMS))
-            assert found.text == "fine"
+            [completion] = asyncio.run(collect(sampler, user_message("hi"), [seed], PARAMS))
+            assert completion.text == "fine"
         sampler.close()
         sampler.close()
         with pytest.raises(EngineError, match="closed"):
             asyncio.run(collect(sampler, user_message("hi"), [3], PARAMS))
 
 
-async def test_closing_cancels_who_waits() -> None:
-    server = ToldServer(HANG)
-    with told(server) as sampler:
+async def test_closing_cancels_waiting_callers() -> None:
+    server = ScriptedServer(HANG)
+    with connect(server) as sampler:
         waiting = asyncio.create_task(collect(sampler, user_message("hi"), [1], PARAMS))
         assert await asyncio.to_thread(server.arrived.wait, 60)
         await sampler.aclose()
@@ -356,26 +364,26 @@ async def test_closing_cancels_who_waits() -> None:
             await waiting
 
 
-def test_faulty_settings_are_told_together(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_faulty_settings_are_listed_together(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NO_SUCH_KEY", raising=False)
     with pytest.raises(ConfigError) as caught:
         Endpoint("localhost:8000", "NO_SUCH_KEY", 0, -1, 0, -1)
-    named = [fault.partition(":")[0] for fault in caught.value.faults]
-    assert named == ["base_url", "timeout_seconds", "retries", "concurrency", "backoff_seconds", "api_key_env"]
+    names = [fault.partition(":")[0] for fault in caught.value.faults]
+    assert names == ["base_url", "timeout_seconds", "retries", "concurrency", "backoff_seconds", "api_key_env"]
 
 
 async def test_the_key_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOME_KEY", "s3cret")
-    seen: list[str] = []
+    keys: list[str] = []
 
-    class Gate(ToldServer):
+    class Gate(ScriptedServer):
         async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-            seen.extend(value.decode() for key, value in scope["headers"] if key == b"authorization")
+            keys.extend(value.decode() for key, value in scope["headers"] if key == b"authorization")
             await super().__call__(scope, receive, send)
 
-    with told(Gate(whole()), api_key_env="SOME_KEY") as sampler:
+    with connect(Gate(whole()), api_key_env="SOME_KEY") as sampler:
         await collect(sampler, user_message("hi"), [1], PARAMS)
-    assert seen == ["Bearer s3cret"]
+    assert keys == ["Bearer s3cret"]
 
 
 def test_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,7 +26,7 @@ PROMPTS = ["abc+1", "1", "abcdefghij-9", "b+2"]
 
 @torch.inference_mode()
 def sample_naively(checkpoint: Checkpoint, prompt: str, seed: int, params: SamplingParams) -> list[int]:
-    """One token a full pass: no cache, no batch, no mask."""
+    """Draw one token per full pass, without cache, batch or mask."""
     ids = checkpoint.tokenize_prompt(user_message(prompt))
     stream, tokens = mix_seeds(np.array([seed], dtype=np.uint64)), []
     while len(tokens) < params.max_tokens:
@@ -68,7 +68,7 @@ async def test_batch_equals_a_loop_without_cache(create_checkpoint: Create, kind
     assert len({len(tokens) for pool in expected for tokens in pool}) > 1
 
 
-async def test_company_order_and_batch_size_change_nothing(create_checkpoint: Create):
+async def test_other_rows_order_and_batch_size_change_nothing(create_checkpoint: Create):
     checkpoint = create_checkpoint()
     together = await sample(checkpoint, PROMPTS, list(range(8)), FULL)
     small = await sample(checkpoint, PROMPTS[::-1], list(range(8)), FULL, rows=5)
@@ -89,11 +89,11 @@ async def test_different_seeds_and_params_differ_within_one_batch(create_checkpo
     async with TransformersSampler.from_checkpoint(checkpoint) as sampler:
         greedy = SamplingParams(temperature=0, max_tokens=12)
         calls = [collect(sampler, user_message("abc"), [1, 2], params) for params in (PLAIN, greedy, FULL)]
-        drawn, best, full = await asyncio.gather(*calls)
-    assert drawn[0].tokens.tolist() != drawn[1].tokens.tolist()
+        plain, best, full = await asyncio.gather(*calls)
+    assert plain[0].tokens.tolist() != plain[1].tokens.tolist()
     assert best[0].tokens.tolist() == best[1].tokens.tolist() == sample_naively(checkpoint, "abc", 9, greedy)
     assert full[1].tokens.tolist() == sample_naively(checkpoint, "abc", 2, FULL)
-    assert drawn[0].states is None
+    assert plain[0].states is None
     assert best[0].confidences is None
     assert best[0].certainties is None
     assert full[0].certainties is not None
@@ -113,8 +113,8 @@ async def test_numbers_are_those_of_a_full_pass(create_checkpoint: Create, kind:
             output = checkpoint.model(input_ids=ids, output_hidden_states=True)
         begin = len(completion.prompt_tokens)
         logprobs = output.logits[0, begin - 1 : -1].float().log_softmax(-1)
-        drawn = logprobs.gather(-1, ids[0, begin:, None])[:, 0]
-        assert np.allclose(sampled, drawn, atol=1e-4)
+        expected_logprobs = logprobs.gather(-1, ids[0, begin:, None])[:, 0]
+        assert np.allclose(sampled, expected_logprobs, atol=1e-4)
         assert np.allclose(confidences, logprobs.topk(4).values.mean(-1), atol=1e-4)
         uniform = torch.full_like(logprobs, 1 / logprobs.shape[-1])
         divergences = torch.nn.functional.kl_div(logprobs, uniform, reduction="none").sum(-1)
@@ -123,10 +123,10 @@ async def test_numbers_are_those_of_a_full_pass(create_checkpoint: Create, kind:
         assert np.allclose(certainties, divergences, atol=1e-4)
         assert captured.layers == (3, 1)
         assert list(captured.steps) == splitter(completion)
-        for place, step in enumerate(captured.steps):
+        for row, step in enumerate(captured.steps):
             for column, layer in enumerate(captured.layers):
                 expected = output.hidden_states[layer][0, begin + step.end - 1].float()
-                assert np.allclose(captured.values[place, column], expected, atol=1e-4)
+                assert np.allclose(captured.values[row, column], expected, atol=1e-4)
         steps += len(captured.steps)
     assert steps > 4
 
@@ -180,9 +180,9 @@ async def test_a_row_with_a_long_masked_past(create_checkpoint: Create):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"temperature": -1}, "temperature: -1"),
-        ({"top_p": 0}, "top_p: 0"),
-        ({"max_tokens": 0}, "max_tokens: 0"),
+        ({"temperature": -1}, "temperature: got -1"),
+        ({"top_p": 0}, "top_p: got 0"),
+        ({"max_tokens": 0}, "max_tokens: got 0"),
         ({"stop": ("",)}, "stop"),
         ({"capture": (4,)}, r"hidden states 0\.\.3"),
         ({"capture": ()}, "capture"),
@@ -273,7 +273,7 @@ async def test_completions_come_before_the_last_one_is_finished(create_checkpoin
     assert order == sorted(lengths)
 
 
-async def test_closing_tells_waiting_callers(create_checkpoint: Create):
+async def test_closing_stops_waiting_callers(create_checkpoint: Create):
     sampler = TransformersSampler.from_checkpoint(create_checkpoint(), 2)
     waiting = asyncio.create_task(collect(sampler, user_message("abc"), list(range(200)), PLAIN))
     await asyncio.sleep(0.01)
@@ -288,12 +288,12 @@ async def test_closing_tells_waiting_callers(create_checkpoint: Create):
 def break_forward(
     monkeypatch: pytest.MonkeyPatch, checkpoint: Checkpoint, error: Exception, most_rows: int, times: int = 1000
 ) -> None:
-    forward, left = checkpoint.model.forward, times
+    forward, remaining = checkpoint.model.forward, times
 
     def run(input_ids: torch.Tensor, position_ids: Any = None, logits_to_keep: int = 0, **kwargs: Any) -> Any:
-        nonlocal left
-        if len(input_ids) > most_rows and left:
-            left -= 1
+        nonlocal remaining
+        if len(input_ids) > most_rows and remaining:
+            remaining -= 1
             raise error
         return forward(input_ids=input_ids, position_ids=position_ids, logits_to_keep=logits_to_keep, **kwargs)
 

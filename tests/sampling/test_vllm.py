@@ -1,4 +1,4 @@
-"""The sampler against a stand-in for vLLM's modules: what it asks of the engine, and how it reads what comes back."""
+"""The sampler against a stand-in for vLLM's modules: the requests it sends, and how it reads the outputs."""
 
 import asyncio
 import sys
@@ -12,13 +12,14 @@ import pytest
 from nbest.errors import ConfigError, EngineError, MissingExtraError, UnavailableError
 from nbest.records import SamplingParams, user_message
 from nbest.sampling.collecting import collect
+from nbest.sampling.model_files import hash_model
 from nbest.sampling.vllm import VllmSampler
 
 PARAMS = SamplingParams(temperature=1, top_p=0.9, top_k=5, max_tokens=12, stop=("x",))
 
 
 class Engine:
-    """As AsyncLLM: replies with one token a seed, or does what the prompt's third token says."""
+    """As AsyncLLM: replies with one token per seed; seeds of 100 and more wait for an hour."""
 
     def __init__(self, arguments: SimpleNamespace):
         if arguments.dtype == "float16":
@@ -26,7 +27,7 @@ class Engine:
         self.arguments = arguments
         self.model_config = SimpleNamespace(max_model_len=20)
         self.loop = asyncio.get_running_loop()
-        self.asked: list[tuple[list[int], Any]] = []
+        self.requests: list[tuple[list[int], Any]] = []
         self.ids: set[str] = set()
         self.aborted: list[int] = []
         self.errored = self.is_shut = False
@@ -36,21 +37,23 @@ class Engine:
     def from_engine_args(cls, arguments: SimpleNamespace) -> "Engine":
         return cls(arguments)
 
-    async def generate(self, prompt: Any, asked: Any, request_id: str) -> AsyncIterator[Any]:
+    async def generate(self, prompt: Any, settings: Any, request_id: str) -> AsyncIterator[Any]:
         assert asyncio.get_running_loop() is self.loop
-        self.asked.append((prompt["prompt_token_ids"], asked))
+        self.requests.append((prompt["prompt_token_ids"], settings))
         self.ids.add(request_id)
         try:
-            await asyncio.sleep(3600 if asked.seed >= 100 else 0)
+            await asyncio.sleep(3600 if settings.seed >= 100 else 0)
         except asyncio.CancelledError:
-            self.aborted.append(asked.seed)
+            self.aborted.append(settings.seed)
             raise
         if self.problem:
             raise self.problem
-        row = {asked.seed: SimpleNamespace(logprob=-0.5), 99: SimpleNamespace(logprob=-0.25)}
-        reason = {7: "abort", 8: "length"}.get(asked.seed, "stop")
-        done = SimpleNamespace(text=f"t{asked.seed}", token_ids=[asked.seed], logprobs=[row], finish_reason=reason)
-        yield SimpleNamespace(outputs=[done])
+        row = {settings.seed: SimpleNamespace(logprob=-0.5), 99: SimpleNamespace(logprob=-0.25)}
+        reason = {7: "abort", 8: "length"}.get(settings.seed, "stop")
+        output = SimpleNamespace(
+            text=f"t{settings.seed}", token_ids=[settings.seed], logprobs=[row], finish_reason=reason
+        )
+        yield SimpleNamespace(outputs=[output])
 
     def shutdown(self) -> None:
         self.is_shut = True
@@ -58,10 +61,10 @@ class Engine:
 
 @pytest.fixture
 def _stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    def module(name: str, **held: Any) -> None:
-        made = ModuleType(name)
-        made.__dict__.update(held)
-        monkeypatch.setitem(sys.modules, name, made)
+    def module(name: str, **attributes: Any) -> None:
+        stand_in = ModuleType(name)
+        stand_in.__dict__.update(attributes)
+        monkeypatch.setitem(sys.modules, name, stand_in)
 
     module("vllm", SamplingParams=SimpleNamespace, __version__="0.0")
     module("vllm.engine")
@@ -74,22 +77,22 @@ def _stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 async def sampler(_stand_in: None) -> AsyncIterator[VllmSampler]:
-    async with VllmSampler("bundled:arithmetic", template="none", engine={"tensor_parallel_size": 2}) as made:
-        yield made
+    async with VllmSampler("bundled:arithmetic", template="none", engine={"tensor_parallel_size": 2}) as sampler:
+        yield sampler
 
 
-async def test_one_request_a_seed(sampler: VllmSampler) -> None:
+async def test_one_request_per_seed(sampler: VllmSampler) -> None:
     completions = await collect(sampler, user_message("12"), [3, 4], PARAMS)
-    assert [(each.text, each.finish, each.tokens.tolist()) for each in completions] == [
+    assert [(completion.text, completion.finish, completion.tokens.tolist()) for completion in completions] == [
         ("t3", "stop", [3]),
         ("t4", "stop", [4]),
     ]
     assert completions[0].logprobs is not None
     assert (completions[0].logprobs.tolist(), completions[0].confidences) == ([-0.5], None)
     engine = sampler._engine
-    prompt, asked = engine.asked[0]
+    prompt, settings = engine.requests[0]
     assert prompt == completions[0].prompt_tokens.tolist()
-    assert vars(asked) == {
+    assert vars(settings) == {
         "n": 1,
         "seed": 3,
         "temperature": 1,
@@ -112,7 +115,7 @@ async def test_closing_aborts_the_requests(sampler: VllmSampler) -> None:
     async with aclosing(sampler.sample(user_message("12"), [100, 3, 101], PARAMS)) as completions:
         seed, completion = await anext(completions)
     assert (seed, completion.text) == (3, "t3")
-    # Work on the engine's loop is done in turn, so that the abortions are over when this answer comes.
+    # Work on the engine's loop is done in turn, so the requests are aborted when this answer comes.
     await collect(sampler, user_message("12"), [4], PARAMS)
     assert sorted(sampler._engine.aborted) == [100, 101]
     assert sampler.report().usage.sampled_tokens == 2
@@ -128,36 +131,36 @@ async def test_control_tokens_in_a_message_are_text(sampler: VllmSampler) -> Non
 
 
 async def test_the_likeliest_tokens_become_confidences(sampler: VllmSampler) -> None:
-    [found] = await collect(sampler, user_message("12"), [3], SamplingParams(top_logprobs=2, max_tokens=5))
-    assert found.confidences is not None
+    [completion] = await collect(sampler, user_message("12"), [3], SamplingParams(top_logprobs=2, max_tokens=5))
+    assert completion.confidences is not None
     # (-0.25 - 0.5) / 2
-    assert found.confidences.tolist() == pytest.approx([-0.375])
+    assert completion.confidences.tolist() == pytest.approx([-0.375])
 
 
 async def test_how_a_request_ends(sampler: VllmSampler) -> None:
     aborted, cut = await collect(sampler, user_message("12"), [7, 8], SamplingParams(max_tokens=50))
     assert (aborted.finish, aborted.note) == ("error", "vLLM ended it with finish_reason='abort'")
     assert (cut.finish, cut.note) == ("length", "cut at the model's context of 20 tokens, before max_tokens=50")
-    assert sampler._engine.asked[0][1].max_tokens == 20 - len(cut.prompt_tokens)
+    assert sampler._engine.requests[0][1].max_tokens == 20 - len(cut.prompt_tokens)
 
 
 async def test_a_prompt_beyond_the_context_is_data(sampler: VllmSampler) -> None:
-    [found] = await collect(sampler, user_message("1 + 2 " * 30), [1], PARAMS)
-    assert found.finish == "error"
-    assert "fewer than the context of 20" in found.note
-    assert sampler._engine.asked == []
+    [completion] = await collect(sampler, user_message("1 + 2 " * 30), [1], PARAMS)
+    assert completion.finish == "error"
+    assert "fewer than the context of 20" in completion.note
+    assert sampler._engine.requests == []
 
 
 async def test_a_request_that_fails_is_data_and_a_dead_engine_is_not(sampler: VllmSampler) -> None:
     sampler._engine.problem = ValueError("bad request")
-    [found] = await collect(sampler, user_message("12"), [1], PARAMS)
-    assert (found.finish, found.note) == ("error", "ValueError: bad request")
+    [completion] = await collect(sampler, user_message("12"), [1], PARAMS)
+    assert (completion.finish, completion.note) == ("error", "ValueError: bad request")
     sampler._engine.errored = True
     with pytest.raises(EngineError, match="vLLM stopped: ValueError: bad request"):
         await collect(sampler, user_message("12"), [1], PARAMS)
 
 
-async def test_what_it_cannot_give(sampler: VllmSampler) -> None:
+async def test_what_it_cannot_return(sampler: VllmSampler) -> None:
     with pytest.raises(UnavailableError, match=r"capture.*\nself_certainty.*\ntop_logprobs"):
         await collect(
             sampler, user_message("12"), [1], SamplingParams(capture=(-1,), self_certainty=True, top_logprobs=21)
@@ -174,11 +177,13 @@ def test_it_closes_and_describes_itself() -> None:
         "revision": None,
         "dtype": "bfloat16",
         "template": "chat",
+        "content_hash": hash_model("bundled:arithmetic"),
+        "commit": None,
     }
     assert description.info["vllm"] == "0.0"
-    # The chat template of the bundled policy stands around the prompt.
-    [found] = asyncio.run(collect(sampler, user_message("1"), [1], PARAMS))
-    assert len(found.prompt_tokens) > 1
+    # The prompt is within the chat template of the bundled policy.
+    [completion] = asyncio.run(collect(sampler, user_message("1"), [1], PARAMS))
+    assert len(completion.prompt_tokens) > 1
     engine = sampler._engine
     sampler.close()
     sampler.close()
@@ -191,7 +196,7 @@ def test_it_closes_and_describes_itself() -> None:
 def test_what_vllm_refuses_is_a_fault_of_the_settings() -> None:
     with pytest.raises(ConfigError, match=r"vLLM did not load 'bundled:arithmetic'\. ValueError: no float16 here"):
         VllmSampler("bundled:arithmetic", dtype="float16")
-    with pytest.raises(ConfigError, match="template: 'x' given"):
+    with pytest.raises(ConfigError, match="template: got 'x'"):
         VllmSampler("bundled:arithmetic", template="x")
 
 

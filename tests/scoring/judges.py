@@ -15,18 +15,18 @@ from nbest.sampling.scripted import ScriptedSampler
 
 
 class Strings:
-    """Answers are one where their strings are equal."""
+    """Takes answers for equal where their strings are."""
 
-    def cluster(self, answers):
+    def cluster(self, answers, _kind="math"):
         numbers = {}
         return [None if answer is None else numbers.setdefault(answer, len(numbers)) for answer in answers]
 
-    def same(self, a, b):
+    def same(self, a, b, _kind="math"):
         return a == b
 
 
 def make_pool(*texts, kind="math", problem_id="p"):
-    """Attempts by index; a text "ANSWER: words" states that answer, None is a failed attempt, no colon no answer."""
+    """A pool of these texts: "ANSWER: words" has that answer, a text without a colon none, None has failed."""
     trajectories = []
     for index, text in enumerate(texts):
         answer = text.partition(": ")[0] if text and ": " in text and kind == "math" else None
@@ -35,21 +35,21 @@ def make_pool(*texts, kind="math", problem_id="p"):
     return Pool(problem_id, "Which?", tuple(trajectories), kind)
 
 
-def shown_in(prompt):
-    """The candidates of a compact prompt, in the order shown."""
+def list_candidates(prompt):
+    """The texts of the candidates of a compact prompt, in their order."""
     return re.split(r"\nCandidate \d+\n\n", prompt)[:-1]
 
 
-def prefer(*wanted):
-    """A judge that names the first of `wanted` words it finds in a candidate; without any it says nothing."""
+def prefer(*words):
+    """A judge that picks the candidate with the first of `words` that it finds; without any it names no candidate."""
 
     def reply(prompt, _seed):
-        shown = shown_in(prompt)
-        for word in wanted:
-            for place, text in enumerate(shown):
+        candidates = list_candidates(prompt)
+        for word in words:
+            for number, text in enumerate(candidates):
                 if word in text:
-                    return spend(f"Judgment: {place}", len(shown))
-        return spend("I cannot say.", len(shown))
+                    return spend(f"Judgment: {number}", len(candidates))
+        return spend("I cannot say.", len(candidates))
 
     return reply
 
@@ -66,7 +66,7 @@ def make_settings(reply, retry=None, clock=lambda: 0.0, **settings):
 
 
 class SlowSampler(ScriptedSampler):
-    """Never replies before `seconds`; counts how many calls are open at once."""
+    """Replies after `seconds`; counts how many calls are open at once."""
 
     def __init__(self, seconds, reply="Judgment: 0"):
         super().__init__([reply])

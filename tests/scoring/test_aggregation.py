@@ -1,4 +1,4 @@
-"""Aggregation by hand, and that a batch says what single trajectories say."""
+"""Aggregation by hand; a batch has the values of its single trajectories."""
 
 import math
 
@@ -37,10 +37,10 @@ def test_no_steps_have_no_value(how):
 
 
 @pytest.mark.parametrize("how", AGGREGATIONS)
-@pytest.mark.parametrize("place", [0, 1, 2])
-def test_a_step_without_score_leaves_the_trajectory_without_one(how, place):
+@pytest.mark.parametrize("position", [0, 1, 2])
+def test_a_step_without_score_leaves_the_trajectory_without_one(how, position):
     values = [0.9, 0.4, 0.5]
-    values[place] = math.nan
+    values[position] = math.nan
     assert math.isnan(aggregate(values, how))
 
 

@@ -1,4 +1,4 @@
-"""Scorers of log-probabilities: by hand, against the published loops, and what they say when the run lacks numbers."""
+"""Scorers of log-probabilities: by hand, against the published loops, and their errors where the run lacks numbers."""
 
 import math
 
@@ -6,21 +6,34 @@ import numpy as np
 import pytest
 
 from nbest.errors import ConfigError, DataError, UnavailableError
-from nbest.protocols import Scorer
 from nbest.records import Completion, Pool, Step, Trajectory
-from nbest.scoring.confidence import CONFIDENCE, DeepConfScorer, LogprobScorer, SelfCertaintyScorer
+from nbest.registry import load_scorer, specs
+from nbest.scoring.confidence import DeepConfScorer, LogprobScorer, RecordedScorer, SelfCertaintyScorer
 
 SOURCES = dict.fromkeys(("mean-logprob", "min-logprob", "perplexity"), "logprobs")
 SOURCES |= {f"deepconf-{kind}": "confidences" for kind in ("mean", "tail", "bottom", "window")}
 SOURCES |= {"self-certainty": "certainties"}
 
+NOUNS = {"logprobs": "log-probabilities", "confidences": "token confidences", "certainties": "token certainties"}
+
+
+def make_with_steps(name, splitter):
+    """Return the scorer of this name with a splitter, which the registry does not set."""
+    if name == "self-certainty":
+        return SelfCertaintyScorer(splitter=splitter)
+    if name.startswith("deepconf-"):
+        return DeepConfScorer(name.removeprefix("deepconf-"), splitter=splitter)
+    return LogprobScorer(name.removesuffix("-logprob"), splitter=splitter)
+
 
 def make_pool(*completions):
-    return Pool("p", "?", tuple(Trajectory(f"p#{i}", "p", i, i, each) for i, each in enumerate(completions)))
+    return Pool(
+        "p", "?", tuple(Trajectory(f"p#{i}", "p", i, i, completion) for i, completion in enumerate(completions))
+    )
 
 
 def complete(finish="stop", **arrays):
-    numbers = {key: None if each is None else np.array(each, dtype=np.float32) for key, each in arrays.items()}
+    numbers = {key: None if array is None else np.array(array, dtype=np.float32) for key, array in arrays.items()}
     return Completion("x", finish=finish, **numbers)
 
 
@@ -37,11 +50,14 @@ def published_bottom(confidences, window, share):
     return sum(lowest) / len(lowest)
 
 
-def test_the_table_names_every_scorer():
-    assert set(CONFIDENCE) == set(SOURCES)
-    for name, make in CONFIDENCE.items():
-        assert isinstance(make(), Scorer)
-        assert make().name == name
+def test_these_are_the_registered_scorers_of_recorded_numbers():
+    assert {spec.name: spec.needs for spec in specs("scorer") if spec.name in SOURCES} == {
+        name: {source} for name, source in SOURCES.items()
+    }
+    for name in SOURCES:
+        scorer = load_scorer(name)
+        assert isinstance(scorer, RecordedScorer)
+        assert scorer.name == name
 
 
 async def test_logprobs_by_hand():
@@ -77,14 +93,12 @@ async def test_deepconf_equals_the_published_loop(length):
         "deepconf-window": published_bottom(plain, 2048, 1e-9),
     }
     for name, value in expected.items():
-        assert await value_of(CONFIDENCE[name](), confidences=confidences) == pytest.approx(value, rel=1e-12)
+        assert await value_of(load_scorer(name), confidences=confidences) == pytest.approx(value, rel=1e-12)
 
 
 async def test_shorter_than_the_window_is_one_window():
     values = {
-        name: await value_of(make(), confidences=[-1.0, -5.0])
-        for name, make in CONFIDENCE.items()
-        if "deepconf" in name
+        name: await value_of(load_scorer(name), confidences=[-1.0, -5.0]) for name in SOURCES if "deepconf" in name
     }
     assert set(values.values()) == {3.0}
 
@@ -104,15 +118,15 @@ async def test_a_peaked_policy_scores_higher_by_every_scorer():
         )
         for p in (flat, peaked)
     ]
-    for make in CONFIDENCE.values():
-        low, high = await make().score(make_pool(*completions))
+    for name in SOURCES:
+        low, high = await load_scorer(name).score(make_pool(*completions))
         assert high.value > low.value
     # Uniform: -log(1/4) = 1.386 by DeepConf, 0 by self-certainty.
     assert (await DeepConfScorer("mean").score(make_pool(*completions)))[0].value == pytest.approx(math.log(4))
     assert (await SelfCertaintyScorer().score(make_pool(*completions)))[0].value == pytest.approx(0.0, abs=1e-7)
 
 
-@pytest.mark.parametrize("name", CONFIDENCE)
+@pytest.mark.parametrize("name", SOURCES)
 async def test_what_cannot_be_scored_gets_nan(name):
     source = SOURCES[name]
     pool = make_pool(
@@ -123,24 +137,31 @@ async def test_what_cannot_be_scored_gets_nan(name):
         complete(**{source: [-1.0, math.nan]}),
         complete(**{source: [-1.0, -math.inf]}),
     )
-    scores = await CONFIDENCE[name](splitter=lambda _: [Step(0, 1)]).score(pool)
+    scorer = make_with_steps(name, lambda _: [Step(0, 1)])
+    scores = await scorer.score(pool)
     assert [score.trajectory_id for score in scores] == [f"p#{i}" for i in range(6)]
     assert [math.isfinite(score.value) for score in scores] == [True] + [False] * 5
     assert all(math.isnan(score.value) and score.steps == () for score in scores[1:])
+    noun = NOUNS[source]
+    assert scorer.report().unscored == {"failed": 1, "no tokens": 1, f"no {noun}": 1, f"{noun} not finite": 2}
 
 
-@pytest.mark.parametrize("name", CONFIDENCE)
+@pytest.mark.parametrize("name", SOURCES)
 async def test_a_pool_without_the_numbers_says_what_to_do(name):
     fix = {"logprobs": "policy.type", "confidences": "top_logprobs = 20", "certainties": "self_certainty = true"}
     pool = make_pool(complete(), complete(), complete("error"))
+    scorer = load_scorer(name)
     with pytest.raises(UnavailableError, match=f"{name}: problem 'p' .* 2 trajectories .*{fix[SOURCES[name]]}"):
-        await CONFIDENCE[name]().score(pool)
+        await scorer.score(pool)
+    assert scorer.report().unscored == {}
 
 
-@pytest.mark.parametrize("name", CONFIDENCE)
-async def test_only_failed_attempts_are_nan_and_no_fault_of_the_run(name):
-    (score,) = await CONFIDENCE[name]().score(make_pool(complete("error")))
+@pytest.mark.parametrize("name", SOURCES)
+async def test_failed_trajectories_alone_are_nan_and_no_error(name):
+    scorer = load_scorer(name)
+    (score,) = await scorer.score(make_pool(complete("error")))
     assert math.isnan(score.value)
+    assert scorer.report().unscored == {"failed": 1}
 
 
 async def test_steps_are_scored_where_a_splitter_is_given():

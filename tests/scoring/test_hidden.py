@@ -19,8 +19,8 @@ from tests.training.scorer_runs import ABOUT, HIDDEN, make_run
 
 def make_model(**settings: object) -> StepMlpModel:
     torch.manual_seed(0)
-    known = {"policy_hidden_size": HIDDEN, "layers": [3], "states_source": dict(ABOUT), "hidden_size": 8}
-    return StepMlpModel(StepMlpConfig(**(known | settings))).eval()
+    defaults = {"policy_hidden_size": HIDDEN, "layers": [3], "states_source": dict(ABOUT), "hidden_size": 8}
+    return StepMlpModel(StepMlpConfig(**(defaults | settings))).eval()
 
 
 @pytest.fixture
@@ -31,13 +31,13 @@ def run(tmp_path: Path) -> Run:
 async def test_scores_are_those_of_the_model_alone_on_each_trajectory(run: Run) -> None:
     model = make_model()
     for pool in run.pools():
-        for score, held in zip(
+        for score, stored in zip(
             await HiddenScorer(model).score(pool, run.states_folder),
             run.states([t.id for t in pool.trajectories]),
             strict=True,
         ):
-            states = torch.from_numpy(held.values[None, :, [1]])
-            steps = model(states, torch.ones(1, len(held.steps), dtype=torch.bool)).scores[0].detach()
+            states = torch.from_numpy(stored.values[None, :, [1]])
+            steps = model(states, torch.ones(1, len(stored.steps), dtype=torch.bool)).scores[0].detach()
             assert score.steps == pytest.approx(steps.tolist(), abs=1e-6)
             assert score.value == pytest.approx(float(steps.mean()), abs=1e-6)
 
@@ -62,8 +62,8 @@ async def test_gated_scores(run: Run) -> None:
     model = SwiftModel(SwiftConfig(policy_hidden_size=HIDDEN, layers=[3], states_source=dict(ABOUT))).eval()
     pool = next(iter(run.pools()))
     score = (await HiddenScorer(model).score(pool, run.states_folder))[0]
-    held = next(run.states([score.trajectory_id]))
-    output = model(torch.from_numpy(held.values[None, :, [1]]), torch.ones(1, len(held.steps), dtype=torch.bool))
+    stored = next(run.states([score.trajectory_id]))
+    output = model(torch.from_numpy(stored.values[None, :, [1]]), torch.ones(1, len(stored.steps), dtype=torch.bool))
     expected = ((output.logits[0, :, 0] * output.gates[0]).sum() / output.gates[0].sum()).detach()
     assert score.value == pytest.approx(float(expected.sigmoid()), abs=1e-6)
 
@@ -86,7 +86,7 @@ async def test_log_probabilities_are_joined_where_the_model_reads_them(run: Run)
 
 
 async def test_what_cannot_be_scored_is_counted_by_reason(run: Run) -> None:
-    """A trajectory without states, one without steps, one with NaN in its states, a failed attempt."""
+    """A trajectory without states, one without steps, one with NaN in its states, and a failed one."""
     nan = np.full((1, 2, HIDDEN), np.nan, np.float32)
     run.append_states(
         {"x#1": HiddenStates((1, 3), (), nan[:0]), "x#2": HiddenStates((1, 3), (Step(0, 1),), nan)}, ABOUT
@@ -127,7 +127,25 @@ async def test_states_of_another_policy_norm_or_rule_are_refused(tmp_path: Path,
         await HiddenScorer(make_model()).score(next(iter(run.pools())), run.states_folder)
 
 
-def test_what_one_side_does_not_state_is_not_compared() -> None:
+async def test_states_of_another_policy_beside_fitting_ones_are_skipped(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", problems=1)
+    pool = next(iter(run.pools()))
+    foreign = Trajectory("x#9", "x", 9, 9, pool.trajectories[0].completion)
+    (states,) = run.states([pool.trajectories[0].id])
+    run.append_states({"x#9": states}, {**ABOUT, "content_hash": "zzz"})
+    run.states_folder.refresh()
+    scorer = HiddenScorer(make_model())
+    mixed = type(pool)(pool.problem_id, "?", (*pool.trajectories, foreign))
+    scores = await scorer.score(mixed, run.states_folder)
+    assert [math.isnan(score.value) for score in scores] == [False] * len(pool.trajectories) + [True]
+    alone = type(pool)("x", "?", (foreign,))
+    assert math.isnan((await scorer.score(alone, run.states_folder))[0].value)
+    assert scorer.report().unscored == {"states of another policy or layer": 2}
+    with pytest.raises(DataError, match="content_hash is 'zzz'"):
+        await HiddenScorer(make_model()).score(alone, run.states_folder)
+
+
+def test_a_field_that_one_side_lacks_is_not_compared() -> None:
     check_origin({"content_hash": "a"}, {"model": "b"}, "here")
     check_origin({}, dict(ABOUT), "here")
 
@@ -137,7 +155,7 @@ async def test_states_without_the_layer_are_refused(run: Run) -> None:
         await HiddenScorer(make_model(layers=[2])).score(next(iter(run.pools())), run.states_folder)
 
 
-def test_a_checkpoint_that_is_none_or_is_cut_short_is_named(tmp_path: Path) -> None:
+def test_a_checkpoint_that_is_missing_or_cut_short_is_named(tmp_path: Path) -> None:
     make_model().save_pretrained(tmp_path / "scorer")
     assert load_step_scorer(tmp_path / "scorer").config.layers == [3]
     weights = tmp_path / "scorer" / "model.safetensors"
@@ -162,14 +180,14 @@ def test_concurrent_pools_are_safe(run: Run) -> None:
     scorer = HiddenScorer(make_model())
 
     async def score_all() -> list[list[float]]:
-        found = await asyncio.gather(*(scorer.score(pool, run.states_folder) for pool in run.pools()))
-        return [[score.value for score in scores] for scores in found]
+        pools = await asyncio.gather(*(scorer.score(pool, run.states_folder) for pool in run.pools()))
+        return [[score.value for score in scores] for scores in pools]
 
     assert len(asyncio.run(score_all())) == 3
 
 
 async def test_a_truncated_trajectory_is_scored_on_the_steps_it_has(run: Run) -> None:
-    """Cut by the token limit, or without `</think>`: what the step rule kept is what is read."""
+    """Cut by the token limit, or without `</think>`: the steps that the step rule found are read."""
     pool = next(iter(run.pools()))
     whole = await HiddenScorer(make_model()).score(pool, run.states_folder)
     cut = tuple(

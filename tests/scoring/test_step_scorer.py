@@ -49,7 +49,7 @@ def test_a_body_can_be_cut_and_can_be_random(body: Path) -> None:
     random = create(body, is_random=True)
     name = "layers.0.mlp.up_proj.weight"
     assert not torch.equal(random.body.state_dict()[name], source[name])
-    with pytest.raises(ConfigError, match=r"body\.layers: 3 asked for; the body has 2"):
+    with pytest.raises(ConfigError, match=r"body\.layers: got 3; allowed are 1 to 2"):
         create(body, layers=3)
     with pytest.raises(ConfigError, match="cannot be loaded as a causal language model"):
         create(body / "nothing here")
@@ -81,9 +81,9 @@ def test_saved_and_loaded_it_is_the_same(body: Path, tmp_path: Path) -> None:
     model = create(body, features=4)
     model.fit_inputs(torch.randn(10), torch.rand(10) + 0.5)
     model.save_pretrained(tmp_path)
-    loaded = AutoModel.from_pretrained(tmp_path).eval()
-    assert isinstance(loaded, TrajSelectorModel)
-    assert torch.equal(loaded(STATES, MASK, FEATURES).logits, model(STATES, MASK, FEATURES).logits)
+    copy = AutoModel.from_pretrained(tmp_path).eval()
+    assert isinstance(copy, TrajSelectorModel)
+    assert torch.equal(copy(STATES, MASK, FEATURES).logits, model(STATES, MASK, FEATURES).logits)
     half = AutoModel.from_pretrained(tmp_path, dtype=torch.bfloat16)
     assert next(half.body.parameters()).dtype == torch.bfloat16
     assert half(STATES, MASK, FEATURES).logits.dtype == torch.float32
@@ -97,9 +97,9 @@ def test_log_probabilities_alone(body: Path) -> None:
 
 
 def test_inputs_of_other_sizes_are_refused(body: Path) -> None:
-    with pytest.raises(ConfigError, match=r"reads 1 layers of 6 numbers a step, got \[2, 6\]"):
+    with pytest.raises(ConfigError, match=r"reads 1 layers of 6 numbers per step, got \[2, 6\]"):
         create(body)(STATES.repeat(1, 1, 2, 1), MASK)
-    with pytest.raises(ConfigError, match="reads 4 numbers a step beside the states"):
+    with pytest.raises(ConfigError, match="reads 4 numbers per step beside the states"):
         create(body, features=4)(STATES, MASK)
 
 
@@ -110,11 +110,11 @@ def test_standardised_inputs_have_mean_zero_and_scale_one(body: Path) -> None:
     scale = rows.std(0, correction=0)
     scale[2] = 0.0
     model.fit_inputs(rows.mean(0), scale)
-    joined = model.join_inputs(STATES, None)[MASK]
-    assert torch.allclose(joined.mean(0), torch.zeros(6), atol=1e-6)
-    kept = [0, 1, 3, 4, 5]
-    assert torch.allclose(joined.std(0, correction=0)[kept], torch.ones(5), atol=1e-5)
-    assert bool(torch.isfinite(joined).all())
+    inputs = model.join_inputs(STATES, None)[MASK]
+    assert torch.allclose(inputs.mean(0), torch.zeros(6), atol=1e-6)
+    columns = [0, 1, 3, 4, 5]
+    assert torch.allclose(inputs.std(0, correction=0)[columns], torch.ones(5), atol=1e-5)
+    assert bool(torch.isfinite(inputs).all())
 
 
 def test_read_scores() -> None:
@@ -124,17 +124,17 @@ def test_read_scores() -> None:
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_heads_have_the_same_seam(name: str, tmp_path: Path) -> None:
-    made = MODELS[name]
-    model = made(made.config_class(policy_hidden_size=6, layers=[3])).eval()
+def test_heads_have_the_same_interface(name: str, tmp_path: Path) -> None:
+    model_class = MODELS[name]
+    model = model_class(model_class.config_class(policy_hidden_size=6, layers=[3])).eval()
     output = model(STATES, MASK)
     assert output.logits.shape == (3, 5, 1)
     assert output.scores.shape == (3, 5)
     model.save_pretrained(tmp_path)
-    loaded = AutoModel.from_pretrained(tmp_path).eval()
-    assert isinstance(loaded, made)
-    assert isinstance(loaded, StepScorer)
-    assert torch.allclose(loaded(STATES, MASK).logits, output.logits, atol=1e-6)
+    copy = AutoModel.from_pretrained(tmp_path).eval()
+    assert isinstance(copy, model_class)
+    assert isinstance(copy, StepScorer)
+    assert torch.allclose(copy(STATES, MASK).logits, output.logits, atol=1e-6)
     assert torch.allclose(model(STATES[2:, :3], MASK[2:, :3]).scores, output.scores[2:, :3], atol=1e-6)
 
 

@@ -132,11 +132,11 @@ def test_lengths_are_characters_where_tokens_are_missing(strings):
 
 def test_each_distinct_answer_is_asked_about_once():
     class Recording:
-        def cluster(self, answers):
+        def cluster(self, answers, _kind="math"):
             self.answers = list(answers)
             return [0, None]
 
-        def same(self, a, b):
+        def same(self, a, b, _kind="math"):
             return a == b
 
     equivalence = Recording()
@@ -148,14 +148,14 @@ def test_each_distinct_answer_is_asked_about_once():
 def test_every_vote_of_a_problem_draws_the_same_subsets_and_every_problem_its_own(strings):
     many = [(i % 3 == 0, str(i % 3), 5, i % 7 / 7, False) for i in range(30)]
     first, other = outcomes_of(many), replace(outcomes_of(many), problem_id="q")
-    found = [
-        contestant("vote:NAME", strings, seed).estimate(each, [9])
-        for seed, each in ((1, first), (1, other), (2, first))
+    curves = [
+        contestant("vote:NAME", strings, seed).estimate(outcomes, [9])
+        for seed, outcomes in ((1, first), (1, other), (2, first))
     ]
-    assert all(isinstance(curve, SampledCurve) and not curve.exact.any() for curve in found)
-    assert len({float(curve.accuracy[0]) for curve in found}) == 3
+    assert all(isinstance(curve, SampledCurve) and not curve.exact.any() for curve in curves)
+    assert len({float(curve.accuracy[0]) for curve in curves}) == 3
     again = contestant("vote:NAME", strings, 1).estimate(first, [9])
-    assert again.accuracy.tolist() == found[0].accuracy.tolist()
+    assert again.accuracy.tolist() == curves[0].accuracy.tolist()
 
 
 def test_remembered_clusters_ask_once(strings):

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -61,6 +63,17 @@ async def test_lengths_fall_back_to_characters_for_the_whole_pool():
     selection = await LengthSelector(is_longest=True).select(pool)
     assert selection.index == 0
     assert "characters" in selection.note
+
+
+async def test_lengths_of_absent_texts_are_an_error():
+    answered = replace(attempt(1, ""), answer="7")
+    message = r"'longest': 1 of 2 trajectories of problem 'p' have neither text nor tokens, so lengths"
+    with pytest.raises(UnavailableError, match=message):
+        await LengthSelector(is_longest=True).select(pool_of(attempt(0, "text"), answered))
+    with pytest.raises(UnavailableError, match="2 of 2 trajectories"):
+        await LengthSelector(is_longest=False).select(pool_of(attempt(0, ""), attempt(1, "")))
+    # An empty completion without an answer is empty, not absent.
+    assert (await LengthSelector(is_longest=False).select(pool_of(attempt(0, "text"), attempt(1, "")))).index == 1
 
 
 async def test_a_failed_attempt_does_not_set_the_unit():

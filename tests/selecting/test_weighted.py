@@ -12,11 +12,11 @@ SAME = {"1/2": "0.5"}
 class Halves:
     """An equivalence that knows two ways to write one half."""
 
-    def cluster(self, answers):
+    def cluster(self, answers, _kind="math"):
         numbers = {}
         return [None if a is None else numbers.setdefault(SAME.get(a, a), len(numbers)) for a in answers]
 
-    def same(self, a, b):
+    def same(self, a, b, _kind="math"):
         return SAME.get(a, a) == SAME.get(b, b)
 
 
@@ -104,8 +104,8 @@ async def test_a_pool_that_was_not_scored_is_an_error():
 
 @pytest.mark.parametrize("rule", [SumVote(), FilteredVote()])
 async def test_negative_scores_are_no_weights(rule):
-    told = rf"{rule.name}:prm: problem 'p' of run runs/a: 2 of 3 scores are negative.*borda.*-3 of trajectory 'p#1'"
-    with pytest.raises(UnavailableError, match=told):
+    message = rf"{rule.name}:prm: problem 'p' of run runs/a: 2 of 3 scores are negative.*borda.*-3 of trajectory 'p#1'"
+    with pytest.raises(UnavailableError, match=message):
         await selector(-1.0, -3.0, 0.0, rule=rule, run="run runs/a").select(pool_of("7", "7", "8"))
 
 

@@ -70,8 +70,8 @@ def echo() -> Echo:
 
 @pytest.fixture(scope="module")
 def client(echo: Echo) -> Iterator[httpx.Client]:
-    with serve(create_app(echo, "echo")) as url, httpx.Client(base_url=url, trust_env=False) as made:
-        yield made
+    with serve(create_app(echo, "echo")) as url, httpx.Client(base_url=url, trust_env=False) as http_client:
+        yield http_client
 
 
 def ask(client: httpx.Client, **fields: Any) -> httpx.Response:
@@ -94,8 +94,8 @@ def test_a_chat(client: httpx.Client, echo: Echo) -> None:
 def test_several_choices_with_log_probabilities_and_ids(client: httpx.Client) -> None:
     answer = ask(client, seed=3, n=3, logprobs=True, return_token_ids=True).json()
     seeds = [3, derive_seed(3, "choice", 1), derive_seed(3, "choice", 2)]
-    assert [each["message"]["content"] for each in answer["choices"]] == [f"hi {seed}" for seed in seeds]
-    assert [each["finish_reason"] for each in answer["choices"]] == ["length", "stop", "stop"]
+    assert [entry["message"]["content"] for entry in answer["choices"]] == [f"hi {seed}" for seed in seeds]
+    assert [entry["finish_reason"] for entry in answer["choices"]] == ["length", "stop", "stop"]
     assert answer["usage"]["completion_tokens"] == 9
     assert (answer["prompt_token_ids"], answer["choices"][2]["token_ids"]) == ([1, 2], [4, 5, 6])
     rows = answer["choices"][0]["logprobs"]["content"]
@@ -139,8 +139,8 @@ def test_sampling_stops_when_the_client_goes_away() -> None:
 
 
 def test_a_plain_completion(client: httpx.Client) -> None:
-    asked = {"model": "echo", "prompt": "once", "seed": 2, "logprobs": 0}
-    answer = client.post("/completions", json=asked).json()
+    body = {"model": "echo", "prompt": "once", "seed": 2, "logprobs": 0}
+    answer = client.post("/completions", json=body).json()
     assert answer["choices"][0]["text"] == "once 2"
     assert answer["choices"][0]["logprobs"]["token_logprobs"] == [-0.5, -0.25, 0.0]
     assert answer["object"] == "text_completion"
@@ -151,11 +151,11 @@ def test_without_a_seed_each_answer_is_another(client: httpx.Client) -> None:
 
 
 def test_models(client: httpx.Client) -> None:
-    assert [each["id"] for each in client.get("/models").json()["data"]] == ["echo"]
+    assert [entry["id"] for entry in client.get("/models").json()["data"]] == ["echo"]
 
 
 @pytest.mark.parametrize(
-    ("fields", "status", "param", "told"),
+    ("fields", "status", "param", "message"),
     [
         ({"stream": True}, 400, "stream", "sent whole"),
         ({"model": "other"}, 404, "model", "'other' is not served here"),
@@ -174,11 +174,11 @@ def test_models(client: httpx.Client) -> None:
         ({"top_logprobs": 2}, 400, "top_logprobs", "Extra inputs"),
     ],
 )
-def test_what_is_refused(client: httpx.Client, fields: dict[str, Any], status: int, param: str, told: str) -> None:
+def test_what_is_refused(client: httpx.Client, fields: dict[str, Any], status: int, param: str, message: str) -> None:
     answer = ask(client, **fields)
     error = answer.json()["error"]
     assert (answer.status_code, error["type"], error["param"]) == (status, "invalid_request_error", param)
-    assert told in error["message"]
+    assert message in error["message"]
 
 
 def test_no_json_and_no_such_path(client: httpx.Client) -> None:

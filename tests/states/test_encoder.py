@@ -1,17 +1,29 @@
-"""States of existing text: against captured ones, and what is refused."""
+"""States of existing text: compared with captured ones, and refusals."""
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from nbest.errors import ConfigError, DataError
-from nbest.records import Completion, HiddenStates, SamplingParams, Step, Trajectory, user_message
+from nbest.errors import ConfigError, DataError, OutOfMemoryError
+from nbest.records import (
+    Completion,
+    EncodingFault,
+    HiddenStates,
+    Problem,
+    SamplingParams,
+    Step,
+    Trajectory,
+    user_message,
+)
 from nbest.sampling.checkpoint import Checkpoint
 from nbest.sampling.collecting import collect
 from nbest.sampling.transformers import TransformersSampler
+from nbest.stages.encoding import Skips, encode_run
 from nbest.states.encoder import TransformersEncoder
+from nbest.storage.run import Run
 
 Create = Callable[..., Checkpoint]
 
@@ -64,16 +76,16 @@ async def test_text_is_tokenized_and_closed(create_checkpoint: Create):
     checkpoint = create_checkpoint(template="chat")
     encoder = TransformersEncoder.from_checkpoint(checkpoint)
     bare = create_trajectory(Completion(text="a.\n\nb\n\nc", finish="stop"))
-    filled = encoder.tokenize_trajectory("1+1", bare)
-    assert checkpoint.decode(filled.completion.prompt_tokens.tolist()) == "1+1\n<think>"
-    assert checkpoint.decode(filled.completion.tokens.tolist()) == "a.\n\nb\n\nc<eos>"
-    steps = encoder.splitter(filled.completion)
+    tokenized = encoder.tokenize_trajectory("1+1", bare)
+    assert checkpoint.decode(tokenized.completion.prompt_tokens.tolist()) == "1+1\n<think>"
+    assert checkpoint.decode(tokenized.completion.tokens.tolist()) == "a.\n\nb\n\nc<eos>"
+    steps = encoder.splitter(tokenized.completion)
     assert steps == [Step(0, 2), Step(2, 4), Step(4, 5)]
-    (states,) = await encoder.encode([filled], [steps])
+    (states,) = await encoder.encode([tokenized], [steps])
     assert states.values.shape == (3, 1, 32)
     cut = encoder.tokenize_trajectory("1+1", replace(bare, completion=replace(bare.completion, finish="length")))
     assert encoder.splitter(cut.completion) == [Step(0, 2), Step(2, 4)]
-    assert encoder.tokenize_trajectory("other", filled) is filled
+    assert encoder.tokenize_trajectory("other", tokenized) is tokenized
 
 
 @pytest.mark.parametrize(
@@ -90,6 +102,53 @@ async def test_refusals_name_the_trajectory(
     encoder = TransformersEncoder.from_checkpoint(create_checkpoint(context=16))
     with pytest.raises(DataError, match=message):
         await encoder.encode([create_trajectory(completion)], [steps])
+
+
+async def test_what_cannot_be_encoded_is_said_before(create_checkpoint: Create):
+    encoder = TransformersEncoder.from_checkpoint(create_checkpoint(context=16))
+    ids = np.array([4, 5], np.int32)
+
+    def prepare(text: str, prompt: str = "1", tokens: np.ndarray = ids[:0]) -> object:
+        return encoder.prepare(prompt, create_trajectory(Completion(text, tokens=tokens, finish="stop")))
+
+    fitting = prepare("a.\n\nb")
+    assert isinstance(fitting, tuple)
+    assert fitting[1] == encoder.splitter(fitting[0].completion)
+    for long in (prepare("a" * 30), prepare("a", "1" * 30)):
+        assert isinstance(long, EncodingFault)
+        assert long.reason == "longer than the model's context"
+    foreign = prepare("a", tokens=np.array([4, 999], np.int32))
+    assert isinstance(foreign, EncodingFault)
+    assert foreign.reason == "token ids of another model"
+    assert "token id 999" in foreign.message
+    # Ids without those of the prompt get them.
+    with_prompt = prepare("", tokens=ids)
+    assert isinstance(with_prompt, tuple)
+    assert with_prompt[0].completion.tokens.tolist() == [4, 5]
+    assert len(with_prompt[0].completion.prompt_tokens) > 0
+
+
+async def test_a_batch_that_memory_does_not_hold_is_halved(
+    create_checkpoint: Create, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    encoder = TransformersEncoder.from_checkpoint(create_checkpoint())
+    compute = encoder._compute
+
+    def run_short(rows: list[np.ndarray], ends: list[np.ndarray]) -> np.ndarray:
+        if len(rows) > 1 or len(rows[0]) > 20:
+            raise OutOfMemoryError("no room")
+        return compute(rows, ends)
+
+    monkeypatch.setattr(encoder, "_compute", run_short)
+    run = Run.create(tmp_path / "run", {"identity": {}, "info": {}})
+    run.write_problems([Problem("p", "1")])
+    texts = ["a.\n\nb", "b.\n\nc", "a" * 40, "c"]
+    completions = [Completion(text, finish="stop") for text in texts]
+    run.append_trajectories([create_trajectory(completion, index) for index, completion in enumerate(completions)])
+    skips, counts = Skips(), list[int]()
+    await encode_run(run, encoder, lambda count, _: counts.append(count), {}, skips)
+    assert run.done_states() == {"p#0", "p#1", "p#3"}
+    assert (dict(skips.counts), counts) == ({"out of memory": 1}, [4])
 
 
 async def test_faulty_calls(create_checkpoint: Create):

@@ -1,4 +1,4 @@
-"""States in memory: what a source of captured states holds, and that scorers read it as they read a run."""
+"""States in memory: a source of captured states, which scorers read as they read a run."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -28,7 +28,7 @@ def make_trajectory(index: int, states: HiddenStates | None) -> Trajectory:
 
 
 def carry_states(run: Run) -> list[Pool]:
-    """The pools of a run, whose trajectories carry their states as a sampler leaves them."""
+    """The pools of a run, whose trajectories carry their states, as a sampler returns them."""
     pools: list[Pool] = []
     for pool in run.pools():
         states = run.states([trajectory.id for trajectory in pool.trajectories])

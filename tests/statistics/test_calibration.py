@@ -22,9 +22,9 @@ CASES = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 1), st.integers(1, 
 
 def test_isotonic_pools_what_falls():
     # 1, 0 at 2 and 3 fall: their mean 0.5 stands for both. Between 1 and 2 the map is linear: (0 + 0.5) / 2.
-    found = fit_isotonic([1, 2, 3, 4], [0, 1, 0, 1])
-    assert found(np.array([1, 2, 3, 4])).tolist() == [0.0, 0.5, 0.5, 1.0]
-    assert found([1.5]).tolist() == [0.25]
+    fit = fit_isotonic([1, 2, 3, 4], [0, 1, 0, 1])
+    assert fit(np.array([1, 2, 3, 4])).tolist() == [0.0, 0.5, 0.5, 1.0]
+    assert fit([1.5]).tolist() == [0.25]
 
 
 def test_isotonic_is_constant_outside():
@@ -53,10 +53,10 @@ def test_isotonic_never_falls_and_keeps_the_mean(cases):
 def test_isotonic_is_the_best_of_all_ways_to_cut_into_blocks(cases):
     x, y, w = (np.array(column, dtype=np.float64) for column in zip(*cases, strict=True))
     levels = np.unique(x)
-    place = np.searchsorted(levels, x)
+    level_of = np.searchsorted(levels, x)
     best = np.inf
     for cuts in itertools.product([0, 1], repeat=len(levels) - 1):
-        block = np.cumsum([0, *cuts])[place]
+        block = np.cumsum([0, *cuts])[level_of]
         means = np.bincount(block, weights=w * y) / np.bincount(block, weights=w)
         if (np.diff(means) >= 0).all():
             best = min(best, float(np.sum(w * (y - means[block]) ** 2)))
@@ -66,9 +66,9 @@ def test_isotonic_is_the_best_of_all_ways_to_cut_into_blocks(cases):
 def test_platt_of_two_points_hits_the_smoothed_targets():
     # One right at 1, one wrong at -1: targets (1 + 1) / (1 + 2) = 2/3 and 1 / (1 + 2) = 1/3. Two points, two numbers:
     # slope = logit(2/3) = ln 2, intercept = 0.
-    found = fit_platt([1, -1], [True, False])
-    assert found.slope == pytest.approx(np.log(2), abs=1e-6)
-    assert found.intercept == pytest.approx(0, abs=1e-6)
+    fit = fit_platt([1, -1], [True, False])
+    assert fit.slope == pytest.approx(np.log(2), abs=1e-6)
+    assert fit.intercept == pytest.approx(0, abs=1e-6)
 
 
 def test_platt_of_one_class_stays_finite():
@@ -79,8 +79,8 @@ def test_platt_of_one_class_stays_finite():
 def test_platt_finds_the_sigmoid_that_made_the_cases():
     rng = np.random.default_rng(0)
     values = rng.normal(0, 2, 20_000)
-    found = fit_platt(values, rng.random(20_000) < sigmoid(0.7 * values - 0.4))
-    assert (found.slope, found.intercept) == (pytest.approx(0.7, abs=0.05), pytest.approx(-0.4, abs=0.05))
+    fit = fit_platt(values, rng.random(20_000) < sigmoid(0.7 * values - 0.4))
+    assert (fit.slope, fit.intercept) == (pytest.approx(0.7, abs=0.05), pytest.approx(-0.4, abs=0.05))
 
 
 def test_platt_weights_are_repetitions():
@@ -97,8 +97,8 @@ def test_sigmoid_does_not_overflow():
 
 def test_calibration_error_by_equal_width():
     # Bins 0..0.5 and 0.5..1: (0.2, 0.4; right 0, 1) -> |0.5 - 0.3| = 0.2; (0.9, 0.9; 1, 1) -> 0.1. Half each: 0.15.
-    found = calibration_error([0.2, 0.4, 0.9, 0.9], [0, 1, 1, 1], bins=2, binning="width")
-    assert found == pytest.approx(0.15)
+    error = calibration_error([0.2, 0.4, 0.9, 0.9], [0, 1, 1, 1], bins=2, binning="width")
+    assert error == pytest.approx(0.15)
 
 
 def test_calibration_error_by_equal_mass_keeps_equal_confidences_together():

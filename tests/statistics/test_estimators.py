@@ -16,9 +16,9 @@ TOLERANCE = 1e-12
 def best_by_enumeration(correct, scores, k):
     credits, abstained = [], []
     for subset in combinations(range(len(correct)), k):
-        scored = [place for place in subset if scores[place] is not None]
-        top = max((scores[place] for place in scored), default=None)
-        winners = [correct[place] for place in scored if scores[place] == top]
+        voters = [index for index in subset if scores[index] is not None]
+        top = max((scores[index] for index in voters), default=None)
+        winners = [correct[index] for index in voters if scores[index] == top]
         credits.append(fmean(winners) if winners else 0.0)
         abstained.append(not winners)
     return fmean(credits), fmean(abstained)
@@ -28,9 +28,9 @@ def majority_by_enumeration(correct, clusters, k):
     credits, abstained = [], []
     for subset in combinations(range(len(correct)), k):
         members = {}
-        for place in subset:
-            if clusters[place] >= 0:
-                members.setdefault(clusters[place], []).append(correct[place])
+        for index in subset:
+            if clusters[index] >= 0:
+                members.setdefault(clusters[index], []).append(correct[index])
         most = max(map(len, members.values()), default=0)
         credits.append(fmean([fmean(group) for group in members.values() if len(group) == most]) if members else 0.0)
         abstained.append(not members)
@@ -53,17 +53,17 @@ def test_every_closed_form_equals_the_enumeration_of_all_subsets(pool):
     ks = list(range(1, len(correct) + 1))
     best = best_of_k(correct, [np.nan if score is None else score for score in scores], ks)
     majority = majority_at_k(correct, clusters, ks)
-    passed = pass_at_k(correct, ks)
-    for place, k in enumerate(ks):
+    pass_rates = pass_at_k(correct, ks)
+    for column, k in enumerate(ks):
         expected = best_by_enumeration(correct, scores, k)
-        assert (best.accuracy[place], best.abstained[place]) == pytest.approx(expected, abs=TOLERANCE)
+        assert (best.accuracy[column], best.abstained[column]) == pytest.approx(expected, abs=TOLERANCE)
         expected = majority_by_enumeration(correct, clusters, k)
-        assert (majority.accuracy[place], majority.abstained[place]) == pytest.approx(expected, abs=TOLERANCE)
-        assert passed[place] == pytest.approx(fmean(any(s) for s in combinations(correct, k)), abs=TOLERANCE)
+        assert (majority.accuracy[column], majority.abstained[column]) == pytest.approx(expected, abs=TOLERANCE)
+        assert pass_rates[column] == pytest.approx(fmean(any(s) for s in combinations(correct, k)), abs=TOLERANCE)
 
 
 def random_pool(rng):
-    """Up to ten attempts: verdicts with None, few distinct scores (ties) with None, answers with missing ones."""
+    """Up to ten trajectories: verdicts with None, few distinct scores (ties) with None, answers with missing ones."""
     size = int(rng.integers(1, 11))
     verdicts = rng.choice([True, False, None], size, p=[0.4, 0.45, 0.15])
     scores = rng.choice([None, 0.0, 0.5, 1.0, 2.0], size).tolist()
@@ -74,18 +74,18 @@ def random_pool(rng):
 def compare_with_enumeration(correct, scores, clusters):
     """The largest difference of any estimator at any k, abstention included."""
     ks = list(range(1, len(correct) + 1))
-    found = [
+    curves = [
         best_of_k(correct, [np.nan if score is None else score for score in scores], ks),
         majority_at_k(correct, clusters, ks),
     ]
-    passed, picked = pass_at_k(correct, ks), random_pick(correct, ks)
+    pass_rates, random_rates = pass_at_k(correct, ks), random_pick(correct, ks)
     worst = 0.0
-    for place, k in enumerate(ks):
-        subsets = [[correct[at] for at in subset] for subset in combinations(range(len(correct)), k)]
-        pairs = [(passed[place], fmean(map(any, subsets))), (picked[place], fmean(map(fmean, subsets)))]
+    for column, k in enumerate(ks):
+        subsets = [[correct[index] for index in subset] for subset in combinations(range(len(correct)), k)]
+        pairs = [(pass_rates[column], fmean(map(any, subsets))), (random_rates[column], fmean(map(fmean, subsets)))]
         expected = best_by_enumeration(correct, scores, k), majority_by_enumeration(correct, clusters, k)
-        for curve, (accuracy, abstained) in zip(found, expected, strict=True):
-            pairs += [(curve.accuracy[place], accuracy), (curve.abstained[place], abstained)]
+        for curve, (accuracy, abstained) in zip(curves, expected, strict=True):
+            pairs += [(curve.accuracy[column], accuracy), (curve.abstained[column], abstained)]
         worst = max(worst, *(abs(a - b) for a, b in pairs))
     return worst
 
@@ -94,13 +94,13 @@ def test_a_thousand_random_pools_equal_enumeration():
     rng = np.random.default_rng(0)
     for number in range(1000):
         verdicts, scores, clusters = random_pool(rng)
-        kept = [place for place, verdict in enumerate(verdicts) if verdict is not None]
-        chosen = [[values[place] for place in kept] for values in (verdicts, scores, clusters)]
-        assert compare_with_enumeration(*chosen) <= TOLERANCE, number  # those not judged are left out
-        if number < 200 and len(kept) < len(verdicts):  # and their bounds: all wrong, all right
+        graded = [index for index, verdict in enumerate(verdicts) if verdict is not None]
+        columns = [[values[index] for index in graded] for values in (verdicts, scores, clusters)]
+        assert compare_with_enumeration(*columns) <= TOLERANCE, number  # ungraded ones are left out
+        if number < 200 and len(graded) < len(verdicts):  # and their bounds: all wrong, all right
             for bound in (False, True):
-                settled = [bound if verdict is None else verdict for verdict in verdicts]
-                assert compare_with_enumeration(settled, scores, clusters) <= TOLERANCE, number
+                correct = [bound if verdict is None else verdict for verdict in verdicts]
+                assert compare_with_enumeration(correct, scores, clusters) <= TOLERANCE, number
 
 
 def test_pass_at_k_by_hand():
@@ -140,12 +140,13 @@ def test_majority_counts_a_three_way_tie_as_a_third():
 
 
 def test_answers_are_clusters_whatever_their_verdicts():
-    # A cluster of three whose members were judged differently wins against one of two, and counts as its mean.
+    # A cluster of three whose members were graded differently wins against one of two; its value is the mean of its
+    # members.
     curve = majority_at_k([True, True, False, False, False], [0, 0, 0, 1, 1], [5])
     assert curve.accuracy == pytest.approx([2 / 3])
 
 
-def test_attempts_without_answer_do_not_vote():
+def test_trajectories_without_answer_do_not_vote():
     # Four without answer, one right vote. k=1: 1/5, abstains with 4/5. k=5: the single vote wins.
     curve = majority_at_k([True, False, False, False, False], [0, -1, -1, -1, -1], [1, 5])
     assert curve.accuracy == pytest.approx([0.2, 1.0])

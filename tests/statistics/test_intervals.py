@@ -20,12 +20,12 @@ def test_standard_error_by_hand():
 
 def test_interval_holds_the_mean_and_agrees_with_the_analytic_error():
     values = np.random.default_rng(3).random(400)
-    found = interval(values, seed=1)
-    assert found.mean == pytest.approx(values.mean())
+    result = interval(values, seed=1)
+    assert result.mean == pytest.approx(values.mean())
     # The percentile bootstrap of a mean of 400 is close to normal: mean +- 1.96 standard errors.
-    assert found.low == pytest.approx(found.mean - 1.96 * found.standard_error, abs=0.1 * found.standard_error)
-    assert found.high == pytest.approx(found.mean + 1.96 * found.standard_error, abs=0.1 * found.standard_error)
-    assert found.problems == 400
+    assert result.low == pytest.approx(result.mean - 1.96 * result.standard_error, abs=0.1 * result.standard_error)
+    assert result.high == pytest.approx(result.mean + 1.96 * result.standard_error, abs=0.1 * result.standard_error)
+    assert result.problems == 400
 
 
 def test_same_seed_same_interval_other_seed_another():
@@ -35,20 +35,20 @@ def test_same_seed_same_interval_other_seed_another():
 
 
 def test_one_problem_has_a_mean_but_no_interval():
-    found = interval([0.25], seed=0)
-    assert (found.mean, found.low, found.high, found.standard_error, found.problems) == (0.25, None, None, None, 1)
+    result = interval([0.25], seed=0)
+    assert (result.mean, result.low, result.high, result.standard_error, result.problems) == (0.25, None, None, None, 1)
 
 
 def test_no_problem_has_nothing():
-    found = interval([np.nan, np.nan], seed=0, resamples=10)
-    assert (found.mean, found.low, found.problems) == (None, None, 0)
+    result = interval([np.nan, np.nan], seed=0, resamples=10)
+    assert (result.mean, result.low, result.problems) == (None, None, 0)
     assert intervals(np.empty((0, 1)), seed=0)[0].mean is None
 
 
 def test_problems_without_a_value_are_left_out():
-    found = interval([1.0, 0.0, np.nan, np.nan, np.nan], seed=0)
-    assert (found.mean, found.problems) == (0.5, 2)
-    assert (found.low, found.high) == (0.0, 1.0)
+    result = interval([1.0, 0.0, np.nan, np.nan, np.nan], seed=0)
+    assert (result.mean, result.problems) == (0.5, 2)
+    assert (result.low, result.high) == (0.0, 1.0)
 
 
 def test_chunks_do_not_change_the_result(monkeypatch):
@@ -68,23 +68,23 @@ def test_columns_are_resampled_together():
 def test_paired_difference_is_of_the_same_problems():
     # A constant gap has no spread, although both selectors vary widely over problems.
     base = np.random.default_rng(2).random(50)
-    found = paired_difference(base + 0.1, base, seed=0)
-    assert found.interval.mean == pytest.approx(0.1)
-    assert (found.interval.low, found.interval.high) == pytest.approx((0.1, 0.1))
-    assert found.differing == 50
+    result = paired_difference(base + 0.1, base, seed=0)
+    assert result.interval.mean == pytest.approx(0.1)
+    assert (result.interval.low, result.interval.high) == pytest.approx((0.1, 0.1))
+    assert result.differing == 50
 
 
 def test_paired_difference_counts_only_problems_that_differ():
-    found = paired_difference([1.0, 0.5, np.nan, 1.0], [0.0, 0.5, 1.0, 1.0], seed=0)
-    assert (found.differing, found.interval.problems) == (1, 3)
+    result = paired_difference([1.0, 0.5, np.nan, 1.0], [0.0, 0.5, 1.0, 1.0], seed=0)
+    assert (result.differing, result.interval.problems) == (1, 3)
 
 
 def test_the_interval_covers_about_as_often_as_it_says():
     # Truth 0.6, 60 problems of Bernoulli trials, 200 repeats: 95 % +- 3 standard deviations of a count (9).
     rng = np.random.default_rng(11)
     table = (rng.random((60, 200)) < 0.6).astype(float)
-    found = intervals(table, seed=0, resamples=2000)
-    covered = sum(each.low <= 0.6 <= each.high for each in found)
+    results = intervals(table, seed=0, resamples=2000)
+    covered = sum(result.low <= 0.6 <= result.high for result in results)
     assert 180 <= covered <= 200
 
 
@@ -95,12 +95,12 @@ def test_a_table_is_needed():
 
 def test_samples_of_the_same_problems_have_their_own_spread():
     # The values never vary between problems, only their samples do: by +-0.2 in each of four resampled pools.
-    moved = np.array([0.2, -0.2, 0.2, -0.2])[:, None, None] * np.ones((4, 9, 1))
+    deviations = np.array([0.2, -0.2, 0.2, -0.2])[:, None, None] * np.ones((4, 9, 1))
     values = np.full((9, 1), 0.5)
-    (found,) = intervals(values, seed=0, resamples=2000, within=Within(moved, keeps_problems=True))
-    assert found.standard_error == pytest.approx(np.sqrt(9 * 0.16 / 3) / 9)  # of four: 4 * 0.04 / 3
+    (result,) = intervals(values, seed=0, resamples=2000, within=Within(deviations, keeps_problems=True))
+    assert result.standard_error == pytest.approx(np.sqrt(9 * 0.16 / 3) / 9)  # of four: 4 * 0.04 / 3
     # Each of nine is +0.2 or -0.2 with 1/2: the mean of nine has the spread 0.2 / 3.
-    assert (found.low, found.high) == pytest.approx((0.5 - 0.133, 0.5 + 0.133), abs=0.05)
+    assert (result.low, result.high) == pytest.approx((0.5 - 0.133, 0.5 + 0.133), abs=0.05)
     (problems,) = intervals(values, seed=0, resamples=2000)
     assert (problems.low, problems.high) == (0.5, 0.5)
 
@@ -108,18 +108,18 @@ def test_samples_of_the_same_problems_have_their_own_spread():
 def test_both_levels_are_wider_than_either():
     rng = np.random.default_rng(0)
     values = rng.random((40, 1))
-    moved = rng.normal(0, 0.2, (50, 40, 1))
-    moved -= moved.mean(axis=0)
-    kinds = (None, Within(moved, keeps_problems=True), Within(moved, keeps_problems=False))
+    deviations = rng.normal(0, 0.2, (50, 40, 1))
+    deviations -= deviations.mean(axis=0)
+    kinds = (None, Within(deviations, keeps_problems=True), Within(deviations, keeps_problems=False))
     problems, samples, both = (intervals(values, seed=0, within=within)[0] for within in kinds)
-    widths = [found.high - found.low for found in (problems, samples, both)]
+    widths = [result.high - result.low for result in (problems, samples, both)]
     assert widths[2] == pytest.approx(np.hypot(widths[0], widths[1]), rel=0.05)  # independent: squares add
     assert both.standard_error == problems.standard_error  # the values' own spread holds both already
 
 
 def test_undefined_values_stay_undefined_when_samples_move():
-    values, moved = np.array([[0.5, np.nan], [0.7, np.nan]]), np.zeros((3, 2, 2))
-    first, second = intervals(values, seed=0, resamples=20, within=Within(moved, keeps_problems=True))
+    values, deviations = np.array([[0.5, np.nan], [0.7, np.nan]]), np.zeros((3, 2, 2))
+    first, second = intervals(values, seed=0, resamples=20, within=Within(deviations, keeps_problems=True))
     assert (first.low, first.high) == pytest.approx((0.6, 0.6))
     assert (second.mean, second.low, second.standard_error) == (None, None, None)
 
@@ -134,6 +134,6 @@ def test_percentiles_are_those_of_numpy():
     means[::7, 1] = np.nan
     means[:, 3] = np.nan
     expected = np.nanquantile(means[:, :3], [0.025, 0.975], axis=0)
-    found = percentiles(means, 0.95)
-    assert found[:, :3] == pytest.approx(expected, abs=1e-12)
-    assert np.isnan(found[:, 3]).all()
+    result = percentiles(means, 0.95)
+    assert result[:, :3] == pytest.approx(expected, abs=1e-12)
+    assert np.isnan(result[:, 3]).all()

@@ -7,18 +7,18 @@ from nbest.statistics.logit import choice_loss, choice_probabilities, fit_choice
 
 def test_probabilities_are_a_softmax_within_each_group():
     # Group 1: utilities 0 and ln 3 -> 1/4, 3/4. Group 2: one row -> 1. Large utilities do not overflow.
-    found = choice_probabilities(np.array([0.0, np.log(3), 900.0]), np.array([0, 2]))
-    assert found == pytest.approx([0.25, 0.75, 1.0])
+    result = choice_probabilities(np.array([0.0, np.log(3), 900.0]), np.array([0, 2]))
+    assert result == pytest.approx([0.25, 0.75, 1.0])
 
 
 def test_loss_weighs_groups():
     # Both groups choose among two alike: ln 2 each, weights 1 and 3.
     columns, targets = np.zeros((4, 1)), np.array([1.0, 0, 0, 1])
-    found = choice_loss(columns, np.array([0, 2]), targets, np.array([1.0, 3.0]), np.zeros(1))
-    assert found == pytest.approx(4 * np.log(2))
+    result = choice_loss(columns, np.array([0, 2]), targets, np.array([1.0, 3.0]), np.zeros(1))
+    assert result == pytest.approx(4 * np.log(2))
 
 
-def test_choice_matches_the_shares_seen():
+def test_choice_matches_the_observed_shares():
     # The row with column 1 is right in 3 of 4 groups: softmax(beta, 0) = 3/4, beta = ln 3.
     columns = np.tile([[1.0], [0.0]], (4, 1))
     targets = np.array([1.0, 0, 1, 0, 1, 0, 0, 1])

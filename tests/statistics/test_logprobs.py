@@ -32,12 +32,12 @@ def test_many_trajectories_in_one_call_equal_each_alone():
     arrays = [-rng.random(length).astype(np.float32) for length in lengths]
     cuts = [np.sort(rng.choice(np.arange(1, length), 2, replace=False)) for length in lengths]
     spans = [np.array([[0, a], [a, b]]) for a, b in cuts]
-    moved = [span + begin for span, begin in zip(spans, np.cumsum(lengths) - lengths, strict=True)]
-    together = span_features(np.concatenate(arrays), np.concatenate(moved))
+    shifted = [span + begin for span, begin in zip(spans, np.cumsum(lengths) - lengths, strict=True)]
+    together = span_features(np.concatenate(arrays), np.concatenate(shifted))
     alone = [span_features(array, span) for array, span in zip(arrays, spans, strict=True)]
     assert np.array_equal(together, np.concatenate(alone))
     slices = [array[a:b] for array, span in zip(arrays, spans, strict=True) for a, b in span]
-    plain = [[part.mean(), part.min(), part.sum(), len(part)] for part in (each.astype(float) for each in slices)]
+    plain = [[part.mean(), part.min(), part.sum(), len(part)] for part in (values.astype(float) for values in slices)]
     np.testing.assert_allclose(together, plain, rtol=1e-6)
 
 

@@ -14,8 +14,8 @@ NAN = float("nan")
 def test_few_problems_by_hand():
     # Differences 1, 2, 3: sums of the eight patterns are +-6, +-4, +-2, 0, 0. Two are as far from 0 as 6: 2/8.
     # Differences 1, 2, -3: the sum is 0, and all eight are at least that far.
-    found = sign_flip_p_values(np.array([[1.0, 1.0], [2.0, 2.0], [3.0, -3.0]]), seed=0)
-    assert found == pytest.approx([0.25, 1.0])
+    p_values = sign_flip_p_values(np.array([[1.0, 1.0], [2.0, 2.0], [3.0, -3.0]]), seed=0)
+    assert p_values == pytest.approx([0.25, 1.0])
 
 
 def test_zeros_and_missing_ones_drop_out():
@@ -26,28 +26,30 @@ def test_zeros_and_missing_ones_drop_out():
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.sampled_from([-0.3, -0.1, 0.1, 0.2, 0.7]), min_size=1, max_size=8))
 def test_exact_p_values_are_the_enumeration(differences):
-    seen = abs(sum(differences))
+    observed = abs(sum(differences))
     patterns = list(product([1, -1], repeat=len(differences)))
-    extreme = sum(abs(sum(s * d for s, d in zip(signs, differences, strict=True))) >= seen - 1e-9 for signs in patterns)
-    found = sign_flip_p_values(np.array(differences)[:, None], seed=0)
-    assert found == pytest.approx([extreme / len(patterns)])
+    extreme = sum(
+        abs(sum(s * d for s, d in zip(signs, differences, strict=True))) >= observed - 1e-9 for signs in patterns
+    )
+    p_values = sign_flip_p_values(np.array(differences)[:, None], seed=0)
+    assert p_values == pytest.approx([extreme / len(patterns)])
 
 
 def test_drawn_p_values_agree_with_exact_ones_and_are_never_zero():
     rng = np.random.default_rng(3)
     table = rng.normal(0.25, 1, size=(12, 3))
     exact = sign_flip_p_values(table, seed=0)  # 2^12 = 4096 patterns
-    drawn = sign_flip_p_values(table, seed=0, flips=4000)  # fewer than the patterns
-    assert drawn == pytest.approx(exact, abs=4 * 0.5 / np.sqrt(4000))
+    sampled = sign_flip_p_values(table, seed=0, flips=4000)  # fewer than the patterns
+    assert sampled == pytest.approx(exact, abs=4 * 0.5 / np.sqrt(4000))
     clear = np.ones((100, 1))
     assert sign_flip_p_values(clear, seed=0, flips=999) == pytest.approx([1 / 1000])
 
 
 def test_under_the_null_small_p_values_are_as_rare_as_they_say():
     table = np.random.default_rng(0).normal(size=(30, 1000))
-    found = sign_flip_p_values(table, seed=1, flips=2000)
+    p_values = sign_flip_p_values(table, seed=1, flips=2000)
     # 50 of 1000 expected below 0.05, standard deviation sqrt(1000 * .05 * .95) = 6.9.
-    assert 25 < np.count_nonzero(found < 0.05) < 75
+    assert 25 < np.count_nonzero(p_values < 0.05) < 75
 
 
 def test_a_column_does_not_depend_on_its_neighbours_and_the_seed_fixes_it():

@@ -15,9 +15,9 @@ def test_it_is_found_about_as_often_as_it_says():
     # 50 differences of spread 0.3 around the smallest detectable mean: 80 % of 1,000 tests reject (sd 1.3 points).
     rng = np.random.default_rng(0)
     mean = smallest_detectable(0.3 / np.sqrt(50))
-    drawn = rng.normal(mean, 0.3, (1000, 50))
-    errors = drawn.std(axis=1, ddof=1) / np.sqrt(50)
-    assert np.mean(drawn.mean(axis=1) > 1.96 * errors) == pytest.approx(0.8, abs=0.04)
+    differences = rng.normal(mean, 0.3, (1000, 50))
+    errors = differences.std(axis=1, ddof=1) / np.sqrt(50)
+    assert np.mean(differences.mean(axis=1) > 1.96 * errors) == pytest.approx(0.8, abs=0.04)
 
 
 @pytest.mark.parametrize("error", [None, 0.0])

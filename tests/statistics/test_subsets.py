@@ -28,8 +28,8 @@ def weights_of(rule, scores):
     if rule.name == "softmax":
         return [math.exp((s - max(scores)) / rule.temperature) for s in scores]
     if rule.name == "filtered":
-        kept = sorted(scores, reverse=True)[math.ceil(rule.share * len(scores) - 1e-9) - 1]
-        return [s if s >= kept else None for s in scores]
+        threshold = sorted(scores, reverse=True)[math.ceil(rule.share * len(scores) - 1e-9) - 1]
+        return [s if s >= threshold else None for s in scores]
     return scores
 
 
@@ -44,9 +44,9 @@ def credit_by_hand(rule, correct, clusters, scores):
         members.setdefault(clusters[i], []).append(weights[i])
     totals = {c: max(w) if rule.name == "vote-max" else math.fsum(w) for c, w in members.items()}
     top = max(totals.values())
-    able = [i for i in voters if math.isclose(totals[clusters[i]], top, rel_tol=1e-11)]
-    best = max(scores[i] for i in able)
-    return fmean([correct[i] for i in able if scores[i] == best])
+    winners = [i for i in voters if math.isclose(totals[clusters[i]], top, rel_tol=1e-11)]
+    best = max(scores[i] for i in winners)
+    return fmean([correct[i] for i in winners if scores[i] == best])
 
 
 def by_enumeration(rule, correct, clusters, scores, k):
@@ -61,8 +61,8 @@ def by_enumeration(rule, correct, clusters, scores, k):
 def pools(draw):
     size = draw(st.integers(1, 7))
 
-    def column(each):
-        return draw(st.lists(each, min_size=size, max_size=size))
+    def column(elements):
+        return draw(st.lists(elements, min_size=size, max_size=size))
 
     scores = column(st.just(NAN) | st.integers(0, 3).map(float) | st.floats(0, 1))
     return column(st.booleans()), column(st.integers(-1, 3)), scores
@@ -76,9 +76,9 @@ def test_enumerated_it_equals_the_rule_written_down_once_more(pool, rule):
     curve = weighted_vote_at_k(correct, clusters, scores, ks, rule, draws=ALL)
     assert curve.exact.all()
     assert (curve.error == 0).all()
-    for at, k in enumerate(ks):
+    for column, k in enumerate(ks):
         expected = by_enumeration(rule, correct, clusters, scores, k)
-        assert (curve.accuracy[at], curve.abstained[at]) == pytest.approx(expected, abs=1e-12)
+        assert (curve.accuracy[column], curve.abstained[column]) == pytest.approx(expected, abs=1e-12)
 
 
 def make_pool(size=14, seed=5):
@@ -91,10 +91,10 @@ def make_pool(size=14, seed=5):
 def test_draws_are_unbiased_and_their_error_is_honest(rule):
     pool, ks = make_pool(), [3, 5, 7, 11]
     exact = weighted_vote_at_k(*pool, ks, rule, draws=ALL).accuracy
-    made = [weighted_vote_at_k(*pool, ks, rule, draws=64, seed=seed) for seed in range(300)]
-    values = np.stack([curve.accuracy for curve in made])
-    errors = np.sqrt(np.mean([curve.error**2 for curve in made], axis=0))
-    assert not made[0].exact.any()
+    curves = [weighted_vote_at_k(*pool, ks, rule, draws=64, seed=seed) for seed in range(300)]
+    values = np.stack([curve.accuracy for curve in curves])
+    errors = np.sqrt(np.mean([curve.error**2 for curve in curves], axis=0))
+    assert not curves[0].exact.any()
     # The mean of 300 seeds is within four of its standard errors; the claimed error is near the spread of the seeds
     # (relative standard deviation of a spread of 300: 1 / sqrt(600) = 0.04, of their claim less).
     assert (np.abs(values.mean(axis=0) - exact) <= 4 * values.std(axis=0, ddof=1) / math.sqrt(300) + 1e-12).all()
@@ -109,9 +109,9 @@ def test_evenly_spaced_starts_beat_independent_permutations(monkeypatch):
 
     stratified = spread()
     monkeypatch.setattr(subsets, "_STARTS", 1)
-    subsets._positions.cache_clear()
+    subsets._draw_positions.cache_clear()
     independent = spread()
-    subsets._positions.cache_clear()
+    subsets._draw_positions.cache_clear()
     assert stratified < 0.9 * independent
 
 
@@ -140,7 +140,7 @@ def test_the_seed_fixes_the_subsets():
     assert curve(1) != curve(2)
 
 
-def test_a_k_does_not_depend_on_which_others_are_asked():
+def test_a_k_does_not_depend_on_the_others():
     alone = weighted_vote_at_k(*make_pool(40), [8], SumVote(), seed=3)
     beside = weighted_vote_at_k(*make_pool(40), [2, 8, 30], SumVote(), seed=3)
     assert alone.accuracy[0] == beside.accuracy[1]

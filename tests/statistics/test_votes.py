@@ -18,14 +18,14 @@ NAN = float("nan")
 
 
 def vote(rule, clusters, scores):
-    """(positions picked, weight by cluster) of one pool where everybody is drawn."""
+    """(positions of the picks, weight by cluster) of one pool in which every candidate takes part."""
     ballot = make_ballot(clusters, scores)
     outcome = hold_vote(ballot, rule, np.ones((1, len(ballot)), dtype=bool))
     return sorted(ballot.positions[outcome.picks[0]].tolist()), outcome.weights[0].tolist()
 
 
 def test_sum_by_hand():
-    # A: 0.3 + 0.4 = 0.7 against B: 0.6. The pick is A's best, place 1.
+    # A: 0.3 + 0.4 = 0.7 against B: 0.6. The pick is A's best, position 1.
     assert vote(SumVote(), [A, A, B], [0.3, 0.4, 0.6]) == ([1], pytest.approx([0.7, 0.6]))
 
 
@@ -36,8 +36,8 @@ def test_maximum_by_hand():
 
 
 def test_borda_by_hand():
-    # Ranks 1..4 of four voters weigh 4, 3, 2, 1 at power 1. B holds ranks 1 and 4: 5; A holds 2 and 3: 5: a tie, so
-    # the best of both, place 3.
+    # Ranks 1..4 of four voters weigh 4, 3, 2, 1 at power 1. B holds ranks 1 and 4: 5; A holds 2 and 3: 5: a tie, so the
+    # best of both, position 3.
     assert vote(BordaVote(1.0), [A, A, B, B], [0.5, 0.4, 0.1, 0.9]) == ([3], pytest.approx([5, 5]))
     # At power 2: B 16 + 1 = 17, A 9 + 4 = 13. At power 0 everybody weighs 1: 2 against 2.
     assert vote(BordaVote(2.0), [A, A, B, B], [0.5, 0.4, 0.1, 0.9]) == ([3], pytest.approx([13, 17]))
@@ -65,14 +65,14 @@ def test_softmax_does_not_overflow():
     assert outcome.picks.tolist() == [[True, False], [False, False]]
 
 
-@pytest.mark.parametrize(("voters", "kept"), [(1, 1), (9, 1), (10, 1), (11, 2), (20, 2), (30, 3), (64, 7)])
-def test_filter_keeps_the_same_number_as_a_percentile_threshold(voters, kept):
+@pytest.mark.parametrize(("voters", "count"), [(1, 1), (9, 1), (10, 1), (11, 2), (20, 2), (30, 3), (64, 7)])
+def test_filter_keeps_the_same_number_as_a_percentile_threshold(voters, count):
     scores = np.arange(voters) + 1.0
     _, weights = vote(FilteredVote(), range(voters), scores)
-    assert np.count_nonzero(weights) == kept == np.count_nonzero(scores >= np.percentile(scores, 90))
+    assert np.count_nonzero(weights) == count == np.count_nonzero(scores >= np.percentile(scores, 90))
 
 
-def test_filter_keeps_whoever_equals_the_last_one_kept():
+def test_filter_keeps_those_equal_to_the_last_one():
     # Half of four is two; three share the second place. A: 5. B: 4. C: 4 + 4.
     assert vote(FilteredVote(0.5), [A, B, C, C], [5, 4, 4, 4]) == ([2, 3], pytest.approx([5, 4, 8]))
 
@@ -82,7 +82,7 @@ def test_filter_by_hand():
     assert vote(FilteredVote(0.5), [A, B, B, B], [9, 8, 7, 6]) == ([0], pytest.approx([9, 8]))
 
 
-def test_those_without_answer_or_score_neither_vote_nor_rank():
+def test_candidates_without_answer_or_score_neither_vote_nor_rank():
     # Two voters: ranks 1 and 2 weigh 2 and 1, whatever the silent ones score.
     assert vote(BordaVote(1.0), [SILENT, A, B, C], [9.0, 0.1, 0.2, NAN]) == ([2], pytest.approx([1, 2]))
 

@@ -13,14 +13,14 @@ MANIFEST = {"identity": {"seed": 1}, "info": {"host": "here"}}
 
 
 def make_trajectory(problem: str, index: int, note: str = "", captured: float | None = None) -> Trajectory:
-    """Problem and index fix everything; `note` tells two attempts at the same thing apart."""
+    """A trajectory fixed by problem and index; `note` distinguishes two with the same id."""
     tokens = np.arange(index + 3, dtype=np.int32) + len(note)
     states = None
     if captured is not None:
         steps = (Step(0, 2), Step(2, len(tokens)))
         states = HiddenStates((1, 2), steps, np.full((2, 2, 4), captured, dtype=np.float32))
-    done = Completion(
-        text=f"{problem}, attempt {index}",
+    completion = Completion(
+        text=f"{problem}, trajectory {index}",
         prompt_tokens=np.array([7, 8], dtype=np.int32),
         tokens=tokens,
         logprobs=-np.ones(len(tokens), dtype=np.float32),
@@ -28,7 +28,7 @@ def make_trajectory(problem: str, index: int, note: str = "", captured: float | 
         states=states,
         note=note,
     )
-    return Trajectory(trajectory_id(problem, index), problem, index, 17 * index, done)
+    return Trajectory(trajectory_id(problem, index), problem, index, 17 * index, completion)
 
 
 @pytest.fixture
@@ -39,6 +39,6 @@ def trajectory() -> Callable[..., Trajectory]:
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
     """A run with the problems a, b, c and d, and nothing else."""
-    made = Run.create(tmp_path / "run", MANIFEST)
-    made.write_problems([Problem(name, f"What is {name}?") for name in "abcd"])
-    return made
+    run = Run.create(tmp_path / "run", MANIFEST)
+    run.write_problems([Problem(name, f"What is {name}?") for name in "abcd"])
+    return run

@@ -31,7 +31,7 @@ def test_captured_states_are_kept_beside_the_trajectory(run: Run, trajectory: Ca
     assert [part.origin for part in run.states_folder.parts()] == [{"policy": "tiny"}]
 
 
-def test_states_come_in_the_order_asked_and_a_missing_one_is_named(run: Run):
+def test_states_come_in_the_order_of_the_ids_and_a_missing_one_is_named(run: Run):
     run.append_states({"a#0": computed(1.0), "b#0": computed(2.0, layers=(1, 2)), "c#0": computed(3.0)})
     assert [s.values[0, 0, 0] for s in run.states(["c#0", "a#0", "b#0", "a#0"])] == [3.0, 1.0, 2.0, 1.0]
     assert [s.layers for s in run.states(["b#0"])] == [(1, 2)]
@@ -39,7 +39,7 @@ def test_states_come_in_the_order_asked_and_a_missing_one_is_named(run: Run):
         list(run.states(["a#0", "d#0"]))
 
 
-def test_the_first_states_of_an_id_count(run: Run):
+def test_the_first_states_of_an_id_are_read(run: Run):
     run.append_states({"a#0": computed(1.0)})
     run.append_states({"a#0": computed(2.0)})
     assert value_of(run, "a#0") == 1.0

@@ -1,15 +1,17 @@
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from nbest.errors import DamagedRunError, StorageError
-from nbest.records import HiddenStates, Score, Selection, Step, Verdict
+from nbest.records import HiddenStates, Problem, Score, Selection, Step, Verdict
 from nbest.storage import compaction, parts
 from nbest.storage.compaction import compact
+from nbest.storage.problem_parts import ProblemParts
 from nbest.storage.run import Run
 
 
@@ -17,16 +19,35 @@ class Killed(BaseException):
     pass
 
 
+@contextmanager
+def killed_at(step: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Raise Killed instead of the renaming or removal of this number."""
+    steps = iter(range(1000))
+
+    def deadly(original: Callable) -> Callable:
+        def call(*arguments: object, **options: object) -> object:
+            if next(steps) == step:
+                raise Killed
+            return original(*arguments, **options)
+
+        return call
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "rename", deadly(os.rename))
+        patch.setattr(Path, "unlink", deadly(Path.unlink))
+        yield
+
+
 def content(run: Run) -> dict[str, list]:
     """Everything a reader can see."""
     with run.connect() as database:
         views = ("trajectories", "verdicts", "scores", "selections")
-        found = {name: sorted(database.sql(f"FROM {name}").fetchall(), key=repr) for name in views}
+        content = {name: sorted(database.sql(f"FROM {name}").fetchall(), key=repr) for name in views}
     done = sorted(run.done_states())
     states = zip(done, run.states(done), strict=True)
-    found["states"] = [(key, s.layers, s.steps, s.values.tolist()) for key, s in states]
-    found["pools"] = [(p.problem_id, [(t.id, t.completion.note) for t in p.trajectories]) for p in run.pools()]
-    return found
+    content["states"] = [(key, s.layers, s.steps, s.values.tolist()) for key, s in states]
+    content["pools"] = [(p.problem_id, [(t.id, t.completion.note) for t in p.trajectories]) for p in run.pools()]
+    return content
 
 
 def by_folder(results: list[compaction.Compacted]) -> dict[str, compaction.Compacted]:
@@ -35,7 +56,7 @@ def by_folder(results: list[compaction.Compacted]) -> dict[str, compaction.Compa
 
 @pytest.fixture
 def filled(run: Run, trajectory: Callable) -> Run:
-    """Five parts a stage; every id but the newest occurs twice, and the second differs from the first."""
+    """Five parts per stage; every id but the newest occurs twice, and the second differs from the first."""
     for index in range(5):
         again = [trajectory("a", index - 1, note="late", captured=9.0)] if index else []
         run.append_trajectories([trajectory("a", index, captured=float(index)), *again], {"policy": "tiny"})
@@ -122,25 +143,96 @@ def test_killed_between_any_two_steps_the_run_is_the_same(filled: Run, monkeypat
     # Five folders: the new part is renamed, its temporary name removed, then the five old parts. All in all 35 steps.
     monkeypatch.setattr(compaction, "STALE_SECONDS", -1.0)
     before = content(filled)
-    steps = iter(range(1000))
-
-    def deadly(original: Callable) -> Callable:
-        def call(*arguments: object, **options: object) -> object:
-            if next(steps) == step:
-                raise Killed
-            return original(*arguments, **options)
-
-        return call
-
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "rename", deadly(os.rename))
-        patch.setattr(Path, "unlink", deadly(Path.unlink))
-        with pytest.raises(Killed):
-            compact(filled)
+    with killed_at(step, monkeypatch), pytest.raises(Killed):
+        compact(filled)
     assert content(Run.open(filled.path)) == before
     compact(filled)
     assert content(Run.open(filled.path)) == before
     assert len(list((filled.path / "trajectories").iterdir())) == 1
+
+
+@pytest.fixture
+def asked(tmp_path: Path) -> Run:
+    """Four questions that came one by one, the third of them from two processes at once."""
+    run = Run.create(tmp_path / "asked", {"identity": {}, "info": {}})
+    for number in range(4):
+        run.append_problems([Problem(f"q{number}", f"{number} + 1?", meta={"number": number})])
+    (run.path / "problems" / f"part-{10**19:020d}-00000000-copy.parquet").write_bytes(
+        sorted((run.path / "problems").iterdir())[2].read_bytes()
+    )
+    return run
+
+
+def test_questions_that_came_one_by_one_are_merged(asked: Run, monkeypatch: pytest.MonkeyPatch):
+    before = list(asked.problems())
+    assert [problem.id for problem in before] == ["q0", "q1", "q2", "q3"]
+    reader = asked.problems()
+    assert next(reader) == before[0]
+    other = Run.open(asked.path)
+    assert other.problem("q2") == before[2]
+    results = by_folder(compact(asked))
+    assert (results["problems"].parts_before, results["problems"].parts_after) == (5, 1)
+    assert results["problems"].duplicates == 1
+    assert len(list((asked.path / "problems").iterdir())) == 1
+    # Whoever listed the parts before the compaction goes on.
+    assert list(reader) == before[1:]
+    assert [other.problem(problem.id) for problem in before] == before
+    other.append_problems([before[1], Problem("q9", "9 + 1?")])
+    assert list(asked.problems()) == list(Run.open(asked.path).problems()) == [*before, Problem("q9", "9 + 1?")]
+    with asked.connect() as database:
+        assert database.sql("SELECT id FROM problems").fetchall() == [(f"q{number}",) for number in (0, 1, 2, 3, 9)]
+    asked.check(deep=True)
+    # A part that vanishes after it was listed, and before it is read.
+    compact_meanwhile(asked, monkeypatch)
+    assert [problem.id for problem in Run.open(asked.path).problems()] == ["q0", "q1", "q2", "q3", "q9"]
+
+
+def compact_meanwhile(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a compaction replace the parts of the problems right after they are listed next."""
+    list_paths = ProblemParts.list_paths
+
+    def list_and_compact(problem_parts: ProblemParts) -> list[Path]:
+        paths = list_paths(problem_parts)
+        monkeypatch.setattr(ProblemParts, "list_paths", list_paths)
+        compact(Run.open(run.path))
+        assert not all(path.exists() for path in paths)
+        return paths
+
+    monkeypatch.setattr(ProblemParts, "list_paths", list_and_compact)
+
+
+@pytest.mark.parametrize("read", ["problems", "problem", "append", "connect", "check", "pools"])
+def test_a_compaction_while_problems_are_read_is_not_seen(asked: Run, monkeypatch: pytest.MonkeyPatch, read: str):
+    before = list(asked.problems())
+    run = Run.open(asked.path)
+    calls: dict[str, Callable] = {
+        "problems": lambda: list(run.problems()),
+        "problem": lambda: [run.problem(problem.id) for problem in before],
+        "append": lambda: run.append_problems([before[3]]) or before,
+        "connect": lambda: [run.problem(key) for (key,) in _query(run, "SELECT id FROM problems")],
+        "check": lambda: run.check() or before,
+        "pools": lambda: [run.problem(pool.problem_id) for pool in run.pools()],
+    }
+    compact_meanwhile(asked, monkeypatch)
+    assert calls[read]() == before
+
+
+def _query(run: Run, query: str) -> list[tuple]:
+    with run.connect() as database:
+        return database.sql(query).fetchall()
+
+
+@pytest.mark.parametrize("step", range(7))
+def test_killed_while_problems_are_merged_the_run_is_the_same(asked: Run, monkeypatch: pytest.MonkeyPatch, step: int):
+    # The new part is renamed, its temporary name removed, then the five old parts.
+    monkeypatch.setattr(compaction, "STALE_SECONDS", -1.0)
+    before = list(asked.problems())
+    with killed_at(step, monkeypatch), pytest.raises(Killed):
+        compact(asked)
+    assert list(Run.open(asked.path).problems()) == before
+    compact(asked)
+    assert list(Run.open(asked.path).problems()) == before
+    assert len(list((asked.path / "problems").iterdir())) == 1
 
 
 def test_a_merged_part_stands_before_what_comes_after_it(run: Run):
@@ -167,8 +259,8 @@ def test_states_merge_by_origin_and_layers(run: Run):
     for name in ("d", "e"):
         run.append_states(states(name, layers=(1, 2)), {"policy": "y"})
     compact(run)
-    found = [(sorted(part.entries), part.layers, part.origin) for part in run.states_folder.parts()]
-    assert found == [
+    entries = [(sorted(part.entries), part.layers, part.origin) for part in run.states_folder.parts()]
+    assert entries == [
         (["a", "b"], (1,), {"policy": "x"}),
         (["c"], (1,), {"policy": "y"}),
         (["d", "e"], (1, 2), {"policy": "y"}),

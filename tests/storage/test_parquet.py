@@ -78,15 +78,17 @@ def older(run: Run, trajectory: Callable) -> Run:
     """A run with a part from before `certainties`, and then one with it that repeats a trajectory."""
     schema = pa.schema([field for field in TRAJECTORIES.schema if field.name != "certainties"])
     write(run.path / "trajectories", replace(TRAJECTORIES, schema=schema), [trajectory("a", 0), trajectory("a", 1)])
-    given = [trajectory("a", index) for index in (1, 2)]
-    done = [replace(t.completion, certainties=np.full(len(t.completion.tokens), 0.5, np.float32)) for t in given]
-    run.append_trajectories([replace(t, completion=c) for t, c in zip(given, done, strict=True)])
+    trajectories = [trajectory("a", index) for index in (1, 2)]
+    completions = [
+        replace(t.completion, certainties=np.full(len(t.completion.tokens), 0.5, np.float32)) for t in trajectories
+    ]
+    run.append_trajectories([replace(t, completion=c) for t, c in zip(trajectories, completions, strict=True)])
     return Run.open(run.path)
 
 
 def certainties(run: Run) -> dict[str, list[float] | None]:
-    done = {t.id: t.completion.certainties for pool in run.pools() for t in pool.trajectories}
-    return {key: None if values is None else values.tolist() for key, values in done.items()}
+    arrays = {t.id: t.completion.certainties for pool in run.pools() for t in pool.trajectories}
+    return {key: None if values is None else values.tolist() for key, values in arrays.items()}
 
 
 def test_a_part_without_an_optional_column_reads_as_nulls(older: Run):
@@ -145,24 +147,24 @@ def test_bytes_missing_in_the_middle_are_named(part: Path):
         rows_of(part, TRAJECTORIES)
 
 
-def test_no_flipped_bit_is_read_as_if_nothing_were(part: Path):
-    # Some bytes mean nothing to a reader (padding, statistics): then the rows are those that were written. All others
-    # are found: pages carry a checksum each, the name of a part one of its end.
+def test_no_flipped_bit_goes_unnoticed(part: Path):
+    # Some bytes mean nothing to a reader (padding, statistics): the rows are then those that were written. All other
+    # changes are detected: each page has a checksum, and the name of a part has one of its end.
     data, expected = part.read_bytes(), rows_of(part, TRAJECTORIES)
-    found, names = 0, set[bool]()
-    for at in range(0, len(data), 29):
-        part.write_bytes(data[:at] + bytes([data[at] ^ (1 << at % 8)]) + data[at + 1 :])
+    detections, names = 0, set[bool]()
+    for offset in range(0, len(data), 29):
+        part.write_bytes(data[:offset] + bytes([data[offset] ^ (1 << offset % 8)]) + data[offset + 1 :])
         try:
-            assert rows_of(part, TRAJECTORIES) == expected, at
+            assert rows_of(part, TRAJECTORIES) == expected, offset
         except DamagedRunError as error:
             names.add(part.name in str(error))
-            found += 1
-    assert found > 0.9 * len(data) / 29
+            detections += 1
+    assert detections > 0.9 * len(data) / 29
     assert names == {True}
 
 
 def test_a_flipped_byte_in_a_page_is_found_behind_a_sound_end(tmp_path: Path):
-    # Larger than what the checksum in the name covers, so only that of the page can tell.
+    # Larger than what the checksum in the name covers, so only the checksum of the page can detect it.
     noise = np.random.default_rng(0).standard_normal(100_000).astype(np.float32)
     path = write(tmp_path, TRAJECTORIES, [Trajectory("p#0", "p", 0, 0, Completion("", logprobs=noise))])
     data = bytearray(path.read_bytes())

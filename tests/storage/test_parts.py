@@ -24,14 +24,14 @@ def test_part_has_its_content_and_leaves_nothing_else(tmp_path: Path):
 
 
 def test_parts_are_listed_in_the_order_of_writing(tmp_path: Path):
-    written = [parts.write_part(tmp_path, ".bin", content(bytes([n]))) for n in range(5)]
+    paths = [parts.write_part(tmp_path, ".bin", content(bytes([n]))) for n in range(5)]
     (tmp_path / ".99-aa.tmp").write_bytes(b"half")
     (tmp_path / "notes.bin").write_bytes(b"not a part")
-    assert parts.list_parts(tmp_path, ".bin") == written
+    assert parts.list_parts(tmp_path, ".bin") == paths
     assert parts.list_parts(tmp_path / "nowhere", ".bin") == []
 
 
-def test_merged_part_sorts_in_the_place_of_its_first(tmp_path: Path):
+def test_merged_part_sorts_where_its_first_does(tmp_path: Path):
     a, b, c, d = (parts.write_part(tmp_path, ".bin", content(bytes([n]))) for n in range(4))
     merged = parts.write_part(tmp_path, ".bin", content(b"bc"), first=b)
     assert parts.list_parts(tmp_path, ".bin") == [a, merged, b, c, d]
@@ -49,7 +49,7 @@ def test_merged_part_of_a_foreign_name_sorts_before_it(tmp_path: Path):
     parts.check_seal(foreign)
 
 
-def test_seal_tells_of_a_changed_end(tmp_path: Path):
+def test_seal_detects_a_changed_end(tmp_path: Path):
     path = parts.write_part(tmp_path, ".bin", content(b"whole"))
     path.write_bytes(b"whols")
     with pytest.raises(DamagedRunError, match=path.name):
@@ -125,7 +125,7 @@ def test_write_once_works_without_hard_links(tmp_path: Path, monkeypatch: pytest
     assert [path.name for path in tmp_path.iterdir()] == ["once"]
 
 
-def test_reading_tells_damage_from_refusal(tmp_path: Path):
+def test_reading_distinguishes_damage_from_refusal(tmp_path: Path):
     path = tmp_path / "part-1.bin"
     with pytest.raises(DamagedRunError, match=r"part-1\.bin.*checksum"), parts.reading(path, (ValueError,)):
         raise OSError("checksum")

@@ -16,8 +16,8 @@ from nbest.storage.run import Run
 MANIFEST = {"identity": {}, "info": {}}
 
 
-def shape(found: list[Pool]) -> list[tuple[str, list[int]]]:
-    return [(pool.problem_id, [t.index for t in pool.trajectories]) for pool in found]
+def shape(run_pools: list[Pool]) -> list[tuple[str, list[int]]]:
+    return [(pool.problem_id, [t.index for t in pool.trajectories]) for pool in run_pools]
 
 
 def test_pools_come_in_problem_order_with_trajectories_by_index(run: Run, trajectory: Callable):
@@ -55,12 +55,12 @@ def test_some_problems_only(run: Run, trajectory: Callable):
 
 
 def test_without_tokens_everything_else_is_there(run: Run, trajectory: Callable):
-    given = trajectory("a", 0)
-    run.append_trajectories([given])
-    done = next(run.pools(tokens=False)).trajectories[0].completion
-    assert (done.text, done.finish) == (given.completion.text, given.completion.finish)
-    assert (done.prompt_tokens.tolist(), done.tokens.tolist()) == ([], [])
-    assert (done.logprobs, done.confidences, done.certainties) == (None, None, None)
+    original = trajectory("a", 0)
+    run.append_trajectories([original])
+    completion = next(run.pools(tokens=False)).trajectories[0].completion
+    assert (completion.text, completion.finish) == (original.completion.text, original.completion.finish)
+    assert (completion.prompt_tokens.tolist(), completion.tokens.tolist()) == ([], [])
+    assert (completion.logprobs, completion.confidences, completion.certainties) == (None, None, None)
 
 
 def test_trajectories_of_an_unknown_problem_are_named(run: Run, trajectory: Callable):
@@ -77,10 +77,10 @@ def test_a_damaged_page_is_named_while_streaming(run: Run):
     data = bytearray(part.read_bytes())
     data[len(data) // 3] ^= 1
     part.write_bytes(data)
-    found = Run.open(run.path).pools()
+    stream = Run.open(run.path).pools()
     with pytest.raises(DamagedRunError, match=part.name):
-        list(found)
-    # What is not read is not missed.
+        list(stream)
+    # Columns that are not read cannot fail.
     assert shape(list(run.pools(tokens=False)))[0] == ("a", [0])
 
 
@@ -91,21 +91,21 @@ def interleaved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     run = Run.create(tmp_path / "run", MANIFEST)
     run.write_problems([Problem(f"p{n}", "?") for n in range(14)])
     for index in range(6):
-        done = [Completion(f"{n} {index}", tokens=np.full(50, n, dtype=np.int32)) for n in range(14)]
-        run.append_trajectories([Trajectory(f"p{n}#{index}", f"p{n}", index, 0, done[n]) for n in range(14)])
+        completions = [Completion(f"{n} {index}", tokens=np.full(50, n, dtype=np.int32)) for n in range(14)]
+        run.append_trajectories([Trajectory(f"p{n}#{index}", f"p{n}", index, 0, completions[n]) for n in range(14)])
     return run
 
 
-def test_interleaved_parts_give_whole_pools_whatever_the_window(interleaved: Run, monkeypatch: pytest.MonkeyPatch):
+def test_interleaved_parts_give_whole_pools_whatever_the_section(interleaved: Run, monkeypatch: pytest.MonkeyPatch):
     for section_bytes in (1, 5000, 1 << 30):
         monkeypatch.setattr(pools, "SECTION_BYTES", section_bytes)
-        found = list(interleaved.pools())
-        assert shape(found) == [(f"p{n}", [0, 1, 2, 3, 4, 5]) for n in range(14)]
-        assert [t.completion.text for t in found[7].trajectories] == [f"7 {index}" for index in range(6)]
-        assert {int(t.completion.tokens[0]) for t in found[13].trajectories} == {13}
+        run_pools = list(interleaved.pools())
+        assert shape(run_pools) == [(f"p{n}", [0, 1, 2, 3, 4, 5]) for n in range(14)]
+        assert [t.completion.text for t in run_pools[7].trajectories] == [f"7 {index}" for index in range(6)]
+        assert {int(t.completion.tokens[0]) for t in run_pools[13].trajectories} == {13}
 
 
-def test_one_row_group_and_one_window_are_alive_at_a_time(interleaved: Run, monkeypatch: pytest.MonkeyPatch):
+def test_one_row_group_and_one_section_are_alive_at_a_time(interleaved: Run, monkeypatch: pytest.MonkeyPatch):
     groups: list[weakref.ref[Any]] = []
     trajectories: list[weakref.ref[Any]] = []
     most = {"groups": 0, "trajectories": 0}
@@ -124,31 +124,30 @@ def test_one_row_group_and_one_window_are_alive_at_a_time(interleaved: Run, monk
         most["trajectories"] = max(most["trajectories"], sum(ref() is not None for ref in trajectories))
         return records
 
-    watched = replace(pools.TRAJECTORIES, decode=watch_trajectories)
-    monkeypatch.setattr(pools, "TRAJECTORIES", watched)
+    monkeypatch.setattr(pools, "TRAJECTORIES", replace(pools.TRAJECTORIES, decode=watch_trajectories))
     monkeypatch.setattr(pools, "SECTION_BYTES", 5000)
     count = 0
     problems = ProblemParts(interleaved.path)
     reader = pools.PoolReader(problems, interleaved.path / "trajectories")
-    index = reader._indexed(problems.read_positions())
-    a_pool = index.weigh(0)
+    index = reader._load_index(problems.read_positions())
+    pool_bytes = index.weigh(0)
     monkeypatch.setattr(pools, "read_group", watch_groups)
     for pool in reader.read():
         count += len(pool.trajectories)
     assert count == len(trajectories) == 84
-    # A row group lives until the next one takes its name.
+    # A row group lives until its variable is assigned again.
     assert most["groups"] <= 2
-    # Fewer than 5000 bytes of pools in a window, one more of the window before that the caller still holds.
-    in_window = 6 * int(5000 // a_pool)
-    assert 1 < 5000 // a_pool < 10
-    assert most["trajectories"] <= in_window + 6 < 84
+    # A section has fewer than 5000 bytes of pools; the caller still holds one pool of the section before.
+    section_trajectories = 6 * int(5000 // pool_bytes)
+    assert 1 < 5000 // pool_bytes < 10
+    assert most["trajectories"] <= section_trajectories + 6 < 84
 
 
 def test_streaming_goes_on_when_a_compaction_replaces_parts(interleaved: Run, monkeypatch: pytest.MonkeyPatch):
     from nbest.storage.compaction import compact
 
     monkeypatch.setattr(pools, "SECTION_BYTES", 1000)
-    found = interleaved.pools()
-    first = next(found)
+    stream = interleaved.pools()
+    first = next(stream)
     compact(interleaved)
-    assert shape([first, *found]) == [(f"p{n}", [0, 1, 2, 3, 4, 5]) for n in range(14)]
+    assert shape([first, *stream]) == [(f"p{n}", [0, 1, 2, 3, 4, 5]) for n in range(14)]

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from nbest.errors import ConfigError, DamagedRunError, DataError, UnavailableError
@@ -119,7 +120,7 @@ def test_what_is_not_there_is_named(run: Run) -> None:
     with pytest.raises(UnavailableError, match="no problems yet"):
         run.problem("q1")
     run.append_problems([problem(1)])
-    with pytest.raises(DataError, match="no problem has the id 'q2'; there are 1"):
+    with pytest.raises(DataError, match="no problem has the id 'q2'; the run has 1 problems"):
         run.problem("q2")
 
 
@@ -129,3 +130,20 @@ def test_a_damaged_part_is_named(run: Run) -> None:
     part.write_bytes(part.read_bytes()[:-20])
     with pytest.raises(DamagedRunError, match=part.name):
         Run.open(run.path)
+
+
+def test_answer_rules_are_kept_and_old_problems_have_the_default(run: Run) -> None:
+    ruled = Problem("q2", "?", answer_rule="json:answer")
+    run.write_problems([problem(1), ruled])
+    assert list(run.problems()) == [problem(1), ruled]
+    assert [pool.answer_rule for pool in run.pools()] == ["default", "json:answer"]
+    with pytest.raises(ConfigError, match="answer rule 'json:answer'"):
+        run.append_problems([Problem("q2", "?")])
+
+    path = run.path / "problems.parquet"
+    pq.write_table(pq.read_table(path).slice(0, 1).drop_columns(["answer_rule"]), path)
+    old = Run.open(run.path)
+    assert list(old.problems()) == [problem(1)]
+    assert [pool.answer_rule for pool in old.pools()] == ["default"]
+    assert old.connect().execute("SELECT answer_rule FROM problems").fetchall() == [(None,)]
+    old.write_problems([problem(1)])

@@ -29,9 +29,9 @@ def finish(processes: list[subprocess.Popen[str]]) -> None:
 def assert_complete(run: Run, problems: int, n: int) -> None:
     run.check(deep=True)
     ids = {f"p{problem}#{index}" for problem in range(problems) for index in range(n)}
-    found = list(run.pools())
-    assert [pool.problem_id for pool in found] == [f"p{number}" for number in range(problems)]
-    for pool in found:
+    pools = list(run.pools())
+    assert [pool.problem_id for pool in pools] == [f"p{number}" for number in range(problems)]
+    for pool in pools:
         assert [t.id for t in pool.trajectories] == [f"{pool.problem_id}#{index}" for index in range(n)]
         assert [t.completion.text for t in pool.trajectories] == [f"{pool.problem_id} {index}" for index in range(n)]
         assert [len(t.completion.tokens) for t in pool.trajectories] == [3 + index for index in range(n)]
@@ -44,7 +44,7 @@ def assert_complete(run: Run, problems: int, n: int) -> None:
             assert database.sql(f"SELECT count(*) FROM {view}").fetchall() == [(expected,)]
 
 
-def test_four_processes_share_a_run_and_make_it_at_one_moment(tmp_path: Path):
+def test_four_processes_share_a_run_and_create_it_at_one_moment(tmp_path: Path):
     path = tmp_path / "run"
     finish([start(path, 8, 3, worker, 4) for worker in range(4)])
     run = Run.open(path)
@@ -74,7 +74,7 @@ def test_a_killed_run_is_readable_and_can_be_finished(tmp_path: Path, seed: int)
         assert process.stdout is not None
         for _ in range(draw.randrange(1, 6)):
             process.stdout.readline()
-        # Then at no chosen place of the next writes.
+        # Then at any moment of the next writes.
         for _ in range(draw.randrange(20_000)):
             pass
         os.kill(process.pid, signal.SIGKILL)
@@ -94,11 +94,11 @@ def test_only_one_identity_wins_the_race_for_a_new_run(tmp_path: Path):
     # Two settings at one moment: those that lost say so, and the run is that of the winner.
     processes = [start(path, problems, 1, 0, 1) for problems in (3, 4, 3, 4)]
     outcomes = [(process.communicate(timeout=120)[1], process.returncode) for process in processes]
-    won = Run.open(path).manifest["identity"]["problems"]
-    assert won in (3, 4)
+    winner = Run.open(path).manifest["identity"]["problems"]
+    assert winner in (3, 4)
     for problems, (errors, code) in zip((3, 4, 3, 4), outcomes, strict=True):
-        assert (code == 0) == (problems == won), errors
-        if problems != won:
-            assert f"problems: the run has {won}, this command {problems}" in errors
-    assert_complete(Run.open(path), won, 1)
+        assert (code == 0) == (problems == winner), errors
+        if problems != winner:
+            assert f"problems: the run has {winner}, this command {problems}" in errors
+    assert_complete(Run.open(path), winner, 1)
     assert [entry.name for entry in path.iterdir() if entry.name.startswith(".")] == []

@@ -29,7 +29,7 @@ def test_layout_is_that_of_the_design(run: Run, trajectory: Callable):
     assert (run.path / "problems.parquet").exists()
 
 
-def test_every_record_comes_back_in_another_process_s_eyes(run: Run, trajectory: Callable):
+def test_every_record_comes_back_in_a_run_that_is_opened_again(run: Run, trajectory: Callable):
     verdicts = [Verdict("a#0", True, "1"), Verdict("b#0", None, None, "late")]
     scores = [Score("a#0", 0.5, (0.25, 0.75))]
     selections = [Selection("a", 0, "1", 0.5, Usage(1, 2, 3.0, 4.0), "n"), Selection("b", None)]
@@ -37,18 +37,18 @@ def test_every_record_comes_back_in_another_process_s_eyes(run: Run, trajectory:
     run.append_verdicts(verdicts)
     run.append_scores("s", scores)
     run.append_selections("m", selections)
-    again = Run.open(run.path)
-    assert again.manifest == {"identity": {"seed": 1}, "info": {"host": "here"}}
-    assert list(again.verdicts()) == verdicts
-    assert list(again.scores("s")) == scores
-    assert list(again.selections("m")) == selections
-    assert again.done_trajectories() == {"a#0", "b#0"}
-    assert again.done_verdicts() == {"a#0", "b#0"}
-    assert again.done_scores("s") == {"a#0"}
-    assert again.done_selections("m") == {"a", "b"}
-    assert again.scorers() == ["s"]
-    assert again.selectors() == ["m"]
-    again.check(deep=True)
+    reopened = Run.open(run.path)
+    assert reopened.manifest == {"identity": {"seed": 1}, "info": {"host": "here"}}
+    assert list(reopened.verdicts()) == verdicts
+    assert list(reopened.scores("s")) == scores
+    assert list(reopened.selections("m")) == selections
+    assert reopened.done_trajectories() == {"a#0", "b#0"}
+    assert reopened.done_verdicts() == {"a#0", "b#0"}
+    assert reopened.done_scores("s") == {"a#0"}
+    assert reopened.done_selections("m") == {"a", "b"}
+    assert reopened.scorers() == ["s"]
+    assert reopened.selectors() == ["m"]
+    reopened.check(deep=True)
 
 
 def test_an_untouched_run_holds_nothing(tmp_path: Path):
@@ -92,7 +92,7 @@ def test_one_problem_by_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     run.write_problems(problems)
     for number in (4, 0, 1, 3, 2):
         assert run.problem(str(number)) == problems[number]
-    with pytest.raises(DataError, match="no problem has the id 'x'; there are 5"):
+    with pytest.raises(DataError, match="no problem has the id 'x'; the run has 5 problems"):
         run.problem("x")
 
 
@@ -135,9 +135,9 @@ def test_temporaries_are_never_read(run: Run, trajectory: Callable):
     run.append_trajectories([trajectory("a", 0)])
     for folder in (run.path, run.path / "trajectories"):
         (folder / ".123-abc.tmp").write_bytes(b"half a pa")
-    again = Run.open(run.path)
-    assert again.done_trajectories() == {"a#0"}
-    again.check(deep=True)
+    reopened = Run.open(run.path)
+    assert reopened.done_trajectories() == {"a#0"}
+    reopened.check(deep=True)
 
 
 def test_deep_check_finds_what_footers_do_not_show(run: Run):
@@ -147,9 +147,9 @@ def test_deep_check_finds_what_footers_do_not_show(run: Run):
     data = bytearray(path.read_bytes())
     data[-1] ^= 1
     path.write_bytes(data)
-    again = Run.open(run.path)
+    reopened = Run.open(run.path)
     with pytest.raises(DamagedRunError, match=path.name):
-        again.check(deep=True)
+        reopened.check(deep=True)
 
 
 def test_ids_tokens_and_prompts_may_be_any_text(tmp_path: Path, trajectory: Callable):

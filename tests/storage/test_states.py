@@ -22,10 +22,10 @@ def write(folder: Path, by_id: Mapping[str, HiddenStates], origin: dict[str, str
     return write_part(folder, states.SUFFIX, states.write_states(by_id, origin or {}, {}))
 
 
-def assert_equal(ours: HiddenStates, theirs: HiddenStates) -> None:
-    assert (ours.layers, ours.steps) == (theirs.layers, theirs.steps)
-    assert ours.values.dtype == np.float32
-    np.testing.assert_array_equal(ours.values, theirs.values)
+def assert_equal(actual: HiddenStates, expected: HiddenStates) -> None:
+    assert (actual.layers, actual.steps) == (expected.layers, expected.steps)
+    assert actual.values.dtype == np.float32
+    np.testing.assert_array_equal(actual.values, expected.values)
 
 
 def test_states_come_back(tmp_path: Path):
@@ -47,22 +47,22 @@ def test_the_file_is_an_ordinary_safetensors_file(tmp_path: Path):
     assert np.frombuffer(tensors["a/steps"]["data"], dtype="<i4").tolist() == [0, 2, 3, 5]
     # 1.0 in bf16 is 3f80, the upper half of float32 3f800000.
     assert np.frombuffer(tensors["a/values"]["data"], dtype="<u2")[1] == 0x3F80
-    with safetensors.safe_open(path, framework="numpy") as opened:
-        assert opened.metadata()["norm"] == "final"
-        assert json.loads(opened.metadata()["layers"]) == [5, 9]
+    with safetensors.safe_open(path, framework="numpy") as file:
+        assert file.metadata()["norm"] == "final"
+        assert json.loads(file.metadata()["layers"]) == [5, 9]
 
 
-def test_only_the_header_and_what_is_asked_for_is_read(tmp_path: Path):
+def test_only_the_header_and_one_trajectory_are_read(tmp_path: Path):
     by_id = {"a": make_states(2), "b": make_states(40)}
     path = write(tmp_path, by_id)
     part = states.StatesPart(path)
     data = bytearray(path.read_bytes())
     data[part.entries["b"].offsets[1]] ^= 1
     path.write_bytes(data)
-    again = states.StatesPart(path)
-    assert_equal(again.read("a"), by_id["a"])
+    reopened = states.StatesPart(path)
+    assert_equal(reopened.read("a"), by_id["a"])
     with pytest.raises(DamagedRunError, match=rf"{path.name}.*'b'.*checksum"):
-        again.read("b")
+        reopened.read("b")
 
 
 @pytest.mark.parametrize("keep", [0, 4, 8, 9, 100, -100, -1])
@@ -73,7 +73,7 @@ def test_a_part_cut_short_is_named(tmp_path: Path, keep: int):
         states.StatesPart(path)
 
 
-def test_bytes_too_many_and_garbage_are_named(tmp_path: Path):
+def test_a_part_with_extra_bytes_and_garbage_are_named(tmp_path: Path):
     path = write(tmp_path, {"a": make_states(1)})
     path.write_bytes(path.read_bytes() + b"x")
     with pytest.raises(DamagedRunError, match=path.name):
@@ -83,12 +83,12 @@ def test_bytes_too_many_and_garbage_are_named(tmp_path: Path):
         states.StatesPart(path)
 
 
-def test_no_flipped_bit_is_read_as_if_nothing_were(tmp_path: Path):
+def test_no_flipped_bit_goes_unnoticed(tmp_path: Path):
     original = make_states(2)
     path = write(tmp_path, {"a": original})
     data, names = path.read_bytes(), set[bool]()
-    for at in range(0, len(data), 3):
-        path.write_bytes(data[:at] + bytes([data[at] ^ (1 << at % 8)]) + data[at + 1 :])
+    for offset in range(0, len(data), 3):
+        path.write_bytes(data[:offset] + bytes([data[offset] ^ (1 << offset % 8)]) + data[offset + 1 :])
         try:
             assert_equal(states.StatesPart(path).read("a"), original)
         except DamagedRunError as error:
@@ -96,11 +96,11 @@ def test_no_flipped_bit_is_read_as_if_nothing_were(tmp_path: Path):
     assert names == {True}
 
 
-def test_what_does_not_fit_is_refused(tmp_path: Path):
+def test_states_that_do_not_fit_are_refused(tmp_path: Path):
     whole = make_states(2)
-    with pytest.raises(DataError, match=r"'a': values have the shape \[2, 2, 3\]; needed is \[1 steps, 2 layers"):
+    with pytest.raises(DataError, match=r"'a': values have the shape \[2, 2, 3\]; it must be \[1 steps, 2 layers"):
         write(tmp_path, {"a": HiddenStates(whole.layers, whole.steps[:1], whole.values)})
-    with pytest.raises(DataError, match=r"'b': layers \[5\]; a part has one list, here \[5, 9\]"):
+    with pytest.raises(DataError, match=r"'b': layers \[5\]; all states of a part have the same, here \[5, 9\]"):
         write(tmp_path, {"a": whole, "b": make_states(2, (5,))})
     for origin in ({"layers": "mine"}, {"policy": 3}):
         with pytest.raises(ConfigError, match="states:"):

@@ -29,7 +29,7 @@ def test_problems_come_back_equal():
 
 
 def test_trajectory_comes_back_with_every_field():
-    done = Completion(
+    completion = Completion(
         text="é\n\n\U0001f600",
         prompt_tokens=np.array([1, 2**31 - 1], dtype=np.int32),
         tokens=np.array([5, 0, 7], dtype=np.int32),
@@ -39,17 +39,17 @@ def test_trajectory_comes_back_with_every_field():
         note="cut",
         certainties=np.array([0.5, np.inf, 0.0], dtype=np.float32),
     )
-    given = Trajectory("p#1", "p", 1, 2**63 - 1, done, answer="", meta={"scores": {"rm": 0.25}})
-    back = round_trip(TRAJECTORIES, [given])[0]
+    trajectory = Trajectory("p#1", "p", 1, 2**63 - 1, completion, answer="", meta={"scores": {"rm": 0.25}})
+    copy = round_trip(TRAJECTORIES, [trajectory])[0]
     for name in ("id", "problem_id", "index", "seed", "answer", "meta"):
-        assert getattr(back, name) == getattr(given, name), name
+        assert getattr(copy, name) == getattr(trajectory, name), name
     for name in ("text", "finish", "note", "states"):
-        assert getattr(back.completion, name) == getattr(done, name), name
+        assert getattr(copy.completion, name) == getattr(completion, name), name
     for name in ("prompt_tokens", "tokens", "logprobs", "confidences", "certainties"):
-        ours, theirs = getattr(back.completion, name), getattr(done, name)
-        assert ours.dtype == theirs.dtype, name
-        assert ours.flags.writeable, name
-        np.testing.assert_array_equal(ours, theirs)
+        actual, expected = getattr(copy.completion, name), getattr(completion, name)
+        assert actual.dtype == expected.dtype, name
+        assert actual.flags.writeable, name
+        np.testing.assert_array_equal(actual, expected)
 
 
 def test_absent_and_empty_arrays_stay_apart(trajectory):
@@ -67,8 +67,8 @@ def test_absent_and_empty_arrays_stay_apart(trajectory):
 
 def test_arrays_of_a_filtered_table_are_those_of_its_rows(trajectory):
     rows = TRAJECTORIES.encode([trajectory("p", index) for index in range(5)])
-    kept = TRAJECTORIES.decode(rows.filter(pa.array([False, True, False, True, False])))
-    assert [(t.index, t.completion.tokens.tolist()) for t in kept] == [(1, [0, 1, 2, 3]), (3, [0, 1, 2, 3, 4, 5])]
+    filtered = TRAJECTORIES.decode(rows.filter(pa.array([False, True, False, True, False])))
+    assert [(t.index, t.completion.tokens.tolist()) for t in filtered] == [(1, [0, 1, 2, 3]), (3, [0, 1, 2, 3, 4, 5])]
     sliced = TRAJECTORIES.decode(rows.slice(4, 1))
     assert [t.completion.tokens.tolist() for t in sliced] == [[0, 1, 2, 3, 4, 5, 6]]
 
@@ -79,7 +79,7 @@ def test_sampled_tokens_are_counted(trajectory):
 
 
 def test_tokens_checksum_is_that_of_the_little_endian_ids():
-    # CRC-32 of the bytes 01 00 00 00 02 00 00 00; the width of the given array does not matter.
+    # CRC-32 of the bytes 01 00 00 00 02 00 00 00; the width of the array does not matter.
     assert tokens_checksum(Completion("", tokens=np.array([1, 2], dtype=np.int64))) == 0x0381177C  # pyright: ignore[reportArgumentType]
 
 

@@ -9,7 +9,7 @@ from nbest.records import Score, Selection, Usage, Verdict
 from nbest.storage.run import Run
 
 COLUMNS = {
-    "problems": "id position prompt target kind tests meta",
+    "problems": "id position prompt target kind tests meta answer_rule",
     "trajectories": "id problem_id index seed text prompt_tokens tokens logprobs confidences certainties finish "
     "note sampled_tokens answer meta",
     "verdicts": "trajectory_id correct answer note",
@@ -69,7 +69,7 @@ def test_views_join(run: Run, trajectory: Callable):
             "SELECT problem_id, count(*), avg(correct::INT) FROM trajectories "
             "JOIN verdicts ON trajectory_id = id GROUP BY ALL ORDER BY ALL"
         ).fetchall()
-    # Of a: two right of three judged.
+    # Of a: two right of three graded.
     assert rows == [("a", 3, pytest.approx(2 / 3)), ("b", 1, None)]
 
 

@@ -1,7 +1,7 @@
 """A process that writes a run until it is done or killed: `writer.py RUN PROBLEMS N WORKER WORKERS`.
 
-Samples, verifies and scores what is missing among the problems of its share, one problem at a time. With WORKERS 0 it
-takes all of them, as several processes that know nothing of each other would.
+Samples, verifies and scores what its share of the problems lacks, one problem at a time. With WORKERS 0 its share is
+all of them, as for several processes that know nothing of each other.
 """
 
 import sys
@@ -16,8 +16,10 @@ from nbest.storage.run import Run
 def draw(problem: str, index: int) -> Trajectory:
     tokens = np.arange(3 + index, dtype=np.int32)
     states = HiddenStates((1,), (Step(0, 3),), np.full((1, 1, 8), index, dtype=np.float32))
-    done = Completion(f"{problem} {index}", tokens=tokens, logprobs=-np.ones(3 + index, np.float32), states=states)
-    return Trajectory(trajectory_id(problem, index), problem, index, index, done)
+    completion = Completion(
+        f"{problem} {index}", tokens=tokens, logprobs=-np.ones(3 + index, np.float32), states=states
+    )
+    return Trajectory(trajectory_id(problem, index), problem, index, index, completion)
 
 
 def work(run: Run, problems: list[str], n: int) -> Iterator[str]:

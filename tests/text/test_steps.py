@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nbest.answers.reasoning import REASONING_TAGS, ReasoningTags
 from nbest.records import Completion, Step
 from nbest.text.steps import BlankLineSplitter, StepRule, StepTracker, split_text
 
@@ -146,3 +147,14 @@ def test_reset_and_move_of_rows():
     # Row 0 has the newline of row 2 behind it; row 1 is new, and "." is its content.
     assert here.tolist() == [0, 1]
     assert starts.tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("tags", REASONING_TAGS)
+def test_every_reasoning_tag_bounds_the_steps_in_any_case(tags: ReasoningTags) -> None:
+    for change in (str, str.upper):
+        opener, closer = change(tags.opener), change(tags.closer)
+        text = f"{opener}\na [x] < y\n\nb{closer}\n\nc\n\nd"
+        assert [text[start:end] for start, end in split_text(text)] == ["\na [x] < y\n\n", "b"]
+        splitter = BlankLineSplitter([opener, "a", "\n\n", closer, ""], (4,))
+        completion = Completion(text, tokens=np.array([0, 1, 2, 1, 3, 1, 2, 1, 4], dtype=np.int32))
+        assert [(step.start, step.end) for step in splitter(completion)] == [(1, 3), (3, 4)]

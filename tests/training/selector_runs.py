@@ -77,16 +77,16 @@ def make_tasks(count: int, candidates: int = 4, first: int = 0) -> list[Selectio
     tasks = list[SelectionTask]()
     for t in range(first, first + count):
         right = t % candidates
-        shown = [f"\\boxed{{{1 + t if place == right else 50 + t + place}}}" for place in range(candidates)]
+        texts = [f"\\boxed{{{1 + t if position == right else 50 + t + position}}}" for position in range(candidates)]
         problem = f"What is {' + '.join(['1', *['1'] * (t % 5)])} + {t - t % 5}?"
         name = f"p{t}"
         tasks.append(
             SelectionTask(
                 task_id=f"{name}/0",
                 problem_id=name,
-                prompt=render_genselect(problem, shown, style="compact"),
-                candidates=tuple(trajectory_id(name, place) for place in range(candidates)),
-                correct=tuple(place == right for place in range(candidates)),
+                prompt=render_genselect(problem, texts, style="compact"),
+                candidates=tuple(trajectory_id(name, position) for position in range(candidates)),
+                correct=tuple(position == right for position in range(candidates)),
                 prompt_tokens=60,
             )
         )
@@ -133,7 +133,7 @@ class ScriptedRollouts:
 
     def __call__(self, prompts: Sequence[Any], trainer: Any) -> dict[str, list[Any]]:
         assert [row["prompt"] for row in trainer.rows] == list(prompts)
-        self.rounds.append(list(Counter(row["place"] for row in trainer.rows)))
+        self.rounds.append(list(Counter(row["task_index"] for row in trainer.rows)))
         completions = [self.encode(row) for row in trainer.rows]
         return {
             "prompt_ids": [read_prompt(self._tokenizer, row["prompt"]) for row in trainer.rows],

@@ -8,12 +8,12 @@ import pytest
 from nbest.training.callbacks import LogFile, MemoryTrimmer, append_lines, find_checkpoint, read_lines, truncate_log
 
 
-@pytest.mark.parametrize(("update", "kept"), [(0, []), (1, [0, 1]), (3, [0, 1, 3]), (9, [0, 1, 3, 4])])
-def test_lines_of_updates_that_are_done_again_go(tmp_path: Path, update: int, kept: list[int]) -> None:
+@pytest.mark.parametrize(("update", "updates"), [(0, []), (1, [0, 1]), (3, [0, 1, 3]), (9, [0, 1, 3, 4])])
+def test_lines_of_updates_that_are_done_again_go(tmp_path: Path, update: int, updates: list[int]) -> None:
     log = tmp_path / "log.jsonl"
     append_lines(log, [{"update": done, "loss": 0.5} for done in (0, 1, 3, 4)])
     truncate_log(log, update)
-    assert read_lines(log) == [{"update": done, "loss": 0.5} for done in kept]
+    assert read_lines(log) == [{"update": done, "loss": 0.5} for done in updates]
     assert list(tmp_path.iterdir()) == [log]
 
 
@@ -56,8 +56,8 @@ def test_freed_memory_goes_back_to_the_system() -> None:
 
     # 64 MiB in blocks below the size that glibc maps alone; every 64th stays: the heap cannot shrink from its end.
     blocks = [bytearray(4096) for _ in range(2**14)]
-    kept, held = blocks[::64], resident()
+    updates, resident_bytes = blocks[::64], resident()
     del blocks
     MemoryTrimmer().on_save(None, None, None)
-    assert held - resident() > 2**25
-    assert len(kept) == 2**8
+    assert resident_bytes - resident() > 2**25
+    assert len(updates) == 2**8

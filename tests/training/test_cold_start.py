@@ -28,7 +28,7 @@ from tests.training.verified_runs import GradedText, make_run
 
 ANSWERS = (-9, 99)
 UPDATES = 20
-ATTEMPTS = [([7, 8, 9], [10, 11, 2]), ([7, 8], [12, 2]), ([9], [13, 14, 15, 2])]
+SOLUTIONS = [([7, 8, 9], [10, 11, 2]), ([7, 8], [12, 2]), ([9], [13, 14, 15, 2])]
 
 
 def make_config(**values: Any) -> ColdStartConfig:
@@ -37,14 +37,14 @@ def make_config(**values: Any) -> ColdStartConfig:
 
 @pytest.fixture(scope="module")
 def tokenizer() -> Any:
-    made = load_tokenizer()
-    add_words(build_model(), made, ANSWERS)
-    return made
+    loaded_tokenizer = load_tokenizer()
+    add_words(build_model(), loaded_tokenizer, ANSWERS)
+    return loaded_tokenizer
 
 
 @pytest.fixture(scope="module")
 def drills(tokenizer: Any) -> Drills:
-    return Drills(tokenizer, ATTEMPTS, make_config(), seed=1)
+    return Drills(tokenizer, SOLUTIONS, make_config(), seed=1)
 
 
 def read_ids(tokenizer: Any, text: str) -> list[int]:
@@ -55,12 +55,12 @@ def read_ids(tokenizer: Any, text: str) -> list[int]:
 
 
 def test_each_word_of_a_judgement_is_one_token_of_its_own(tokenizer: Any) -> None:
-    numbered = [f"{word} {place}" for word in ("Candidate", "Judgment:") for place in range(16)]
+    numbered = [f"{word} {token_number}" for word in ("Candidate", "Judgment:") for token_number in range(16)]
     boxed = [f"\\boxed{{{value}}}" for value in range(-9, 100)]
     ids = [read_ids(tokenizer, word) for word in [*numbered, *boxed]]
-    assert all(len(each) == 1 for each in ids)
-    assert len({each[0] for each in ids}) == 32 + 109
-    assert min(each[0] for each in ids) == 640  # none stood in the vocabulary before
+    assert all(len(token_ids) == 1 for token_ids in ids)
+    assert len({token_ids[0] for token_ids in ids}) == 32 + 109
+    assert min(token_ids[0] for token_ids in ids) == 640  # none stood in the vocabulary before
     assert len(tokenizer) == 640 + 32 + 109
     assert len(read_ids(tokenizer, "\\boxed{100}")) > 1
 
@@ -73,10 +73,10 @@ def test_white_space_before_a_word_is_part_of_it(tokenizer: Any) -> None:
     assert read_ids(tokenizer, "\\boxed{42}\n\n7") == [answer, *read_ids(tokenizer, "\n\n7")]
 
 
-@pytest.mark.parametrize("place", [0, 1, 9, 10, 15])
-def test_a_judgement_of_these_tokens_reads_as_before(tokenizer: Any, place: int) -> None:
-    ids = read_ids(tokenizer, f"</think>\n\n\\boxed{{-3}}\nJudgment: {place}")
-    assert parse_genselect(tokenizer.decode(ids), 16).index == place
+@pytest.mark.parametrize("token_number", [0, 1, 9, 10, 15])
+def test_a_judgement_of_these_tokens_reads_as_before(tokenizer: Any, token_number: int) -> None:
+    ids = read_ids(tokenizer, f"</think>\n\n\\boxed{{-3}}\nJudgment: {token_number}")
+    assert parse_genselect(tokenizer.decode(ids), 16).index == token_number
 
 
 def test_new_words_are_as_wide_as_the_others_and_old_ones_stay() -> None:
@@ -114,7 +114,7 @@ EARLY, LATE = DRILL_INDICES[0], DRILL_INDICES[-1]
 
 
 def test_a_batch_of_drills_is_a_function_of_seed_and_number(tokenizer: Any, drills: Drills) -> None:
-    again, other = (Drills(tokenizer, ATTEMPTS, make_config(), seed) for seed in (1, 2))
+    again, other = (Drills(tokenizer, SOLUTIONS, make_config(), seed) for seed in (1, 2))
     assert len(drills) == UPDATES
     for index in (EARLY, LATE, SOLUTIONS_EVERY - 1):
         assert same(drills[index], again[index])  # in another order than it was drawn first
@@ -131,19 +131,21 @@ def same(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> bool:
 def test_every_answer_that_is_learned_stands_in_the_prompt(tokenizer: Any, drills: Drills, index: int) -> None:
     batch = drills[index]
     boxed = {read_ids(tokenizer, f"\\boxed{{{value}}}")[0] for value in range(-9, 100)}
-    candidates = [read_ids(tokenizer, f"Candidate {place}")[0] for place in range(16)]
-    judgements = [read_ids(tokenizer, f"Judgment: {place}")[0] for place in range(16)]
+    candidates = [read_ids(tokenizer, f"Candidate {token_number}")[0] for token_number in range(16)]
+    judgements = [read_ids(tokenizer, f"Judgment: {token_number}")[0] for token_number in range(16)]
     for ids, labels in zip(batch["input_ids"].tolist(), batch["labels"].tolist(), strict=True):
-        shown = {ids[at - 1]: candidates.index(id) for at, id in enumerate(ids) if id in candidates}
-        asked = [at for at, id in enumerate(ids) if id in judgements]
-        assert len(asked) == QUESTIONS
-        assert 2 <= len(shown) <= 8
-        assert set(shown) <= boxed
+        position_by_number = {ids[at - 1]: candidates.index(id) for at, id in enumerate(ids) if id in candidates}
+        question_positions = [at for at, id in enumerate(ids) if id in judgements]
+        assert len(question_positions) == QUESTIONS
+        assert 2 <= len(position_by_number) <= 8
+        assert set(position_by_number) <= boxed
         # The token before a judgement is the number asked for, and the candidate with this number is the one named.
-        assert all(judgements.index(ids[at]) == shown[ids[at - 1]] for at in asked)
+        assert all(judgements.index(ids[at]) == position_by_number[ids[at - 1]] for at in question_positions)
         learned = [at for at, label in enumerate(labels) if label != IGNORED]
         assert all(labels[at] == ids[at] for at in learned)
-        assert learned == (asked if index == EARLY else sorted(asked + [at - 1 for at in asked]))
+        assert learned == (
+            question_positions if index == EARLY else sorted(question_positions + [at - 1 for at in question_positions])
+        )
 
 
 def test_late_drills_stand_in_prompts_of_the_real_form(tokenizer: Any, drills: Drills) -> None:
@@ -167,11 +169,11 @@ def test_early_drills_have_few_numbers(tokenizer: Any, drills: Drills) -> None:
 def test_whole_attempts_come_between_the_drills(drills: Drills) -> None:
     batch = drills[SOLUTIONS_EVERY - 1]
     rows = zip(batch["input_ids"].tolist(), batch["attention_mask"].tolist(), batch["labels"].tolist(), strict=True)
-    found = [
+    examples = [
         ([i for i, m, label in zip(*row, strict=True) if m and label == IGNORED], [x for x in row[2] if x != IGNORED])
         for row in rows
     ]
-    assert sorted(found) == sorted(ATTEMPTS)
+    assert sorted(examples) == sorted(SOLUTIONS)
 
 
 # Demonstrations
@@ -184,7 +186,7 @@ def solve(value: int, correct: bool) -> GradedText:
 
 
 def make_task(problem: str, correct: Sequence[bool], run: str = "") -> SelectionTask:
-    names = tuple(run + trajectory_id(problem, place) for place in range(len(correct)))
+    names = tuple(run + trajectory_id(problem, token_number) for token_number in range(len(correct)))
     return SelectionTask(f"{problem}/0", problem, f"prompt of {problem}", names, tuple(correct), 5)
 
 
@@ -200,49 +202,53 @@ def run(tmp_path: Path) -> Path:
 
 
 def test_a_demonstration_is_the_working_of_a_right_candidate_and_its_number(run: Path) -> None:
-    shown, _ = write_demonstrations([make_task("a", (False, False, True))], make_config(runs=(run,)), "answer", 1)
-    assert shown == [("prompt of a", "<think>\n1 + 5 = 6.\n</think>\n\n\\boxed{6}\nJudgment: 2")]
+    position_by_number, _ = write_demonstrations(
+        [make_task("a", (False, False, True))], make_config(runs=(run,)), "answer", 1
+    )
+    assert position_by_number == [("prompt of a", "<think>\n1 + 5 = 6.\n</think>\n\n\\boxed{6}\nJudgment: 2")]
 
 
 def test_the_end_shows_the_candidate_as_the_prompt_does(run: Path) -> None:
-    shown, _ = write_demonstrations([make_task("a", (False, False, True))], make_config(runs=(run,)), "remove", 1)
-    assert shown[0][1].endswith("</think>\n\nIt is \\boxed{6}\nJudgment: 2")
+    position_by_number, _ = write_demonstrations(
+        [make_task("a", (False, False, True))], make_config(runs=(run,)), "remove", 1
+    )
+    assert position_by_number[0][1].endswith("</think>\n\nIt is \\boxed{6}\nJudgment: 2")
 
 
 def test_each_right_candidate_can_be_shown_and_no_wrong_one(run: Path) -> None:
     tasks, config = [make_task("b", (True, True, False))], make_config(runs=(run,))
-    drawn = [write_demonstrations(tasks, config, "answer", seed)[0] for seed in range(12)]
-    ends = {judgement[judgement.index("\\boxed") :] for ((_, judgement),) in drawn}
+    demonstrations = [write_demonstrations(tasks, config, "answer", seed)[0] for seed in range(12)]
+    ends = {judgement[judgement.index("\\boxed") :] for ((_, judgement),) in demonstrations}
     assert ends == {"\\boxed{7}\nJudgment: 0", "\\boxed{8}\nJudgment: 1"}
 
 
 def test_a_candidate_without_working_is_passed_over(run: Path) -> None:
     tasks = [make_task("c", (True, False)), make_task("a", (False, False, True))]
-    shown, _ = write_demonstrations(tasks, make_config(runs=(run,)), "answer", 1)
-    assert [prompt for prompt, _ in shown] == ["prompt of a"]
+    position_by_number, _ = write_demonstrations(tasks, make_config(runs=(run,)), "answer", 1)
+    assert [prompt for prompt, _ in position_by_number] == ["prompt of a"]
 
 
 def test_as_many_tasks_as_asked_the_same_every_time(run: Path) -> None:
     tasks = [make_task("a", (False, False, True)), make_task("b", (True, True, False))]
     config = make_config(runs=(run,), tasks=1)
-    drawn = [write_demonstrations(tasks, config, "answer", seed) for seed in range(20)]
-    assert all(len(shown) == 1 for shown, _ in drawn)
-    assert {shown[0][0] for shown, _ in drawn} == {"prompt of a", "prompt of b"}
-    assert drawn == [write_demonstrations(tasks, config, "answer", seed) for seed in range(20)]
+    demonstrations = [write_demonstrations(tasks, config, "answer", seed) for seed in range(20)]
+    assert all(len(position_by_number) == 1 for position_by_number, _ in demonstrations)
+    assert {position_by_number[0][0] for position_by_number, _ in demonstrations} == {"prompt of a", "prompt of b"}
+    assert demonstrations == [write_demonstrations(tasks, config, "answer", seed) for seed in range(20)]
 
 
 def test_attempts_are_of_the_problems_of_the_tasks_right_or_wrong(run: Path) -> None:
     tasks, config = [make_task("a", (False, False, True))], make_config(runs=(run,))
-    drawn = [write_demonstrations(tasks, config, "answer", seed)[1] for seed in range(24)]
-    assert {problem for ((problem, _),) in drawn} == {"What is a?"}
-    assert {text for ((_, text),) in drawn} == {solve(value, True)[0] for value in (4, 5, 6)}
+    demonstrations = [write_demonstrations(tasks, config, "answer", seed)[1] for seed in range(24)]
+    assert {problem for ((problem, _),) in demonstrations} == {"What is a?"}
+    assert {text for ((_, text),) in demonstrations} == {solve(value, True)[0] for value in (4, 5, 6)}
 
 
 def test_candidates_of_several_runs_are_named_with_their_run(run: Path, tmp_path: Path) -> None:
     make_run(tmp_path / "other", {"a": [solve(1, True), solve(2, False)]})
     config = make_config(runs=(run, tmp_path / "other"))
-    shown, _ = write_demonstrations([make_task("a", (True, False), "other/")], config, "answer", 1)
-    assert shown[0][1].endswith("\\boxed{1}\nJudgment: 0")
+    position_by_number, _ = write_demonstrations([make_task("a", (True, False), "other/")], config, "answer", 1)
+    assert position_by_number[0][1].endswith("\\boxed{1}\nJudgment: 0")
 
 
 def test_runs_without_the_candidates_are_named(run: Path, tmp_path: Path) -> None:

@@ -6,8 +6,8 @@ from itertools import islice
 
 import pytest
 
+from nbest.answers.extraction import extract_answer
 from nbest.problems.arithmetic import SUBJECTS, Operation, draw_chains
-from nbest.text.answers import extract_answer
 from nbest.training.corpus import CARELESS_SHARE, SLOPPY_SHARE, draw_skill, work_carelessly, write_solution
 
 
@@ -32,10 +32,10 @@ def test_every_subject_has_its_authors() -> None:
     assert {subject.name for subject in SUBJECTS} == set(CARELESS_SHARE)
     rng = random.Random(1)
     for subject, share in CARELESS_SHARE.items():
-        drawn = [draw_skill(rng, subject) for _ in range(4000)]
+        skills = [draw_skill(rng, subject) for _ in range(4000)]
         # Binomial: the standard deviation of a share of 4,000 is below 0.008; five of them are 0.04.
-        assert drawn.count("careless") / 4000 == pytest.approx(share, abs=0.04)
-        assert drawn.count("sloppy") / 4000 == pytest.approx(SLOPPY_SHARE, abs=0.04)
+        assert skills.count("careless") / 4000 == pytest.approx(share, abs=0.04)
+        assert skills.count("sloppy") / 4000 == pytest.approx(SLOPPY_SHARE, abs=0.04)
 
 
 def test_solutions_have_the_shape_of_a_reasoning_trace() -> None:
@@ -48,9 +48,9 @@ def test_solutions_have_the_shape_of_a_reasoning_trace() -> None:
         steps = thinking.removeprefix("<think>\n").split("\n\n")
         assert len(steps) >= len(chain.operations)
         assert all(re.fullmatch(r"\D*[-0-9]+ [-+*] .*\d\.", step) for step in steps)
-        stated = extract_answer(text)
-        assert stated is not None
-        assert answer.rstrip(".").endswith(f"\\boxed{{{stated}}}")
+        final_answer = extract_answer(text)
+        assert final_answer is not None
+        assert answer.rstrip(".").endswith(f"\\boxed{{{final_answer}}}")
 
 
 def test_authors_of_a_subject_differ_in_how_often_they_are_right() -> None:

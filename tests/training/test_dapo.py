@@ -42,7 +42,7 @@ Write = Callable[[Row], tuple[str, bool]]
 
 
 def half_right(row: Row) -> tuple[str, bool]:
-    return name_candidate(row, row["attempt"] % 2 == 0), True
+    return name_candidate(row, row["rollout_index"] % 2 == 0), True
 
 
 def make_trainer(
@@ -59,18 +59,18 @@ def draw_batch(trainer: DapoTrainer, groups: int = 4) -> dict[str, Tensor]:
     return trainer._generate_and_score_completions([{}] * (groups * trainer.num_generations))
 
 
-def told(trainer: DapoTrainer) -> dict[str, float]:
+def read_metrics(trainer: DapoTrainer) -> dict[str, float]:
     """The metrics of the one batch drawn."""
     return {name: values[-1] for name, values in trainer._metrics["train"].items()}
 
 
 def places_of(batch: dict[str, Tensor], tasks: Sequence[SelectionTask]) -> list[int]:
     """Which task each row of a batch asks for."""
-    known = {
-        tuple(read_prompt(TOKENIZER, make_rows(0, task, 1)[0]["prompt"])): place for place, task in enumerate(tasks)
+    index_by_prompt = {
+        tuple(read_prompt(TOKENIZER, make_rows(0, task, 1)[0]["prompt"])): index for index, task in enumerate(tasks)
     }
     rows = zip(batch["prompt_ids"], batch["prompt_mask"], strict=True)
-    return [known[tuple(ids[mask.bool()].tolist())] for ids, mask in rows]
+    return [index_by_prompt[tuple(ids[mask.bool()].tolist())] for ids, mask in rows]
 
 
 # The objective, by hand
@@ -114,7 +114,7 @@ def test_the_loss_is_a_mean_over_the_tokens_of_the_batch(tmp_path: Path, monkeyp
     trainer = make_trainer(tmp_path, **with_dapo())
     assert hand_loss(trainer, monkeypatch) == pytest.approx(0.157, abs=1e-6)
     # Of the 5 tokens one is above 1.28 with A > 0 and one below 0.8 with A < 0; their entropies are 0.5.
-    metrics = told(trainer)
+    metrics = read_metrics(trainer)
     assert metrics["clip_ratio/high_mean"] == pytest.approx(0.2)
     assert metrics["clip_ratio/low_mean"] == pytest.approx(0.2)
     assert metrics["clip_ratio/region_mean"] == pytest.approx(0.4)
@@ -138,7 +138,7 @@ def test_without_clip_higher_both_sides_are_alike(tmp_path: Path, monkeypatch: p
     # The ratios 1.5 and 1.25 with A = 1 are both cut at 1.2: 1.2 + 1.2 + 0.5 = 2.9; -(2.9 - 4.6) / 10 = 0.17
     trainer = make_trainer(tmp_path, **with_dapo(clip_high=0.2))
     assert hand_loss(trainer, monkeypatch) == pytest.approx(0.17, abs=1e-6)
-    assert told(trainer)["clip_ratio/high_mean"] == pytest.approx(0.4)
+    assert read_metrics(trainer)["clip_ratio/high_mean"] == pytest.approx(0.4)
 
 
 def test_the_lower_side_can_be_opened_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -157,8 +157,8 @@ def test_a_masked_rollout_adds_nothing(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def cut_last(row: Row) -> tuple[str, bool]:
-    """Attempts 0 and 3 right, 1 and 2 wrong; attempt 3 did not end."""
-    return name_candidate(row, row["attempt"] in (0, 3)), row["attempt"] != 3
+    """Rollouts 0 and 3 right, 1 and 2 wrong; rollout 3 did not end."""
+    return name_candidate(row, row["rollout_index"] in (0, 3)), row["rollout_index"] != 3
 
 
 @pytest.mark.parametrize("is_filtered", [True, False])
@@ -169,10 +169,10 @@ def test_a_truncated_rollout_is_worth_nothing_and_is_left_out(tmp_path: Path, is
     group = [1.49970, -0.49990, -0.49990, -0.49990]
     assert batch["advantages"].tolist() == pytest.approx(group * 4, abs=1e-5)
     lengths = [len(trainer.rollout_func.encode(row)) for row in make_rows(0, TASKS[0], 4)]
-    counted = [*lengths[:3], 0 if is_filtered else lengths[3]]
-    assert batch["completion_mask"].sum(1).tolist() == counted * 4
-    assert int(batch["num_items_in_batch"]) == 4 * sum(counted)
-    assert told(trainer)["judgements/truncated"] == 4
+    counts = [*lengths[:3], 0 if is_filtered else lengths[3]]
+    assert batch["completion_mask"].sum(1).tolist() == counts * 4
+    assert int(batch["num_items_in_batch"]) == 4 * sum(counts)
+    assert read_metrics(trainer)["judgements/truncated"] == 4
 
 
 def test_advantages_of_kept_groups(tmp_path: Path) -> None:
@@ -184,15 +184,15 @@ def test_advantages_of_kept_groups(tmp_path: Path) -> None:
 
 def test_soft_punishment_of_long_judgements(tmp_path: Path) -> None:
     # DAPO, equation 13, with a limit of 24 tokens and 8 tokens before it: |y| <= 16 costs nothing, 20 costs
-    # (16 - 20) / 8 = -0.5, 24 costs -1. Attempt 0 is right; attempts 1 to 3 are wrong and 16, 20, 24 tokens long.
+    # (16 - 20) / 8 = -0.5, 24 costs -1. Rollout 0 is right; rollouts 1 to 3 are wrong and 16, 20, 24 tokens long.
     lengths = {1: 16, 2: 20, 3: 24}
     probe = ScriptedRollouts(half_right, TOKENIZER)
 
     def write(row: Row) -> tuple[str, bool]:
-        if row["attempt"] == 0:
+        if row["rollout_index"] == 0:
             return name_candidate(row, True), True
         text = name_candidate(row, False)
-        filled = lengths[row["attempt"]] - len(probe.encode({**row, "attempt": 1}))
+        filled = lengths[row["rollout_index"]] - len(probe.encode({**row, "rollout_index": 1}))
         return "1" * filled + text, True
 
     trainer = make_trainer(tmp_path, write, dapo={"overlong_tokens": 8})
@@ -206,7 +206,7 @@ def test_soft_punishment_of_long_judgements(tmp_path: Path) -> None:
 
 
 def test_without_punishment_length_costs_nothing(tmp_path: Path) -> None:
-    trainer = make_trainer(tmp_path, lambda row: ("1" * 9 * row["attempt"] + half_right(row)[0], True))
+    trainer = make_trainer(tmp_path, lambda row: ("1" * 9 * row["rollout_index"] + half_right(row)[0], True))
     draw_batch(trainer)
     assert trainer.reward_func_names == ["reward"]
 
@@ -216,8 +216,10 @@ def test_without_punishment_length_costs_nothing(tmp_path: Path) -> None:
 
 def mixed_lengths(row: Row) -> tuple[str, bool]:
     """Groups with one to three right ones, of different lengths; the last of every second group was cut."""
-    text = "7" * ((row["place"] + 2 * row["attempt"]) % 5) + name_candidate(row, row["attempt"] <= row["place"] % 3)
-    return text, row["attempt"] < 3 or row["place"] % 2 == 0
+    text = "7" * ((row["task_index"] + 2 * row["rollout_index"]) % 5) + name_candidate(
+        row, row["rollout_index"] <= row["task_index"] % 3
+    )
+    return text, row["rollout_index"] < 3 or row["task_index"] % 2 == 0
 
 
 @dataclass
@@ -243,10 +245,12 @@ class Rollout:
 def list_rollouts(groups: int, is_filtered: bool) -> list[list[Rollout]]:
     """The groups that the script writes for the first tasks of the stream."""
     script, listed = ScriptedRollouts(mixed_lengths, TOKENIZER), []
-    for place, task in TaskStream(TASKS, seed=1).take(groups):
-        rows = make_rows(place, task, 4)
+    for index, task in TaskStream(TASKS, seed=1).take(groups):
+        rows = make_rows(index, task, 4)
         whole = [mixed_lengths(row)[1] for row in rows]
-        rewards = [float(row["attempt"] <= place % 3 and is_whole) for row, is_whole in zip(rows, whole, strict=True)]
+        rewards = [
+            float(row["rollout_index"] <= index % 3 and is_whole) for row, is_whole in zip(rows, whole, strict=True)
+        ]
         prompt = read_prompt(TOKENIZER, rows[0]["prompt"])
         scaled = [(reward - mean(rewards)) / (stdev(rewards) + 1e-4) for reward in rewards]
         listed.append(
@@ -267,8 +271,8 @@ def independent_loss(model: Any, first: Any, rows: Sequence[Rollout], tokens: fl
         if row.is_counted:
             ratio = (logprobs(model, row) - logprobs(first, row).detach()).exp()
             cut = ratio.clamp(1 - config.clip_low, 1 + config.clip_high)
-            each = torch.minimum(ratio * row.advantage, cut * row.advantage)
-            gained = gained + (each.sum() / tokens if config.token_loss else each.mean() / len(rows))
+            terms = torch.minimum(ratio * row.advantage, cut * row.advantage)
+            gained = gained + (terms.sum() / tokens if config.token_loss else terms.mean() / len(rows))
     return -gained
 
 
@@ -336,9 +340,9 @@ def padded_batch(blank: int = 0) -> tuple[Tensor, Tensor, Tensor]:
     ids, mask = torch.zeros(5, blank + 13, dtype=torch.long), torch.zeros(5, blank + 13, dtype=torch.long)
     for row, (prompt, tokens) in enumerate(rows):
         start = blank + 7 - len(prompts[prompt])
-        written = torch.randint(5, 640, (max(tokens, 4),), generator=draw)[: tokens or 4]
+        completion_ids = torch.randint(5, 640, (max(tokens, 4),), generator=draw)[: tokens or 4]
         ids[row, start : blank + 7] = torch.tensor(prompts[prompt])
-        ids[row, blank + 7 : blank + 7 + len(written)] = written
+        ids[row, blank + 7 : blank + 7 + len(completion_ids)] = completion_ids
         mask[row, start : blank + 7 + tokens] = 1
     return ids, mask, mask[:, -6:].bool()
 
@@ -350,9 +354,9 @@ def test_shared_prompts_give_the_numbers_of_whole_rows(
     tmp_path: Path, rows: list[int], blank: int, size: int | None
 ) -> None:
     trainer = make_trainer(tmp_path, rollouts={"temperature": 1.5}, optimiser={"share_prompts": True})
-    ids, mask, counted = (each[rows] for each in padded_batch(blank))
-    weights = torch.randn(counted.shape, generator=torch.Generator().manual_seed(1)) * counted
-    found = []
+    ids, mask, counts = (terms[rows] for terms in padded_batch(blank))
+    weights = torch.randn(counts.shape, generator=torch.Generator().manual_seed(1)) * counts
+    results = []
     for measure in (
         trainer._get_per_token_logps_and_entropies,
         super(DapoTrainer, trainer)._get_per_token_logps_and_entropies,
@@ -361,17 +365,17 @@ def test_shared_prompts_give_the_numbers_of_whole_rows(
         logprobs, entropies, _ = measure(trainer.model, ids, mask, 6, batch_size=size, compute_entropy=True)
         (logprobs * weights).sum().backward()
         gradients = [value.grad.clone() for value in trainer.model.parameters()]
-        found.append((logprobs[counted], entropies[counted].detach(), gradients))
-    torch.testing.assert_close(found[0][0], found[1][0], rtol=1e-5, atol=1e-5)
-    torch.testing.assert_close(found[0][1], found[1][1], rtol=1e-5, atol=1e-5)
-    torch.testing.assert_close(found[0][2], found[1][2], rtol=1e-3, atol=2e-5)
+        results.append((logprobs[counts], entropies[counts].detach(), gradients))
+    torch.testing.assert_close(results[0][0], results[1][0], rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(results[0][1], results[1][1], rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(results[0][2], results[1][2], rtol=1e-3, atol=2e-5)
 
 
 def test_a_prompt_is_read_once_whatever_its_rollouts(monkeypatch: pytest.MonkeyPatch) -> None:
     model, read = build_model(), list[tuple[int, ...]]()
     forward = model.forward
     monkeypatch.setattr(
-        model, "forward", lambda **given: read.append(tuple(given["input_ids"].shape)) or forward(**given)
+        model, "forward", lambda **arguments: read.append(tuple(arguments["input_ids"].shape)) or forward(**arguments)
     )
     ids, mask, _ = padded_batch(blank=3)
     measure_logprobs(model, ids, mask, 6, 1.0)
@@ -386,9 +390,9 @@ def scripted_places(useful: set[int], others: Callable[[int], str]) -> Write:
     """Groups at `useful` places have two right ones, all rollouts of another place say the same."""
 
     def write(row: Row) -> tuple[str, bool]:
-        if row["place"] in useful:
-            return name_candidate(row, row["attempt"] < 2), True
-        text = others(row["place"])
+        if row["task_index"] in useful:
+            return name_candidate(row, row["rollout_index"] < 2), True
+        text = others(row["task_index"])
         return {"right": name_candidate(row, True), "wrong": name_candidate(row, False)}.get(text, text), text != "cut"
 
     return write
@@ -401,12 +405,12 @@ def test_groups_of_equal_rewards_are_drawn_again_until_the_batch_is_full(tmp_pat
     batch = draw_batch(trainer)
     assert trainer.rollout_func.rounds == [[0, 1, 2, 3], [4, 5], [6]]
     assert trainer.stream.position == 7
-    drawn = [task for _, task in TaskStream(TASKS, seed=1).take(7)]
-    assert sorted(places_of(batch, drawn)) == sorted([0, 2, 5, 6] * 4)
+    stream_tasks = [task for _, task in TaskStream(TASKS, seed=1).take(7)]
+    assert sorted(places_of(batch, stream_tasks)) == sorted([0, 2, 5, 6] * 4)
     assert batch["advantages"].abs().tolist() == pytest.approx([0.8658755] * 16, abs=1e-6)
-    metrics = told(trainer)
-    assert metrics["sampling/kept_share"] == pytest.approx(4 / 7)
-    assert metrics["sampling/rollouts_a_useful_group"] == 7
+    metrics = read_metrics(trainer)
+    assert metrics["sampling/useful_share"] == pytest.approx(4 / 7)
+    assert metrics["sampling/rollouts_per_useful_group"] == 7
     assert metrics["sampling/unfilled_groups"] == 0
     assert metrics["sampling/all_right_share"] == 0
     assert metrics["judgements/failed_share"] == 0
@@ -420,15 +424,15 @@ def test_at_the_limit_the_batch_is_filled_with_what_teaches_nothing(tmp_path: Pa
     trainer = make_trainer(tmp_path, scripted_places({0}, say.__getitem__), dapo={"most_rounds": 2})
     batch = draw_batch(trainer)
     assert trainer.rollout_func.rounds == [[0, 1, 2, 3], [4, 5, 6]]
-    drawn = [task for _, task in TaskStream(TASKS, seed=1).take(7)]
-    places = places_of(batch, drawn)
-    assert sorted(places) == sorted([0, 1, 2, 3] * 4)
-    rows = list(zip(places, batch["advantages"].tolist(), strict=True))
-    assert all((advantage != 0) == (place == 0) for place, advantage in rows)
-    metrics = told(trainer)
+    stream_tasks = [task for _, task in TaskStream(TASKS, seed=1).take(7)]
+    indices = places_of(batch, stream_tasks)
+    assert sorted(indices) == sorted([0, 1, 2, 3] * 4)
+    rows = list(zip(indices, batch["advantages"].tolist(), strict=True))
+    assert all((advantage != 0) == (index == 0) for index, advantage in rows)
+    metrics = read_metrics(trainer)
     expected = {
-        "sampling/kept_share": 1 / 7,
-        "sampling/rollouts_a_useful_group": 28,
+        "sampling/useful_share": 1 / 7,
+        "sampling/rollouts_per_useful_group": 28,
         "sampling/unfilled_groups": 3,
         "sampling/all_right_share": 3 / 7,
         "judgements/reward": (2 + 3 * 4) / 28,
@@ -446,18 +450,18 @@ def test_one_round_is_no_dynamic_sampling(tmp_path: Path) -> None:
     assert trainer.rollout_func.rounds == [[0, 1, 2, 3]]
     assert trainer.stream.position == 4
     assert int((batch["advantages"] != 0).sum()) == 4
-    assert told(trainer)["sampling/unfilled_groups"] == 3
+    assert read_metrics(trainer)["sampling/unfilled_groups"] == 3
 
 
 def test_nothing_useful_at_all_is_a_batch_without_a_loss(tmp_path: Path) -> None:
     trainer = make_trainer(tmp_path, lambda row: (name_candidate(row, True), True), dapo={"most_rounds": 2})
     batch = draw_batch(trainer)
     assert batch["advantages"].abs().max() == 0
-    metrics = told(trainer)
+    metrics = read_metrics(trainer)
     assert metrics["sampling/unfilled_groups"] == 4
-    assert metrics["sampling/kept_share"] == 0
+    assert metrics["sampling/useful_share"] == 0
     assert metrics["sampling/all_right_share"] == 1
-    assert metrics["sampling/rollouts_a_useful_group"] == 32  # there is none: what 8 groups would have cost for one
+    assert metrics["sampling/rollouts_per_useful_group"] == 32  # there is none: what 8 groups would have cost for one
 
 
 def test_training_takes_the_next_tasks_for_each_batch(tmp_path: Path) -> None:
@@ -467,8 +471,8 @@ def test_training_takes_the_next_tasks_for_each_batch(tmp_path: Path) -> None:
     trainer.train()
     # Batch 1: 0-3, then 4 and 5. Batch 2: 6-9. Two updates each.
     assert trainer.rollout_func.rounds == [[0, 1, 2, 3], [4, 5], [6, 7, 8, 9]]
-    held = json.loads((tmp_path / "checkpoints" / "checkpoint-2" / STREAM_FILE).read_text())
-    assert held == {"position": 6}
+    stream_state = json.loads((tmp_path / "checkpoints" / "checkpoint-2" / STREAM_FILE).read_text())
+    assert stream_state == {"position": 6}
     assert json.loads((tmp_path / "checkpoints" / "checkpoint-4" / STREAM_FILE).read_text()) == {"position": 10}
 
 
@@ -479,10 +483,10 @@ def test_groups_stay_whole_and_lie_by_length_within_an_update(tmp_path: Path) ->
     for step in range(8):
         trainer._step = step
         parts.append(trainer._prepare_inputs([{}] * 32))
-    drawn = [task for _, task in TaskStream(TASKS, seed=1).take(8)]
-    places = [places_of(part, drawn) for part in parts]
-    assert all(len(set(part)) == 1 for part in places)
-    assert [sorted(part[0] for part in half) for half in (places[:4], places[4:])] == [[0, 1, 2, 3], [4, 5, 6, 7]]
+    stream_tasks = [task for _, task in TaskStream(TASKS, seed=1).take(8)]
+    indices = [places_of(part, stream_tasks) for part in parts]
+    assert all(len(set(part)) == 1 for part in indices)
+    assert [sorted(part[0] for part in half) for half in (indices[:4], indices[4:])] == [[0, 1, 2, 3], [4, 5, 6, 7]]
     lengths = [int(part["prompt_mask"].sum(1)[0]) for part in parts]
     assert lengths[:4] == sorted(lengths[:4])
     assert lengths[4:] == sorted(lengths[4:])
@@ -493,18 +497,18 @@ def test_groups_stay_whole_and_lie_by_length_within_an_update(tmp_path: Path) ->
 
 
 def test_held_out_tasks_are_judged_once_each(tmp_path: Path) -> None:
-    asked: list[tuple[float, int, int]] = []
+    calls: list[tuple[float, int, int]] = []
 
     def write(row: Row) -> tuple[str, bool]:
-        asked.append((trainer.rollout_func.temperature, row["place"], row["attempt"]))
-        return name_candidate(row, row["place"] != -2), row["place"] != -3
+        calls.append((trainer.rollout_func.temperature, row["task_index"], row["rollout_index"]))
+        return name_candidate(row, row["task_index"] != -2), row["task_index"] != -3
 
     trainer = make_trainer(tmp_path, write)
-    judged = trainer.judge_tasks(TASKS[:4], temperature=0.25)
-    assert asked == [(0.25, -1, 0), (0.25, -2, 0), (0.25, -3, 0), (0.25, -4, 0)]
-    assert [each.correct for each in judged] == [task.correct for task in TASKS[:4]]
-    assert [each.finish for each in judged] == ["stop", "stop", "length", "stop"]
-    assert measure_accuracy(judged).accuracy == 0.5
+    judgements = trainer.judge_tasks(TASKS[:4], temperature=0.25)
+    assert calls == [(0.25, -1, 0), (0.25, -2, 0), (0.25, -3, 0), (0.25, -4, 0)]
+    assert [terms.correct for terms in judgements] == [task.correct for task in TASKS[:4]]
+    assert [terms.finish for terms in judgements] == ["stop", "stop", "length", "stop"]
+    assert measure_accuracy(judgements).accuracy == 0.5
     # As it was before: temperature, mode, place in the stream; nothing of it in the metrics.
     assert trainer.rollout_func.temperature == 1.0
     assert trainer.model.training

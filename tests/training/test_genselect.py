@@ -23,7 +23,7 @@ from nbest.config import load_config
 from nbest.errors import ConfigError, DataError, MissingExtraError
 from nbest.training import cold_start
 from nbest.training.dapo import STREAM_FILE
-from nbest.training.genselect import BatchPlan, load_trainable, plan_batches, train_genselect, training_arguments
+from nbest.training.genselect import BatchPlan, load_trainable, make_training_arguments, plan_batches, train_genselect
 from nbest.training.settings import SelectionTrainingConfig
 from tests.training.selector_runs import (
     make_config,
@@ -102,9 +102,9 @@ def test_all_faults_of_the_plan_are_told_at_once() -> None:
             rollouts={"engine": "vllm-server"},
             dapo={"clip_high": 0.1, "overlong_tokens": 30},
         )
-    told = str(caught.value)
+    fault_text = str(caught.value)
     names = ("rollouts.prompts:", "micro_rows:", "save_every", "clip_high:", "overlong_tokens:", "server_url:")
-    assert [name for name in names if name in told] == list(names)
+    assert [name for name in names if name in fault_text] == list(names)
 
 
 def test_edges_that_are_allowed() -> None:
@@ -122,13 +122,22 @@ def test_settings_reach_the_trainer(tmp_path: Path) -> None:
         rollouts={"temperature": 1.5, "top_p": 0.9},
         dapo={"clip_low": 0.1, "clip_high": 0.4, "token_loss": False, "filter_overlong": False},
     )
-    made = training_arguments(config)
-    assert (made.beta, made.scale_rewards, made.num_iterations) == (0.0, "group", 1)
-    assert (made.epsilon, made.epsilon_high, made.temperature, made.top_p) == (0.1, 0.4, 1.5, 0.9)
-    assert (made.loss_type, made.mask_truncated_completions) == ("grpo", False)
-    assert (made.steps_per_generation, made.gradient_accumulation_steps) == (4, 2)
-    assert (made.use_vllm, made.max_completion_length, made.num_generations) == (False, 24, 4)
-    usual = training_arguments(make_config(tmp_path))
+    settings = make_training_arguments(config)
+    assert (settings.beta, settings.scale_rewards, settings.num_iterations) == (0.0, "group", 1)
+    assert (settings.epsilon, settings.epsilon_high, settings.temperature, settings.top_p) == (
+        0.1,
+        0.4,
+        1.5,
+        0.9,
+    )
+    assert (settings.loss_type, settings.mask_truncated_completions) == ("grpo", False)
+    assert (settings.steps_per_generation, settings.gradient_accumulation_steps) == (4, 2)
+    assert (settings.use_vllm, settings.max_completion_length, settings.num_generations) == (
+        False,
+        24,
+        4,
+    )
+    usual = make_training_arguments(make_config(tmp_path))
     assert (usual.epsilon, usual.epsilon_high, usual.loss_type) == (0.2, 0.28, "dapo")
     assert usual.mask_truncated_completions
 
@@ -158,7 +167,7 @@ def test_the_recipes_of_small_selectors_fit_one_process() -> None:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with `judge` (a tiny model that names candidates), `tasks.parquet` and `held_out.parquet`."""
     folder = tmp_path_factory.mktemp("selection")
     save_judge(folder / "judge")
@@ -167,15 +176,15 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def values_of(made: Path, out: Path, **sections: Any) -> dict[str, Any]:
+def values_of(workspace: Path, out: Path, **sections: Any) -> dict[str, Any]:
     """A run of 6 updates, two a batch, a checkpoint and a validation every two."""
     values: dict[str, Any] = {
         "out": str(out),
-        "model": str(made / "judge"),
+        "model": str(workspace / "judge"),
         "save_every": 2,
         "data": {
-            "tasks": [str(made / "tasks.parquet")],
-            "validation_tasks": [str(made / "held_out.parquet")],
+            "tasks": [str(workspace / "tasks.parquet")],
+            "validation_tasks": [str(workspace / "held_out.parquet")],
             "validate_every": 2,
         },
         "rollouts": {"engine": "in-process", "prompts": 4, "group": 4, "temperature": 1.0, "max_tokens": 16},
@@ -187,35 +196,37 @@ def values_of(made: Path, out: Path, **sections: Any) -> dict[str, Any]:
     return values
 
 
-def test_task_files_of_different_styles_are_not_mixed(made: Path, tmp_path: Path) -> None:
+def test_task_files_of_different_styles_are_not_mixed(workspace: Path, tmp_path: Path) -> None:
     other = write_tasks(tmp_path / "published.parquet", make_tasks(6), style="published")
-    config = parse_selection(values_of(made, tmp_path / "out", data={"validation_tasks": [str(other)]}))
+    config = parse_selection(values_of(workspace, tmp_path / "out", data={"validation_tasks": [str(other)]}))
     with pytest.raises(ConfigError, match=r"tasks\.parquet has .*'compact'.*published\.parquet has .*'published'"):
         train_genselect(config)
     other = write_tasks(tmp_path / "thinking.parquet", make_tasks(6), thinking="keep")
     config = parse_selection(
-        values_of(made, tmp_path / "out", data={"tasks": [str(made / "tasks.parquet"), str(other)]})
+        values_of(workspace, tmp_path / "out", data={"tasks": [str(workspace / "tasks.parquet"), str(other)]})
     )
     with pytest.raises(ConfigError, match=r"thinking\.parquet has .*'keep'"):
         train_genselect(config)
     assert not (tmp_path / "out" / "model").exists()
 
 
-def test_tasks_that_are_not_there_are_named(made: Path, tmp_path: Path) -> None:
-    config = parse_selection(values_of(made, tmp_path / "out", data={"tasks": [str(tmp_path / "nowhere.parquet")]}))
+def test_tasks_that_are_not_there_are_named(workspace: Path, tmp_path: Path) -> None:
+    config = parse_selection(
+        values_of(workspace, tmp_path / "out", data={"tasks": [str(tmp_path / "nowhere.parquet")]})
+    )
     with pytest.raises(DataError, match=r"nowhere\.parquet: there is no such file"):
         train_genselect(config)
 
 
-def test_a_plan_that_does_not_fit_is_refused_first(made: Path, tmp_path: Path) -> None:
-    config = parse_selection(values_of(made, tmp_path / "out", model="nowhere", optimiser={"micro_rows": 3}))
+def test_a_plan_that_does_not_fit_is_refused_first(workspace: Path, tmp_path: Path) -> None:
+    config = parse_selection(values_of(workspace, tmp_path / "out", model="nowhere", optimiser={"micro_rows": 3}))
     with pytest.raises(ConfigError, match="micro_rows"):
         train_genselect(config)
 
 
-def test_a_model_without_chat_template_is_refused(made: Path, tmp_path: Path) -> None:
+def test_a_model_without_chat_template_is_refused(workspace: Path, tmp_path: Path) -> None:
     bare = save_model(tmp_path / "bare", has_template=False)
-    config = parse_selection(values_of(made, tmp_path / "out", model=str(bare)))
+    config = parse_selection(values_of(workspace, tmp_path / "out", model=str(bare)))
     with pytest.raises(ConfigError, match=r"bare' has no chat template"):
         train_genselect(config)
 
@@ -227,8 +238,8 @@ def test_a_model_that_is_not_there_is_named(tmp_path: Path, monkeypatch: pytest.
         load_trainable(str(tmp_path / "empty"), make_config(tmp_path))
 
 
-def test_weights_are_trained_in_float32_whatever_is_computed_in_bfloat16(made: Path, tmp_path: Path) -> None:
-    model, _ = load_trainable(str(made / "judge"), make_config(tmp_path, optimiser={"bf16": True}))
+def test_weights_are_trained_in_float32_whatever_is_computed_in_bfloat16(workspace: Path, tmp_path: Path) -> None:
+    model, _ = load_trainable(str(workspace / "judge"), make_config(tmp_path, optimiser={"bf16": True}))
     assert model.dtype == torch.float32
 
 
@@ -269,7 +280,7 @@ def kill_while_writing(update: int) -> None:
 def train_here(values: dict[str, Any], kill: Kill | None) -> None:
     cold_start.DRILL_ROWS, cold_start.REAL_ROWS, cold_start.SOLUTION_ROWS, cold_start.QUESTIONS = 2, 2, 2, 2
     arguments = cold_start.TrainingArguments
-    cold_start.TrainingArguments = lambda **given: arguments(**{**given, "save_steps": 4})  # type: ignore[assignment]
+    cold_start.TrainingArguments = lambda **options: arguments(**{**options, "save_steps": 4})  # type: ignore[assignment]
     if kill is not None and kill.is_writing:
         kill_while_writing(kill.update)
     config = parse_selection(values)
@@ -340,7 +351,7 @@ def told_by(out: Path) -> list[Any]:
 KILLED = -signal.SIGKILL
 
 
-def test_a_run_that_was_killed_ends_as_one_that_never_was(made: Path, tmp_path: Path, train: Train) -> None:
+def test_a_run_that_was_killed_ends_as_one_that_never_was(workspace: Path, tmp_path: Path, train: Train) -> None:
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     kills = [
         Kill("checkpoints", 1),  # before the first checkpoint
@@ -348,13 +359,13 @@ def test_a_run_that_was_killed_ends_as_one_that_never_was(made: Path, tmp_path: 
         Kill("checkpoints", 4, is_writing=True),
         None,
     ]
-    assert train(values_of(made, whole)) == 0
-    assert [train(values_of(made, broken), kill) for kill in kills] == [KILLED, KILLED, KILLED, 0]
+    assert train(values_of(workspace, whole)) == 0
+    assert [train(values_of(workspace, broken), kill) for kill in kills] == [KILLED, KILLED, KILLED, 0]
     # Something was learned, from more tasks than fit into the batches: the place in the stream had to be found again.
     updates = [line for line in read_lines(whole / "log.jsonl") if "grad_norm" in line]
     assert [line["update"] for line in updates] == [1, 2, 3, 4, 5, 6]
     assert min(line["grad_norm"] for line in updates) > 0
-    assert weights_of(whole) != (made / "judge" / "model.safetensors").read_bytes()
+    assert weights_of(whole) != (workspace / "judge" / "model.safetensors").read_bytes()
     streams = [json.loads((out / "checkpoints" / "checkpoint-6" / STREAM_FILE).read_text()) for out in (whole, broken)]
     assert streams[0]["position"] > 12
     assert streams[0] == streams[1]
@@ -370,23 +381,23 @@ def test_a_run_that_was_killed_ends_as_one_that_never_was(made: Path, tmp_path: 
     assert {name: about[name] for name in expected} == expected
 
 
-def test_a_finished_run_that_is_run_again_is_left_as_it_is(made: Path, tmp_path: Path, train: Train) -> None:
-    values = values_of(made, tmp_path / "out", optimiser={"updates": 2})
+def test_a_finished_run_that_is_run_again_is_left_as_it_is(workspace: Path, tmp_path: Path, train: Train) -> None:
+    values = values_of(workspace, tmp_path / "out", optimiser={"updates": 2})
     assert train(values) == 0
     before = weights_of(tmp_path / "out")
     assert train(values) == 0
     assert weights_of(tmp_path / "out") == before
 
 
-def test_a_finished_run_that_is_run_again_tells_the_same(made: Path, tmp_path: Path, train: Train) -> None:
-    values = values_of(made, tmp_path / "out", optimiser={"updates": 2})
+def test_a_finished_run_that_is_run_again_tells_the_same(workspace: Path, tmp_path: Path, train: Train) -> None:
+    values = values_of(workspace, tmp_path / "out", optimiser={"updates": 2})
     assert [train(values), train(values)] == [0, 0]
     first, again = told_by(tmp_path / "out")
     assert first
     assert again == first
 
 
-def test_a_cold_start_that_was_killed_ends_as_one_that_never_was(made: Path, tmp_path: Path, train: Train) -> None:
+def test_a_cold_start_that_was_killed_ends_as_one_that_never_was(workspace: Path, tmp_path: Path, train: Train) -> None:
     text = "<think>\n1 + {} = {}.\n</think>\n\n\\boxed{{{}}}"
     pools = {
         task.problem_id: [(text.format(p, p + 1, p + 1), right) for p, right in enumerate(task.correct)]
@@ -399,7 +410,7 @@ def test_a_cold_start_that_was_killed_ends_as_one_that_never_was(made: Path, tmp
     def values(out: Path) -> dict[str, Any]:
         cold = {"runs": [str(tmp_path / "run")], "answers": [0, 60], **counts}
         made_short = {"optimiser": {"updates": 2}, "rollouts": {"max_tokens": 8}}
-        return values_of(made, out, model=str(start), cold_start=cold, **made_short)
+        return values_of(workspace, out, model=str(start), cold_start=cold, **made_short)
 
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     kills = [Kill("drills", 6), Kill("demonstrations", 3), Kill("checkpoints", 1), None]  # checkpoints every 4
@@ -415,8 +426,8 @@ def test_a_cold_start_that_was_killed_ends_as_one_that_never_was(made: Path, tmp
 # Several processes
 
 
-def test_two_processes_share_the_tasks_of_each_batch(made: Path, tmp_path: Path) -> None:
-    values = values_of(made, tmp_path / "out", optimiser={"updates": 2, "micro_rows": 4})
+def test_two_processes_share_the_tasks_of_each_batch(workspace: Path, tmp_path: Path) -> None:
+    values = values_of(workspace, tmp_path / "out", optimiser={"updates": 2, "micro_rows": 4})
     config = write_toml(tmp_path / "run.toml", values)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -433,14 +444,16 @@ def test_two_processes_share_the_tasks_of_each_batch(made: Path, tmp_path: Path)
         "no",
     ]
     command = [sys.executable, "-m", "accelerate.commands.launch", *launch, "--main_process_port", str(port)]
-    told = ["-m", "nbest", "train", "genselect", str(config), "--json", str(tmp_path / "told.json")]
+    words = ["-m", "nbest", "train", "genselect", str(config), "--json", str(tmp_path / "report.json")]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo", "MASTER_ADDR": "127.0.0.1"}
-    ended = subprocess.run([*command, *told], env=environment, capture_output=True, text=True, timeout=240, check=False)
-    assert ended.returncode == 0, ended.stderr[-2000:]
+    completed = subprocess.run(
+        [*command, *words], env=environment, capture_output=True, text=True, timeout=240, check=False
+    )
+    assert completed.returncode == 0, completed.stderr[-2000:]
     lines = read_lines(tmp_path / "out" / "log.jsonl")  # of the main process alone
     assert [line["update"] for line in lines if "grad_norm" in line] == [1, 2]
     assert [line["validation_tasks"] for line in lines if "validation_accuracy" in line] == [6, 6]
-    assert json.loads((tmp_path / "told.json").read_text())["model"] == str(tmp_path / "out" / "model")
+    assert json.loads((tmp_path / "report.json").read_text())["model"] == str(tmp_path / "out" / "model")
     # Each process has two of the four groups: it took at least two tasks of its share of the stream.
     stream = json.loads((tmp_path / "out" / "checkpoints" / "checkpoint-2" / STREAM_FILE).read_text())
     assert stream["position"] >= 2
@@ -454,8 +467,8 @@ def call(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:
     monkeypatch.setattr("sys.argv", ["nbest", *map(str, words)])
     try:
         main()
-    except SystemExit as ended:
-        return ended.code if isinstance(ended.code, int) else 0
+    except SystemExit as completed:
+        return completed.code if isinstance(completed.code, int) else 0
     return 0
 
 
@@ -470,34 +483,34 @@ def write_toml(path: Path, values: dict[str, Any]) -> Path:
 
 
 def test_the_command_trains(
-    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    config = write_toml(tmp_path / "run.toml", values_of(made, tmp_path / "out", optimiser={"updates": 2}))
+    config = write_toml(tmp_path / "run.toml", values_of(workspace, tmp_path / "out", optimiser={"updates": 2}))
     assert call(monkeypatch, "train", "genselect", config, "--json", tmp_path / "told.json") == 0
-    told = json.loads((tmp_path / "told.json").read_text())
-    assert told["model"] == str(tmp_path / "out" / "model")
+    fault_text = json.loads((tmp_path / "told.json").read_text())
+    assert fault_text["model"] == str(tmp_path / "out" / "model")
     line = last_validation(tmp_path / "out")
     assert line["update"] == 2
-    assert told["metrics"] == {name: line[name] for name in told["metrics"]}
-    assert {"validation_accuracy", "validation_failed_share"} <= set(told["metrics"])
-    shown = capsys.readouterr()
-    assert "held-out tasks" in shown.out
-    assert f"{line['validation_accuracy']:.3f}" in shown.out
-    assert "Traceback" not in shown.err
+    assert fault_text["metrics"] == {name: line[name] for name in fault_text["metrics"]}
+    assert {"validation_accuracy", "validation_failed_share"} <= set(fault_text["metrics"])
+    output = capsys.readouterr()
+    assert "held-out tasks" in output.out
+    assert f"{line['validation_accuracy']:.3f}" in output.out
+    assert "Traceback" not in output.err
 
 
 def test_the_command_names_an_unknown_key(
-    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    config = write_toml(tmp_path / "run.toml", values_of(made, tmp_path / "out", dapo={"clip_higher": 0.3}))
+    config = write_toml(tmp_path / "run.toml", values_of(workspace, tmp_path / "out", dapo={"clip_higher": 0.3}))
     assert call(monkeypatch, "train", "genselect", config) == ConfigError.exit_code
     assert "dapo.clip_higher: unknown key" in capsys.readouterr().err
 
 
 def test_without_trl_the_command_says_what_to_install(
-    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    config = write_toml(tmp_path / "run.toml", values_of(made, tmp_path / "out"))
+    config = write_toml(tmp_path / "run.toml", values_of(workspace, tmp_path / "out"))
     monkeypatch.setitem(sys.modules, "trl", None)
     for name in [name for name in sys.modules if name.startswith("trl.")]:
         monkeypatch.delitem(sys.modules, name)

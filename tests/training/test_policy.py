@@ -41,10 +41,10 @@ def test_the_tokenizer_gives_every_text_back(tokenizer) -> None:
         assert tokenizer.decode(tokenizer(text)["input_ids"]) == text
     assert len(tokenizer("2026")["input_ids"]) == 4
     assert tokenizer.convert_ids_to_tokens(tokenizer(".\n\n")["input_ids"])[-1] == "ĊĊ"
-    shown = tokenizer.apply_chat_template(
+    rendered_text = tokenizer.apply_chat_template(
         [{"role": "user", "content": "Q"}], add_generation_prompt=True, tokenize=False
     )
-    assert shown == "<|im_start|>user\nQ<|im_end|>\n<|im_start|>assistant\n"
+    assert rendered_text == "<|im_start|>user\nQ<|im_end|>\n<|im_start|>assistant\n"
 
 
 def test_batches_hold_what_the_template_renders(tokenizer) -> None:

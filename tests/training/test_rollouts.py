@@ -21,31 +21,31 @@ END = 2
 
 @pytest.fixture
 def rollouts() -> Iterator[SamplerRollouts]:
-    made = SamplerRollouts(build_model().train(), load_tokenizer(), PARAMS, seed=5, batch_rows=8)
-    yield made
-    made.close()
+    sampler_rollouts = SamplerRollouts(build_model().train(), load_tokenizer(), PARAMS, seed=5, batch_rows=8)
+    yield sampler_rollouts
+    sampler_rollouts.close()
 
 
 def draw(rollouts: SamplerRollouts, rows: list[dict[str, Any]]) -> dict[str, list[Any]]:
     return rollouts([row["prompt"] for row in rows], SimpleNamespace(rows=rows))
 
 
-def rows_of(places: range, attempts: int = 3) -> list[dict[str, Any]]:
-    return [row for place in places for row in make_rows(place, TASKS[place % 3], attempts)]
+def rows_of(indices: range, rollouts: int = 3) -> list[dict[str, Any]]:
+    return [row for index in indices for row in make_rows(index, TASKS[index % 3], rollouts)]
 
 
 def test_rows_keep_their_order_and_their_prompts(rollouts: SamplerRollouts) -> None:
-    rows = rows_of(range(4))  # place 3 has the prompt of place 0 again
-    drawn = draw(rollouts, rows)
+    rows = rows_of(range(4))  # task 3 has the prompt of task 0 again
+    outputs = draw(rollouts, rows)
     tokenizer = load_tokenizer()
-    assert drawn["prompt_ids"] == [read_prompt(tokenizer, row["prompt"]) for row in rows]
-    assert len(drawn["completion_ids"]) == len(rows) == 12
-    assert [len(logprobs) for logprobs in drawn["logprobs"]] == [len(ids) for ids in drawn["completion_ids"]]
-    # Another place, another attempt: other seeds, other texts.
-    assert len({tuple(ids) for ids in drawn["completion_ids"]}) == 12
+    assert outputs["prompt_ids"] == [read_prompt(tokenizer, row["prompt"]) for row in rows]
+    assert len(outputs["completion_ids"]) == len(rows) == 12
+    assert [len(logprobs) for logprobs in outputs["logprobs"]] == [len(ids) for ids in outputs["completion_ids"]]
+    # Another task index, another rollout index: other seeds, other texts.
+    assert len({tuple(ids) for ids in outputs["completion_ids"]}) == 12
 
 
-def test_a_rollout_depends_on_its_own_place_and_attempt_alone(rollouts: SamplerRollouts) -> None:
+def test_a_rollout_depends_on_its_own_indices_alone(rollouts: SamplerRollouts) -> None:
     # What a run that goes on needs: in any company, in any order, again and again.
     rows = rows_of(range(3))
     whole = draw(rollouts, rows)["completion_ids"]
@@ -53,7 +53,7 @@ def test_a_rollout_depends_on_its_own_place_and_attempt_alone(rollouts: SamplerR
     assert alone[::-1] == whole
 
 
-def test_the_seed_is_that_of_run_place_and_attempt(rollouts: SamplerRollouts) -> None:
+def test_the_seed_is_that_of_run_task_and_rollout(rollouts: SamplerRollouts) -> None:
     row = make_rows(7, TASKS[1], 3)[2]
     (expected,) = rollouts.draw([(TASKS[1].prompt, derive_seed(5, "7", 2))])
     assert draw(rollouts, [row])["completion_ids"] == [expected.tokens.tolist()]
@@ -74,19 +74,19 @@ def test_one_that_ends_by_itself_has_its_end_token_and_one_that_is_cut_has_not()
     with torch.no_grad():  # the end token twice as loud, so that some end within 12 tokens and some do not
         model.get_input_embeddings().weight[END] *= 2
     rollouts = SamplerRollouts(model, tokenizer, PARAMS, seed=5, batch_rows=64)
-    drawn = draw(rollouts, rows_of(range(3), attempts=64))["completion_ids"]
+    outputs = draw(rollouts, rows_of(range(3), rollouts=64))["completion_ids"]
     rollouts.close()
-    ended = [ids for ids in drawn if ids[-1] == END]
-    assert 0 < len(ended) < len(drawn)
-    assert all(END not in ids[:-1] for ids in drawn)
-    assert all(len(ids) == 12 for ids in drawn if ids[-1] != END)
+    finished_rows = [ids for ids in outputs if ids[-1] == END]
+    assert 0 < len(finished_rows) < len(outputs)
+    assert all(END not in ids[:-1] for ids in outputs)
+    assert all(len(ids) == 12 for ids in outputs if ids[-1] != END)
 
 
 def test_temperature_zero_takes_the_likeliest(rollouts: SamplerRollouts) -> None:
     rollouts.temperature = 0.0
     assert rollouts.params.temperature == 0.0
-    drawn = draw(rollouts, rows_of(range(1), attempts=4))["completion_ids"]
-    assert drawn == [drawn[0]] * 4
+    outputs = draw(rollouts, rows_of(range(1), rollouts=4))["completion_ids"]
+    assert outputs == [outputs[0]] * 4
 
 
 def test_the_model_is_training_again_afterwards(rollouts: SamplerRollouts) -> None:

@@ -98,7 +98,7 @@ def test_a_killed_training_goes_on_and_ends_as_if_it_had_not_been(tmp_path: Path
         train_scorer(config, [KillAt(30)])
     assert list((tmp_path / "killed" / "checkpoints").glob("checkpoint-*"))
     resumed = train_scorer(config)
-    first, second = (AutoModel.from_pretrained(each.folder).state_dict() for each in (whole, resumed))
+    first, second = (AutoModel.from_pretrained(result.folder).state_dict() for result in (whole, resumed))
     for name, weights in first.items():
         assert torch.allclose(weights, second[name], atol=1e-5), name
 

@@ -54,7 +54,7 @@ def test_what_is_left_out_and_why():
     assert exclusions == {
         "duplicate": 1,
         "truncated": 1,
-        "could not be judged": 1,
+        "ungraded": 1,
         "failed": 1,
         "nothing to show": 1,
     }
@@ -90,7 +90,7 @@ def test_of_code_only_the_code_is_shown():
     [
         (0.49, 1, 3, ""),
         (0.5, 2, 2, "pass rate not below the limit"),
-        (None, 0, 0, "no judged attempt"),
+        (None, 0, 0, "no graded trajectory"),
         (0.3, 1, 2, "too few distinct candidates"),
         (0.0, 0, 8, "no right candidate"),
         (0.4, 4, 0, "no wrong candidate"),
@@ -134,8 +134,8 @@ def test_draws_depend_on_seed_problem_and_number_alone():
 def test_the_count_follows_the_truncated_normal():
     # exp(-(c - 3)^2 / 2) at c = 2..5: 0.6065, 1, 0.6065, 0.1353; sum 2.3484.
     rng = Random(0)
-    drawn = Counter(draw_count(rng, 5, 3.0, 1.0) for _ in range(20_000))
-    shares = [drawn[count] / 20_000 for count in (2, 3, 4, 5)]
+    counts = Counter(draw_count(rng, 5, 3.0, 1.0) for _ in range(20_000))
+    shares = [counts[count] / 20_000 for count in (2, 3, 4, 5)]
     assert shares == pytest.approx([0.2583, 0.4258, 0.2583, 0.0576], abs=0.012)
     # Far from its mean too, where every density is 0 in floating point.
     assert draw_count(rng, 4, 1e6, 1.0) == 4

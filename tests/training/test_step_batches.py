@@ -30,12 +30,12 @@ def run(tmp_path: Path) -> Run:
 def test_balance_within_problems_takes_as_many_right_as_wrong(rows: list[tuple[int, bool]], seed: int) -> None:
     problem = np.array([p for p, _ in rows], dtype=np.int64)
     right = np.array([r for _, r in rows], dtype=bool)
-    chosen = balance(right, problem, "problem", np.random.default_rng(seed))
-    assert len(set(chosen.tolist())) == len(chosen)
+    members = balance(right, problem, "problem", np.random.default_rng(seed))
+    assert len(set(members.tolist())) == len(members)
     for p in range(5):
         of_problem = right[problem == p]
         smaller = min(int(of_problem.sum()), int((~of_problem).sum()))
-        picked = right[chosen[problem[chosen] == p]]
+        picked = right[members[problem[members] == p]]
         assert int(picked.sum()) == smaller
         assert int((~picked).sum()) == smaller
 
@@ -43,16 +43,16 @@ def test_balance_within_problems_takes_as_many_right_as_wrong(rows: list[tuple[i
 def test_balance_over_the_set_and_none() -> None:
     # Problem 0 has 3 right and 1 wrong, problem 1 one wrong: 2 wrong in all, so 2 of the 3 right ones.
     right, problem = np.array([1, 1, 1, 0, 0], dtype=bool), np.array([0, 0, 0, 0, 1])
-    chosen = balance(right, problem, "set", np.random.default_rng(0))
-    assert right[chosen].sum() == 2
-    assert {3, 4} <= set(chosen.tolist())
+    members = balance(right, problem, "set", np.random.default_rng(0))
+    assert right[members].sum() == 2
+    assert {3, 4} <= set(members.tolist())
     assert balance(right, problem, "none", np.random.default_rng(0)).tolist() == [0, 1, 2, 3, 4]
 
 
 def test_every_member_of_the_larger_side_is_drawn_sometimes() -> None:
     right, problem = np.array([1, 0, 0, 0], dtype=bool), np.zeros(4, dtype=np.int64)
-    drawn = {tuple(balance(right, problem, "problem", np.random.default_rng(seed))) for seed in range(40)}
-    assert drawn == {(0, 1), (0, 2), (0, 3)}
+    draws = {tuple(balance(right, problem, "problem", np.random.default_rng(seed))) for seed in range(40)}
+    assert draws == {(0, 1), (0, 2), (0, 3)}
 
 
 def test_batches_hold_similar_lengths_each_trajectory_once() -> None:
@@ -66,24 +66,24 @@ def test_batches_hold_similar_lengths_each_trajectory_once() -> None:
 
 
 def test_a_batch_is_padded_on_the_right(run: Run) -> None:
-    found = read_step_set([run], (-1,), True)
-    assert found.layers == (3,)
-    assert found.hidden_size == HIDDEN
-    chosen = [0, 1, 2, 3]
-    batch = load_batch(found, chosen)
-    width = max(found.step_counts[:4])
+    step_set = read_step_set([run], (-1,), True)
+    assert step_set.layers == (3,)
+    assert step_set.hidden_size == HIDDEN
+    members = [0, 1, 2, 3]
+    batch = load_batch(step_set, members)
+    width = max(step_set.step_counts[:4])
     assert batch["states"].shape == (4, width, 1, HIDDEN)
-    for row, m in enumerate(chosen):
-        held = next(run.states([found.ids[m]]))
-        count = len(held.steps)
+    for row, m in enumerate(members):
+        hidden_states = next(run.states([step_set.ids[m]]))
+        count = len(hidden_states.steps)
         assert batch["mask"][row].tolist() == [True] * count + [False] * (width - count)
-        np.testing.assert_array_equal(batch["states"][row, :count, 0].numpy(), held.values[:, 1])
+        np.testing.assert_array_equal(batch["states"][row, :count, 0].numpy(), hidden_states.values[:, 1])
         assert float(batch["states"][row, count:].abs().sum()) == 0
         pool = next(iter(run.pools(["p0"])))
-        expected = step_features(pool.trajectories[m].completion.logprobs, held.steps)
+        expected = step_features(pool.trajectories[m].completion.logprobs, hidden_states.steps)
         np.testing.assert_array_equal(batch["features"][row, :count].numpy(), expected)
     verdicts = {verdict.trajectory_id: verdict.correct for verdict in run.verdicts()}
-    assert [bool(label) for label in batch["labels"]] == [verdicts[found.ids[m]] for m in chosen]
+    assert [bool(label) for label in batch["labels"]] == [verdicts[step_set.ids[m]] for m in members]
 
 
 def test_layers_are_chosen_by_number_or_from_the_end(run: Run) -> None:
@@ -94,8 +94,8 @@ def test_layers_are_chosen_by_number_or_from_the_end(run: Run) -> None:
 
 
 def test_epochs_repeat_and_differ(run: Run) -> None:
-    found = read_step_set([run], (-1,), False)
-    first, second = (StepBatches(found, 4, "problem", 2, 7) for _ in range(2))
+    step_set = read_step_set([run], (-1,), False)
+    first, second = (StepBatches(step_set, 4, "problem", 2, 7) for _ in range(2))
     assert len(first) == 2 * first.batches_per_epoch
     for index in range(len(first)):
         assert first[index]["states"].equal(second[index]["states"])
@@ -104,15 +104,15 @@ def test_epochs_repeat_and_differ(run: Run) -> None:
 
 
 def test_too_little_for_a_batch_is_said(run: Run) -> None:
-    found = read_step_set([run], (-1,), False)
+    step_set = read_step_set([run], (-1,), False)
     with pytest.raises(UnavailableError, match="fewer than a batch of 1000"):
-        StepBatches(found, 1000, "problem", 1, 0)
+        StepBatches(step_set, 1000, "problem", 1, 0)
 
 
 def test_problems_are_held_out_by_their_id_alone() -> None:
-    held = [is_held_out(f"problem {i}", 0.25) for i in range(2000)]
+    hidden_states = [is_held_out(f"problem {i}", 0.25) for i in range(2000)]
     # Three standard errors of a share of .25 in 2000: .029.
-    assert abs(np.mean(held) - 0.25) < 0.029
+    assert abs(np.mean(hidden_states) - 0.25) < 0.029
     assert not any(is_held_out(f"problem {i}", 0.0) for i in range(50))
 
 
@@ -120,11 +120,11 @@ def test_what_cannot_be_learned_from_is_counted(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", problems=2, n=4)
     run.append_states({"p9#0": HiddenStates((1, 3), (), np.zeros((0, 2, HIDDEN), np.float32))}, ABOUT)
     other = make_run(tmp_path / "other", problems=2, n=4)
-    found = read_step_set([run, other], (-1,), False)
-    assert len(found.ids) == 16
-    assert found.problem.tolist() == [0] * 4 + [1] * 4 + [2] * 4 + [3] * 4
-    batch = load_batch(found, [3, 12])
-    assert batch["labels"].tolist() == [float(found.is_right[3]), float(found.is_right[12])]
+    step_set = read_step_set([run, other], (-1,), False)
+    assert len(step_set.ids) == 16
+    assert step_set.problem.tolist() == [0] * 4 + [1] * 4 + [2] * 4 + [3] * 4
+    batch = load_batch(step_set, [3, 12])
+    assert batch["labels"].tolist() == [float(step_set.is_right[3]), float(step_set.is_right[12])]
 
 
 def test_runs_of_two_policies_are_not_mixed(tmp_path: Path) -> None:
@@ -145,6 +145,6 @@ def test_a_run_without_states_or_verdicts_says_what_to_do(tmp_path: Path) -> Non
 
 def test_states_that_are_not_finite_are_named(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", problems=1, n=2, signal=float("inf"))
-    found = read_step_set([run], (-1,), False)
+    step_set = read_step_set([run], (-1,), False)
     with pytest.raises(DataError, match="'p0#0' are not finite"):
-        load_batch(found, [0])
+        load_batch(step_set, [0])

@@ -57,11 +57,11 @@ def test_stochastic_guard_draws_b_with_the_probability_of_the_buffer() -> None:
         LOGITS.expand(count, 2, 3), RIGHT.expand(count), TWO.expand(count, 2), torch.Generator().manual_seed(0)
     )
     first = -2 * losses - math.log(0.1)
-    drawn = torch.isclose(first, torch.tensor(math.log(0.8), dtype=first.dtype)).double()
+    is_drawn = torch.isclose(first, torch.tensor(math.log(0.8), dtype=first.dtype)).double()
     other = torch.isclose(first, torch.tensor(math.log(0.5), dtype=first.dtype)).double()
-    assert bool((drawn + other == 1).all())
+    assert bool((is_drawn + other == 1).all())
     # Three standard errors of a share of .3 in 20,000 draws: 3 * sqrt(.21 / 20000) = .0097.
-    assert drawn.mean().item() == pytest.approx(0.3, abs=0.0097)
+    assert is_drawn.mean().item() == pytest.approx(0.3, abs=0.0097)
 
 
 def test_outcome_loss_of_two_classes_leaves_the_buffer_out_and_of_one_logit_is_bce() -> None:
@@ -105,5 +105,5 @@ def test_mean_buffer() -> None:
 
 def test_trajectory_loss_is_bce_of_its_logit() -> None:
     values = torch.tensor([math.log(3), math.log(3)], dtype=torch.float64)
-    found = trajectory_loss(values, torch.tensor([1.0, 0.0]))
-    assert found.tolist() == pytest.approx([-math.log(0.75), -math.log(0.25)])
+    trajectory_losses = trajectory_loss(values, torch.tensor([1.0, 0.0]))
+    assert trajectory_losses.tolist() == pytest.approx([-math.log(0.75), -math.log(0.25)])

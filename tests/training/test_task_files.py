@@ -14,7 +14,7 @@ from nbest.training import task_files
 from nbest.training.settings import TasksConfig
 from nbest.training.source_pools import Source
 from nbest.training.step_batches import is_held_out
-from nbest.training.task_building import build_tasks
+from nbest.training.task_building import build_task_files, build_tasks
 from nbest.training.task_files import (
     NbestFormat,
     SelectionTask,
@@ -22,7 +22,7 @@ from nbest.training.task_files import (
     TaskRecord,
     iter_tasks,
     load_tasks,
-    read_about,
+    read_build_info,
 )
 from tests.training.verified_runs import make_run, mixed
 
@@ -42,8 +42,8 @@ def task(number: int) -> SelectionTask:
 
 
 def write(path: Path, *rows: dict[str, Any], schema: pa.Schema | None = None) -> Path:
-    kept = schema or pa.schema([field for field in NbestFormat.schema if field.name != "kind"])
-    pq.write_table(pa.Table.from_pylist(list(rows), schema=kept), path)
+    columns = schema or pa.schema([field for field in NbestFormat.schema if field.name != "kind"])
+    pq.write_table(pa.Table.from_pylist(list(rows), schema=columns), path)
     return path
 
 
@@ -54,7 +54,7 @@ def test_tasks_come_back_as_written(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         for number in range(5):
             files.write(TaskRecord(task(number), "code", "train"))
     assert load_tasks(path) == [task(number) for number in range(5)]
-    assert read_about(path) == {"style": "compact", "split": "train"}
+    assert read_build_info(path) == {"style": "compact", "split": "train"}
     assert pq.ParquetFile(path).metadata.num_row_groups == 3
     assert pq.read_table(path)["kind"].to_pylist() == ["code"] * 5
     assert [entry.name for entry in path.parent.iterdir()] == ["a.parquet"]
@@ -105,8 +105,8 @@ def test_files_that_are_no_task_files(tmp_path: Path):
     schema = pa.schema([("task_id", pa.string()), ("prompt", pa.string())])
     with pytest.raises(DataError, match=r"columns problem_id, candidates, correct, prompt_tokens are missing"):
         load_tasks(write(tmp_path / "a.parquet", {"task_id": "a", "prompt": "b"}, schema=schema))
-    place = NbestFormat.schema.get_field_index("correct")
-    schema = NbestFormat.schema.remove(6).set(place, pa.field("correct", pa.list_(pa.int64())))
+    column = NbestFormat.schema.get_field_index("correct")
+    schema = NbestFormat.schema.remove(6).set(column, pa.field("correct", pa.list_(pa.int64())))
     with pytest.raises(DataError, match="correct is list<element: int64>"):
         load_tasks(write(tmp_path / "b.parquet", ROW | {"correct": [1, 0]}, schema=schema))
     (tmp_path / "c.parquet").write_text("{}")
@@ -128,7 +128,7 @@ def test_large_types_of_other_writers_are_read(tmp_path: Path):
     )
     (only,) = load_tasks(write(tmp_path / "a.parquet", ROW, schema=schema))
     assert only.candidates == ("p#0", "p#1")
-    assert read_about(tmp_path / "a.parquet") == {}
+    assert read_build_info(tmp_path / "a.parquet") == {}
 
 
 def build(run: Run, out: Path, **changes: Any) -> Any:
@@ -156,10 +156,14 @@ def test_a_build_writes_what_was_shown(tmp_path: Path):
     # All right ones say 1, all wrong ones 2: the majority is right only where half of the candidates are (a tie: half).
     halves = sum(2 * sum(task.correct) == len(task.correct) for task in tasks)
     assert report["majority_accuracy"] == halves / 2 / len(tasks)
-    about = read_about(out)
-    assert (about["style"], about["thinking"], about["tokenizer"]) == ("compact", "remove", "bundled:arithmetic")
-    assert about["sources"] == [{"name": "r", "run": str(tmp_path / "r"), "identity": {"made": "by a test"}}]
-    assert about["settings"]["most"] == 16
+    build_info = read_build_info(out)
+    assert (build_info["style"], build_info["thinking"], build_info["tokenizer"]) == (
+        "compact",
+        "remove",
+        "bundled:arithmetic",
+    )
+    assert build_info["sources"] == [{"name": "r", "run": str(tmp_path / "r"), "identity": {"made": "by a test"}}]
+    assert build_info["settings"]["most"] == 16
 
 
 def test_token_limits_drop_and_count(tmp_path: Path):
@@ -168,9 +172,9 @@ def test_token_limits_drop_and_count(tmp_path: Path):
     lengths = sorted(task.prompt_tokens for task in load_tasks(tmp_path / "a.parquet"))
     limit = lengths[3]
     _, statistics = build(run, tmp_path / "b.parquet", max_prompt_tokens=limit)
-    kept = load_tasks(tmp_path / "b.parquet")
-    assert all(task.prompt_tokens <= limit for task in kept)
-    assert statistics.describe()["tasks_dropped"]["over the prompt token limit"] == len(lengths) - len(kept)
+    tasks = load_tasks(tmp_path / "b.parquet")
+    assert all(task.prompt_tokens <= limit for task in tasks)
+    assert statistics.describe()["tasks_dropped"]["over the prompt token limit"] == len(lengths) - len(tasks)
     with pytest.raises(UnavailableError, match=r"2 all tasks dropped, 8 over the prompt token limit.*Nothing was writ"):
         build(run, tmp_path / "c.parquet", max_prompt_tokens=2)
     assert not (tmp_path / "c.parquet").exists()
@@ -179,7 +183,7 @@ def test_token_limits_drop_and_count(tmp_path: Path):
 def test_long_candidates_are_excluded(tmp_path: Path):
     run = make_run(tmp_path / "r", {"p": [*mixed(2, 6), ("1 + 1 = 2. " * 50, False)]})
     _, statistics = build(run, tmp_path / "a.parquet", max_candidate_tokens=60)
-    assert statistics.describe()["attempts_left_out"] == {"over the candidate token limit": 1}
+    assert statistics.describe()["trajectories_excluded"] == {"over the candidate token limit": 1}
     assert all("p#8" not in task.candidates for task in load_tasks(tmp_path / "a.parquet"))
 
 
@@ -202,3 +206,24 @@ def test_a_tokenizer_that_cannot_be_used(tmp_path: Path):
         with pytest.raises(ConfigError, match=r"model|tokenizer"):
             build(run, tmp_path / "a.parquet", tokenizer=name)
     assert not list(tmp_path.glob("*.parquet"))
+
+
+def test_a_build_by_the_name_of_its_format(tmp_path: Path):
+    run = make_run(tmp_path / "r", {"p": mixed(2, 6)})
+    counts: list[int] = []
+    report = build_task_files([f"x={run.path}"], tmp_path / "a.parquet", SETTINGS, "verl", counts.append)
+    assert counts == [1]
+    assert report.files == {"all": tmp_path / "a.parquet", "reward": tmp_path / "reward_genselect.py"}
+    assert all(path.is_file() for path in report.files.values())
+    assert report.to_json()["tasks"]["total"] == pq.read_metadata(tmp_path / "a.parquet").num_rows
+    assert build_task_files([str(run.path)], tmp_path / "b.parquet", SETTINGS).files == {"all": tmp_path / "b.parquet"}
+    assert len(load_tasks(tmp_path / "b.parquet")) == report.statistics.tasks.total()
+
+
+@pytest.mark.parametrize(
+    ("out", "format", "message"),
+    [("c.txt", "nbest", "allowed: a name that ends in .parquet"), ("c.parquet", "verla", "Did you mean 'verl'?")],
+)
+def test_a_build_is_refused_before_a_run_is_opened(tmp_path: Path, out: str, format: str, message: str):
+    with pytest.raises(ConfigError, match=message):
+        build_task_files([str(tmp_path / "nowhere")], tmp_path / out, SETTINGS, format)

@@ -26,7 +26,7 @@ def test_measure_majority_accuracy(correct: list[bool], clusters: list[int | Non
 
 
 def test_a_report_by_hand():
-    statistics = TaskStatistics(seen=5, used=2)
+    statistics = TaskStatistics(problems=5, used_problems=2)
     statistics.add_task("train", [True, False], 10, [0, 1])
     statistics.add_task("train", [False, True, False, False], 30, [0, 1, 0, 2])
     statistics.add_task("validation", [False, True], 20, None)
@@ -47,7 +47,7 @@ def test_a_report_by_hand():
 
 
 def test_without_tasks_there_are_no_figures():
-    report = TaskStatistics(seen=1).describe()
+    report = TaskStatistics(problems=1).describe()
     assert report["random_accuracy"] is None
     assert report["prompt_tokens"]["p95"] is None
     assert report["largest_position_deviation_sd"] is None

@@ -19,8 +19,8 @@ def test_every_epoch_holds_every_task_once_in_an_order_of_its_own() -> None:
 
 def test_places_count_up_across_epochs_and_takes() -> None:
     stream = TaskStream(TASKS, seed=1)
-    places = [place for count in (3, 1, 6, 5) for place, _ in stream.take(count)]
-    assert places == list(range(15))
+    indices = [index for count in (3, 1, 6, 5) for index, _ in stream.take(count)]
+    assert indices == list(range(15))
     assert stream.position == 15
     assert stream.take(0) == []
 
@@ -43,7 +43,7 @@ def test_a_position_set_goes_on_from_there() -> None:
 def test_processes_share_the_stream_of_one() -> None:
     # 3 processes, 7 tasks each: places 0 3 6 ..., 1 4 7 ..., 2 5 8 ...: together the first 21 places, each once.
     streams = [TaskStream(TASKS, seed=1, rank=rank, processes=3) for rank in range(3)]
-    taken = [stream.take(7) for stream in streams]
-    assert [place for place, _ in taken[1]] == [1, 4, 7, 10, 13, 16, 19]
-    together = sorted((pair for part in taken for pair in part), key=lambda pair: pair[0])
+    parts = [stream.take(7) for stream in streams]
+    assert [index for index, _ in parts[1]] == [1, 4, 7, 10, 13, 16, 19]
+    together = sorted((pair for part in parts for pair in part), key=lambda pair: pair[0])
     assert together == TaskStream(TASKS, seed=1).take(21)

@@ -49,6 +49,13 @@ TEXTS = [
     "Judgment: 00001",
     "Judgment: 12345678901234567890",
     "Judgment: one",
+    "Judgment : 2",
+    "Judgment: \\boxed{2}",
+    "Judgment: (2)",
+    "Judgment: 1 or 2",
+    "Judgment: tie",
+    "<THINKING>Judgment: 2</THINKING> so Judgment: 1",
+    "[THINK]Judgment: 2[/THINK] so **Judgment:** 1",
     "Judgment: 1.9",
     "Judgment:\n1",
     "Judgment: ٢",
@@ -85,8 +92,8 @@ def test_rewards(reward: Any):
         ("I like 2", 0.0, "unparsed"),
         ("Judgment: " + "9" * 5000, 0.0, "out-of-range"),
     ]:
-        told = reward.compute_score("nbest/genselect", text, truth, extra_info={})
-        assert told == {"score": points, "acc": points, "fault": fault}
+        reward_fields = reward.compute_score("nbest/genselect", text, truth, extra_info={})
+        assert reward_fields == {"score": points, "acc": points, "fault": fault}
 
 
 def test_rows_are_those_of_verl(tmp_path: Path):
@@ -123,24 +130,24 @@ def test_the_command_has_the_published_settings(tmp_path: Path, kind: str, rollo
     (tmp_path / "python3").write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
     (tmp_path / "python3").chmod(0o755)
     path = f"{tmp_path}:{os.environ['PATH']}"
-    shown = subprocess.run(
+    output = subprocess.run(
         ["bash", str(COMMAND), "trainer.nnodes=2"],
         env={"PATH": path, "TASKS": "tasks/mine", "KIND": kind},
         capture_output=True,
         text=True,
         check=True,
     )
-    words = shown.stdout.split("\n")
+    words = output.stdout.split("\n")
     assert words[:2] == ["-m", "verl.trainer.main_ppo"]
-    told = dict(word.lstrip("+").split("=", 1) for word in words[2:] if word)
-    assert {key: told[key] for key in PUBLISHED} == PUBLISHED
-    assert told["actor_rollout_ref.rollout.n"] == rollouts
-    assert told["data.train_files"] == "tasks/mine.train.parquet"
-    assert told["reward.custom_reward_function.path"] == f"tasks/{REWARD_FILE}"
-    assert told["trainer.nnodes"] == "2"
+    reward_fields = dict(word.lstrip("+").split("=", 1) for word in words[2:] if word)
+    assert {key: reward_fields[key] for key in PUBLISHED} == PUBLISHED
+    assert reward_fields["actor_rollout_ref.rollout.n"] == rollouts
+    assert reward_fields["data.train_files"] == "tasks/mine.train.parquet"
+    assert reward_fields["reward.custom_reward_function.path"] == f"tasks/{REWARD_FILE}"
+    assert reward_fields["trainer.nnodes"] == "2"
 
 
 def test_the_command_wants_its_tasks():
-    shown = subprocess.run(["bash", str(COMMAND)], env={"PATH": os.environ["PATH"]}, capture_output=True, check=False)
-    assert shown.returncode != 0
-    assert b"TASKS" in shown.stderr
+    output = subprocess.run(["bash", str(COMMAND)], env={"PATH": os.environ["PATH"]}, capture_output=True, check=False)
+    assert output.returncode != 0
+    assert b"TASKS" in output.stderr

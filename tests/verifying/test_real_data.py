@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from nbest.text.answers import extract_answer
+from nbest.answers.extraction import extract_answer
 from nbest.verifying.equivalence import Equivalence
 
 
@@ -34,15 +34,16 @@ def test_agreement_with_labelled_pairs(equivalence: Equivalence, read_data: Any)
         verdict = equivalence.same(gold, answer)
         assert verdict == equivalence.same(answer, gold)
         agreeing += verdict == row["equal"]
-    assert agreeing / len(rows) >= 0.97
+    assert agreeing / len(rows) >= 0.98
 
 
 @pytest.mark.parametrize(
-    ("name", "expected"), [("math_qwen_rm8", 0.9250), ("gsm8k_gpt3_4sys", 0.4810), ("game24_gpt4_cot", 0.0850)]
+    ("name", "expected"), [("math_qwen_rm8", 0.9250), ("gsm8k_gpt3_4sys", 0.4810), ("game24_gpt4_cot", 0.0700)]
 )
 def test_majority_of_real_pools(equivalence: Equivalence, read_data: Any, name: str, expected: float) -> None:
-    # An equivalence relation can only merge clusters of equal strings, which may break a tie here and there.
-    assert majority(read_data(f"pools/{name}.jsonl.gz"), equivalence) == pytest.approx(expected, abs=0.005 + 1e-9)
+    # An equivalence relation can only merge clusters of equal strings, which may break a tie here and there. In the
+    # Game of 24 (0.0850 by strings) "no solution", "no possible solution." and "there is no solution" are one answer.
+    assert majority(read_data(f"pools/{name}.jsonl.gz"), equivalence) == pytest.approx(expected, abs=0.003)
 
 
 @pytest.mark.parametrize(("name", "least"), [("math_qwen_rm8", 0.998), ("gsm8k_gpt3_4sys", 1.0)])

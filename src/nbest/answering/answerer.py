@@ -1,4 +1,4 @@
-"""Answers questions on one event loop: loads everything at the first one, bounds how many are in work, feeds events.
+"""Answer questions on one event loop: load everything with the first one, limit how many run at once, feed events.
 
 This module does not know threads, nor callers on other loops.
 """
@@ -18,18 +18,18 @@ from nbest.loop_thread import gather_all
 from nbest.records import Message, Problem
 
 OPEN_QUESTIONS = 64
-"""How many questions are worked on at once; further ones wait for their turn."""
+"""The number of questions that are answered at once; further ones wait."""
 
 Work: TypeAlias = tuple[Problem, Sequence[Message]]
 """A question that has been read: the problem, and the messages that ask it."""
 
 
 class Answerer:
-    """Answers questions by one plan. All of it belongs to the loop of its first call."""
+    """Answers questions by one plan, on the event loop of the first call only."""
 
     def __init__(self, plan: Plan):
         self._plan = plan
-        self._open: tuple[Session, Keeper] | None = None
+        self._resources: tuple[Session, Keeper] | None = None
         self._opening = asyncio.Lock()
         self._room = asyncio.Semaphore(OPEN_QUESTIONS)
         self._turns = Turns()
@@ -40,7 +40,7 @@ class Answerer:
             await stack.enter_async_context(self._room)
             session, keeper = await self._load()
             if self._plan.run is not None:
-                # What a run holds is not drawn again: one that asks the same at this moment waits for it.
+                # The run's trajectories are not drawn again: a second call with the same question waits for the first.
                 await stack.enter_async_context(self._turns.take(work[0].id))
             return await answer_problem(session, keeper, *work, on_event)
 
@@ -49,21 +49,21 @@ class Answerer:
         return await gather_all([self.answer(work) for work in works])
 
     async def aclose(self) -> None:
-        """Close what was loaded; nothing where no question came."""
-        if self._open is not None:
-            (session, _), self._open = self._open, None
+        """Close everything that was loaded, if there was a question."""
+        if self._resources is not None:
+            (session, _), self._resources = self._resources, None
             await session.aclose()
 
     async def _load(self) -> tuple[Session, Keeper]:
         async with self._opening:
-            if self._open is None:
+            if self._resources is None:
                 session = await open_session(self._plan)
                 try:
-                    self._open = (session, await _open_keeper(session))
+                    self._resources = (session, await _open_keeper(session))
                 except BaseException:
                     await session.aclose()
                     raise
-            return self._open
+            return self._resources
 
 
 async def _open_keeper(session: Session) -> Keeper:
@@ -74,11 +74,12 @@ async def _open_keeper(session: Session) -> Keeper:
         return Keeper(origin_of(description))
     from nbest.answering.run_keeping import open_run_keeper
 
-    return await asyncio.to_thread(open_run_keeper, session.plan.run, session.plan, session.params, description)
+    arguments = (session.plan.run, session.plan, session.params, description, session.judge)
+    return await asyncio.to_thread(open_run_keeper, *arguments)
 
 
 class EventFeed:
-    """The events of one question, worked on by a task that does not wait for whoever takes them."""
+    """The events of one question, which a task produces without waiting for their reader."""
 
     def __init__(self, answerer: Answerer, work: Work):
         self._answerer, self._work = answerer, work
@@ -86,7 +87,8 @@ class EventFeed:
         self._task: asyncio.Task[Result] | None = None
 
     async def next(self) -> Event | None:
-        """Return the next event, None behind the last one. The first call starts the work. Raises what it raises."""
+        """Return the next event, None after the last one. The first call starts the work, and its errors are raised
+        here."""
         if self._task is None:
             self._task = asyncio.create_task(self._answerer.answer(self._work, self._events.put_nowait))
             self._task.add_done_callback(lambda _: self._events.put_nowait(None))
@@ -97,12 +99,12 @@ class EventFeed:
         return event
 
     def cancel(self) -> None:
-        """Cancel what is unfinished. To be called on the loop of the work."""
+        """Cancel unfinished work. Call it on the event loop of the work."""
         if self._task is not None:
             self._task.cancel()
 
     async def aclose(self) -> None:
-        """Cancel what is unfinished, and wait until that is done."""
+        """Cancel unfinished work, and wait until it has stopped."""
         self.cancel()
         if self._task is not None:
             await asyncio.gather(self._task, return_exceptions=True)

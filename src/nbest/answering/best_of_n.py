@@ -25,23 +25,24 @@ from nbest.records import Kind, SamplingParams
 
 ResultT = TypeVar("ResultT")
 
-CLOSED_MEANWHILE = "this BestOfN was closed before the question was answered"
+CLOSED_MESSAGE = "this BestOfN was closed before the question was answered"
 
 
 class BestOfN:
     """Samples N trajectories per question, scores them, and selects the one to trust.
 
     All settings are checked here, and nothing is loaded before the first question. `sampling` is by default the
-    package's own config of a bundled policy, else the published settings; what the selector's scorers need of a
-    trajectory (hidden states, token confidences, self-certainty) is switched on by itself. Trajectory i of a question
-    is drawn with a seed that depends on `seed`, the question and i alone, as `nbest sample` draws it.
+    package's own config of a bundled policy, else the published settings; the data that the selector's scorers need
+    (hidden states, token confidences, self-certainty) are captured automatically. Trajectory i of a question is drawn
+    with a seed that depends on `seed`, the question and i alone, as `nbest sample` draws it.
 
-    `run` is a folder that keeps trajectories as they finish, and scores and selections (see `run_keeping.py`); what it
-    holds is not drawn again. `Result.usage` adds up the tokens and floating-point operations of all trajectories, the
-    prompt counted for each of them, the seconds until the last one finished, and what the selector spent.
+    `run` is a folder that stores trajectories as they finish, and scores and selections (see `run_keeping.py`);
+    trajectories that it holds are not drawn again. `Result.usage` adds up the tokens and floating-point operations of
+    all trajectories, the prompt counted for each of them, the seconds until the last one finished, and what the
+    selector spent.
 
-    Close it, or use it as a context manager, sync or async. Samplers and Selectors that are handed in stay open. Raises
-    ConfigError that lists every faulty setting.
+    Close it, or use it as a context manager, sync or async. Samplers and Selectors that the caller passes in stay open.
+    Raises ConfigError that lists every faulty setting.
     """
 
     def __init__(
@@ -75,45 +76,46 @@ class BestOfN:
     def ask(self, question: Question, *, kind: Kind | None = None) -> Result:
         """Return the answer to one question. May be called while an event loop runs in this thread (in a notebook).
 
-        `kind` says how answers are read ("math", "choice" or "code"); None is "math", or the kind of a Problem. Raises
-        ConfigError for a faulty question, and whatever the policy, a scorer or the selector raises.
+        `kind` says how answers are read ("math", "choice" and so on: see `nbest.records.Kind`); None is "math", or the
+        kind of a Problem. Raises ConfigError for a faulty question, and whatever the policy, a scorer or the selector
+        raises.
         """
         return self._wait(self._answerer.answer(read_question(question, kind)))
 
     async def aask(self, question: Question, *, kind: Kind | None = None) -> Result:
-        """As `ask`. Cancelling it cancels the draws that are unfinished."""
+        """Like `ask`. Cancelling it cancels unfinished draws."""
         return await self._run(self._answerer.answer(read_question(question, kind)))
 
     def ask_many(self, questions: Sequence[Question], *, kind: Kind | None = None) -> list[Result]:
         """Return the answers to several questions, in order.
 
-        They share the policy's batches: up to 64 are in work at once. All are read before anything is drawn, and the
+        They share the policy's batches, up to 64 at once. All questions are checked before anything is drawn, and the
         first error cancels the others.
         """
         return self._wait(self._answerer.answer_all(_read_all(questions, kind)))
 
     async def aask_many(self, questions: Sequence[Question], *, kind: Kind | None = None) -> list[Result]:
-        """As `ask_many`. Cancelling it cancels all of them."""
+        """Like `ask_many`. Cancelling it cancels all of them."""
         return await self._run(self._answerer.answer_all(_read_all(questions, kind)))
 
     def stream(self, question: Question, *, kind: Kind | None = None) -> Generator[Event, None, None]:
-        """Return an iterator over the events of one question as they happen (see `events.py`); the last one has the
-        Result.
+        """Yield the events of one question as they happen (see `events.py`).
 
-        The work begins with the first event that is taken. Closing the iterator cancels the draws that are unfinished.
+        The last event is `Selected`, and its `result` is what `ask` returns. The work begins when the first event is
+        requested. Closing the iterator cancels unfinished draws.
         """
         return self._take(EventFeed(self._answerer, read_question(question, kind)))
 
     def astream(self, question: Question, *, kind: Kind | None = None) -> AsyncGenerator[Event, None]:
-        """As `stream`, for `async for`. Close it with `contextlib.aclosing` where it is left early."""
+        """Like `stream`, for `async for`. Wrap it in `contextlib.aclosing` if you may leave the loop early."""
         return self._atake(EventFeed(self._answerer, read_question(question, kind)))
 
     def close(self) -> None:
-        """Cancel what is in work, close what was loaded and end the thread. May be called twice."""
+        """Cancel unfinished work, close everything that was loaded and end the thread. May be called twice."""
         self._finalizer()
 
     async def aclose(self) -> None:
-        """As `close`."""
+        """Like `close`."""
         await asyncio.to_thread(self.close)
 
     def __enter__(self) -> Self:
@@ -133,7 +135,7 @@ class BestOfN:
         try:
             return self._thread.wait(work)
         except CancelledError:
-            raise EngineError(CLOSED_MEANWHILE) from None
+            raise EngineError(CLOSED_MESSAGE) from None
 
     async def _run(self, work: Coroutine[Any, Any, ResultT]) -> ResultT:
         self._require_open(work)
@@ -143,7 +145,7 @@ class BestOfN:
             task = asyncio.current_task()
             if self._finalizer.alive or (task is not None and task.cancelling()):
                 raise
-            raise EngineError(CLOSED_MEANWHILE) from None
+            raise EngineError(CLOSED_MESSAGE) from None
 
     def _require_open(self, work: Coroutine[Any, Any, Any]) -> None:
         if not self._finalizer.alive:
@@ -171,7 +173,7 @@ class BestOfN:
 
 
 def _read_all(questions: Sequence[Question], kind: Kind | None) -> list[Work]:
-    """Read all questions. Raises ConfigError that says of each fault which question it is in."""
+    """Read all questions. Raises ConfigError that names the question of every fault."""
     if isinstance(questions, str):
         raise ConfigError("questions: got text; it must be a list of questions. Use `ask` for a single one")
     works: list[Work] = []
@@ -194,16 +196,16 @@ def _close(thread: LoopThread, answerer: Answerer) -> None:
     thread.close(answerer.aclose())
 
 
-_OPEN: "weakref.WeakSet[BestOfN]" = weakref.WeakSet()
+_INSTANCES: "weakref.WeakSet[BestOfN]" = weakref.WeakSet()
 
 
 def _close_at_exit(bon: BestOfN) -> None:
-    """See to it that a forgotten object is closed before the interpreter ends: a model at work in a thread aborts it.
+    """Have the object closed before the interpreter exits, because a model that still runs in a thread would abort it.
 
-    `atexit` comes too late: closing a sampler may need a thread, and by then none can be started.
+    `atexit` is too late: closing a sampler may need a thread, and by then none can be started.
     """
     _register_at_exit()
-    _OPEN.add(bon)
+    _INSTANCES.add(bon)
 
 
 @cache
@@ -216,5 +218,5 @@ def _register_at_exit() -> None:
 
 def _close_all() -> None:
     with ExitStack() as stack:
-        for bon in list(_OPEN):
+        for bon in list(_INSTANCES):
             stack.callback(bon.close)

@@ -1,4 +1,4 @@
-"""What the front door gives: the events of an answer in the making, and the result they end with.
+"""The events of a question while it is answered, and the result that they end with.
 
 For one question a stream holds, in this order: one `TrajectoryFinished` per trajectory (`finished` counts 1 to
 `total`), one `Scored` per scorer that the selector reads, and one `Selected`.
@@ -13,10 +13,10 @@ from nbest.records import Pool, Score, Selection, Trajectory, Usage
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Result:
-    """The answer to one question, and everything it was selected from.
+    """The answer to one question, and the pool that it was selected from.
 
-    `answer`, `text` and `index` (a position in `pool.trajectories`) are those of the selected trajectory. All three
-    are None where the selector abstained: `selection.note` says why, and nothing is picked in its place. `answer` is
+    `answer`, `text` and `index` (a position in `pool.trajectories`) describe the selected trajectory. All three
+    are None if the selector abstained: `selection.note` says why, and nothing is picked in its place. `answer` is
     None as well where the selected text states no answer. `confidence` is the selector's own, where it has one.
     `answers` holds what each trajectory states, in pool order (None: nothing, or its sampling failed), `votes` how many
     of them state an answer equal to the selected one. `scores` holds, for each scorer that the selector read, one Score

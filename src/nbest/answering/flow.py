@@ -1,4 +1,4 @@
-"""One question through the whole flow: draw its pool, score it, select.
+"""Answer one question: draw its pool, score it, select.
 
 Everything here runs on one event loop. This module does not know how settings are read, how a policy is loaded, where
 a pool is kept, or how callers on other threads wait.
@@ -14,10 +14,10 @@ from typing import TypeAlias
 from nbest.answering.events import Event, Result, Scored, Selected, TrajectoryFinished
 from nbest.answering.keeping import Keeper
 from nbest.answering.opening import Session
+from nbest.answers.extraction import answer_of
 from nbest.errors import EngineError
 from nbest.protocols import Clusterer, Sampler
 from nbest.records import (
-    Kind,
     Message,
     Pool,
     Problem,
@@ -28,7 +28,6 @@ from nbest.records import (
     derive_seed,
     trajectory_id,
 )
-from nbest.text.answers import answer_of
 
 OnEvent: TypeAlias = Callable[[Event], None]
 
@@ -36,15 +35,15 @@ OnEvent: TypeAlias = Callable[[Event], None]
 class Tally:
     """Counts the answers of a pool's trajectories as they finish."""
 
-    def __init__(self, equivalence: Clusterer, kind: Kind, total: int):
+    def __init__(self, equivalence: Clusterer, problem: Problem, total: int):
         self._equivalence, self._total = equivalence, total
-        self._kind: Kind = kind
+        self._problem = problem
         self._finished = 0
         self._counts: Counter[str] = Counter()
 
     async def add(self, trajectory: Trajectory) -> TrajectoryFinished:
         """Count one more trajectory and return its event."""
-        answer = None if trajectory.has_failed else answer_of(trajectory, self._kind)
+        answer = None if trajectory.has_failed else answer_of(trajectory, self._problem)
         self._finished += 1
         if answer is not None:
             self._counts[answer] += 1
@@ -52,11 +51,11 @@ class Tally:
         return TrajectoryFinished(self._finished, self._total, trajectory, answer, leader, votes)
 
     async def _find_leader(self) -> tuple[str | None, int]:
-        """Return the answer with most votes and their number; of equal ones, the one stated first."""
+        """Return the answer with the most votes and their number; in a tie, the one stated first."""
         answers = list(self._counts)
         if not answers:
             return None, 0
-        clusters = await asyncio.to_thread(self._equivalence.cluster, answers)
+        clusters = await asyncio.to_thread(self._equivalence.cluster, answers, self._problem.kind)
         votes: Counter[int] = Counter()
         first_answers: dict[int, str] = {}
         for answer, cluster in zip(answers, clusters, strict=True):
@@ -75,12 +74,11 @@ async def answer_problem(
 ) -> Result:
     """Draw the pool of one problem, score it and select from it.
 
-    `on_event` is called with every event, in order; without one no votes are counted on the way. Cancelling this
-    cancels the draws that are unfinished; those that are finished are with `keeper`. Raises what the policy, a scorer
-    or the selector raises.
+    `on_event` is called with every event, in order; if it is None, no votes are counted on the way. Cancelling this
+    cancels unfinished draws; `keeper` has the finished ones. Raises what the policy, a scorer or the selector raises.
     """
     start = time.perf_counter()
-    tally = Tally(session.equivalence, problem.kind, session.plan.n)
+    tally = Tally(session.equivalence, problem, session.plan.n)
     trajectories: list[Trajectory] = []
     async with aclosing(_draw(session, keeper, problem, messages)) as finished:
         async for trajectory in finished:
@@ -106,18 +104,18 @@ async def answer_problem(
 async def _draw(
     session: Session, keeper: Keeper, problem: Problem, messages: Sequence[Message]
 ) -> AsyncGenerator[Trajectory, None]:
-    """Yield the trajectories that `keeper` has already, then the others as they finish."""
-    stored = await keeper.begin(problem, session.plan.n)
-    for trajectory in stored:
+    """Yield the trajectories that `keeper` has stored, then the others as they finish."""
+    stored_trajectories = await keeper.begin(problem, session.plan.n)
+    for trajectory in stored_trajectories:
         yield trajectory
-    missing = sorted(set(range(session.plan.n)) - {trajectory.index for trajectory in stored})
-    index_of = {derive_seed(session.plan.seed, problem.id, index): index for index in missing}
-    if not index_of:
+    missing = sorted(set(range(session.plan.n)) - {trajectory.index for trajectory in stored_trajectories})
+    index_by_seed = {derive_seed(session.plan.seed, problem.id, index): index for index in missing}
+    if not index_by_seed:
         return
     try:
-        async with aclosing(session.sampler.sample(messages, list(index_of), session.params)) as completions:
+        async with aclosing(session.sampler.sample(messages, list(index_by_seed), session.params)) as completions:
             async for seed, completion in completions:
-                index = index_of[seed]
+                index = index_by_seed[seed]
                 trajectory = Trajectory(trajectory_id(problem.id, index), problem.id, index, seed, completion)
                 await keeper.keep_trajectory(trajectory)
                 yield trajectory
@@ -132,7 +130,7 @@ def _make_pool(problem: Problem, trajectories: Sequence[Trajectory], n: int) -> 
         raise EngineError(
             f"problem {problem.id!r}: the sampler gave the trajectories {indices}, not one for each of its {n} seeds"
         )
-    return Pool(problem.id, problem.prompt, members, problem.kind)
+    return Pool(problem.id, problem.prompt, members, problem.kind, problem.answer_rule)
 
 
 async def _score(
@@ -164,7 +162,7 @@ def _count_usage(sampler: Sampler, pool: Pool, seconds: float) -> Usage:
 async def _make_result(
     session: Session, pool: Pool, scores: dict[str, tuple[Score, ...]], selection: Selection, usage: Usage
 ) -> Result:
-    answers = tuple(None if each.has_failed else answer_of(each, pool.kind) for each in pool.trajectories)
+    answers = tuple(None if trajectory.has_failed else answer_of(trajectory, pool) for trajectory in pool.trajectories)
     index, answer, text, votes = selection.index, None, None, 0
     if index is not None:
         if not 0 <= index < len(answers):
@@ -173,7 +171,7 @@ async def _make_result(
             )
         answer = answers[index] if selection.answer is None else selection.answer
         text = pool.trajectories[index].completion.text
-        clusters = await asyncio.to_thread(session.equivalence.cluster, answers)
+        clusters = await asyncio.to_thread(session.equivalence.cluster, answers, pool.kind)
         votes = 0 if clusters[index] is None else clusters.count(clusters[index])
     return Result(
         answer, text, index, selection.confidence, pool, answers, votes, scores, selection, usage + selection.usage

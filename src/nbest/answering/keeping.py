@@ -1,4 +1,4 @@
-"""What is done with a pool beside answering: nothing, unless a run folder keeps it (see `run_keeping.py`)."""
+"""Where the pools of questions are stored: nowhere, unless there is a run folder (see `run_keeping.py`)."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,7 +8,7 @@ from nbest.states.sources import CapturedSource
 
 
 class Keeper:
-    """Keeps nothing beyond the result. `origin` says whose hidden states the trajectories carry."""
+    """Stores nothing beyond the result. `origin` names the policy of the trajectories' hidden states."""
 
     def __init__(self, origin: Mapping[str, str]):
         self._origin = origin

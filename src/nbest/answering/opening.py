@@ -1,17 +1,17 @@
-"""Loads what a plan names: the policy, the scorers that the selector reads, the selector and its judge.
+"""Load the policy, the scorers that the selector reads, the selector and its judge, as a plan names them.
 
-The sampling settings are completed by what these need: hidden states of a scorer's layers, token confidences,
+The sampling settings are extended by the data that these need: hidden states of a scorer's layers, token confidences,
 self-certainty. This module does not know questions, trajectories or run folders.
 """
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from nbest.answering.plan import Plan, PolicySetting
+from nbest.answering.plan import Plan
 from nbest.answering.turns import Turns
 from nbest.config import GenerativeConfig
 from nbest.protocols import Sampler, Scorer, Selector
@@ -29,9 +29,10 @@ TOP_LOGPROBS = 20
 
 @dataclass(slots=True)
 class Session:
-    """What the questions of one `BestOfN` share, loaded. `params` are the sampling settings with what is needed.
+    """The loaded objects that the questions of one `BestOfN` share. `params` are the extended sampling settings.
 
-    `scores` holds, by scorer and trajectory id, the scores of the pools that are being selected from.
+    `scores` holds, by scorer and trajectory id, the scores of the pools that are being selected from. `judge` is the
+    model that judges, None if none does.
     """
 
     plan: Plan
@@ -42,6 +43,7 @@ class Session:
     equivalence: Equivalence
     scores: Mapping[str, dict[str, Score]]
     resources: AsyncExitStack
+    judge: "JudgeModel | None" = None
     turns: Turns = field(default_factory=Turns)
 
     def forget_scores(self, pool: Pool) -> None:
@@ -51,22 +53,23 @@ class Session:
                 scores.pop(trajectory.id, None)
 
     async def aclose(self) -> None:
-        """Close everything that was loaded here; objects that were handed in stay open."""
+        """Close everything that was loaded here; objects that the caller passed in stay open."""
         await self.resources.aclose()
 
 
 async def open_session(plan: Plan) -> Session:
     """Load the policy, the scorers and the selector of `plan`; nothing stays open where one of them fails."""
     async with AsyncExitStack() as resources:
-        sampler = await _open_policy(plan.policy, resources)
+        sampler = await _open_policy(plan, resources)
         equivalence = resources.enter_context(Equivalence())
         scores: defaultdict[str, dict[str, Score]] = defaultdict(dict)
+        judge = await _open_judge(plan, resources)
         context = BuildContext(
             equivalence=equivalence,
             seed=plan.seed,
             scores=scores.__getitem__,
             scorer_model=plan.scorer_model,
-            judge=await _open_judge(plan, resources),
+            judge=None if judge is None else lambda: judge,
             where="the pool in memory",
             policy_hash=sampler.describe().identity.get("content_hash"),
         )
@@ -77,11 +80,12 @@ async def open_session(plan: Plan) -> Session:
         if isinstance(selector, str):
             selector = await resources.enter_async_context(await asyncio.to_thread(load_selector, selector, context))
         params = complete_params(plan.sampling, plan.needs, scorers)
-        return Session(plan, sampler, params, scorers, selector, equivalence, scores, resources.pop_all())
+        sampler.check(params)
+        return Session(plan, sampler, params, scorers, selector, equivalence, scores, resources.pop_all(), judge)
 
 
 def complete_params(params: SamplingParams, needs: frozenset[Need], scorers: Mapping[str, Scorer]) -> SamplingParams:
-    """Return `params` with what the scorers and the selector need of a trajectory; what is there already stays."""
+    """Return `params` extended by the data that the scorers and the selector need of a trajectory."""
     if "states" in needs:
         layers = dict.fromkeys([*(params.capture or ()), *_read_layers(scorers.values())])
         params = replace(params, capture=tuple(layers))
@@ -92,15 +96,16 @@ def complete_params(params: SamplingParams, needs: frozenset[Need], scorers: Map
     return params
 
 
-async def _open_policy(policy: PolicySetting, resources: AsyncExitStack) -> Sampler:
-    from nbest.sampling.policies import load_policy
+async def _open_policy(plan: Plan, resources: AsyncExitStack) -> Sampler:
+    from nbest.sampling.policies import check_policy, load_policy
 
-    if isinstance(policy, Sampler):
-        return policy
-    return await resources.enter_async_context(await asyncio.to_thread(load_policy, policy))
+    if isinstance(plan.policy, Sampler):
+        return plan.policy
+    await asyncio.to_thread(check_policy, plan.policy, plan.sampling)
+    return await resources.enter_async_context(await asyncio.to_thread(load_policy, plan.policy))
 
 
-async def _open_judge(plan: Plan, resources: AsyncExitStack) -> "Callable[[], JudgeModel] | None":
+async def _open_judge(plan: Plan, resources: AsyncExitStack) -> "JudgeModel | None":
     if plan.judge is None:
         return None
     from nbest.judging.models import JudgeModel, load_judge
@@ -110,7 +115,7 @@ async def _open_judge(plan: Plan, resources: AsyncExitStack) -> "Callable[[], Ju
         resources.push_async_callback(model.aclose)
     else:
         model = JudgeModel(GenerativeConfig(seed=plan.seed), plan.judge)
-    return lambda: model
+    return model
 
 
 @runtime_checkable
@@ -122,6 +127,6 @@ class StatesReader(Protocol):
 
 
 def _read_layers(scorers: Iterable[Scorer]) -> list[int]:
-    """Return the layers that scorers on states read; the last one where none of them says so."""
+    """Return the layers whose states the scorers read; the last layer if no scorer says which."""
     layers = [layer for scorer in scorers if isinstance(scorer, StatesReader) for layer in scorer.layers]
     return layers or [-1]

@@ -1,7 +1,7 @@
-"""The settings of the front door, read and checked before anything is loaded.
+"""Read and check the settings of a `BestOfN` before anything is loaded.
 
-An unknown method, an option it does not take, a judge that is missing or that nobody asks, a policy that cannot exist:
-all are refused at once. This module does not load a model, nor does it know what a question is.
+Unknown methods, options that a method does not take, a judge that is missing or that no method calls, a policy that
+cannot exist: all faults are reported at once. This module does not load a model, nor does it know what a question is.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,7 +10,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar, cast
 
-from nbest.config import GenerativeConfig, PolicyConfig, SampleConfig, load_config
+from nbest.config import GenerativeConfig, PolicyConfig, SampleConfig, find_range_faults, load_config
 from nbest.errors import ConfigError
 from nbest.named_configs import list_configs
 from nbest.protocols import Sampler, Selector
@@ -24,7 +24,7 @@ JudgeSetting: TypeAlias = str | GenerativeConfig | Sampler
 
 BUNDLED = "bundled:"
 LOCAL_TYPES = ("transformers", "vllm")
-"""Types of policies whose model is a folder or hub id; what a server calls its model is the server's affair."""
+"""Types of policies whose model is a folder or hub id; the name of a server's model cannot be checked here."""
 
 ValueT = TypeVar("ValueT")
 
@@ -97,8 +97,11 @@ def read_selector(selector: SelectorSetting) -> str | Selector:
 
 
 def default_sampling(policy: PolicySetting) -> SamplingParams:
-    """Return the sampling settings of a policy where none are named: those of the package's own config for a bundled
-    one, else the published ones. Raises ConfigError for what is no policy."""
+    """Return the sampling settings that a policy has by default.
+
+    A bundled policy has the settings of the package's own config, any other one the published settings. Raises
+    ConfigError for an object that is not a policy.
+    """
     if isinstance(policy, Sampler):
         return SamplingParams()
     if not isinstance(policy, str | PolicyConfig):  # pyright: ignore[reportUnnecessaryIsInstance]
@@ -118,7 +121,7 @@ def default_sampling(policy: PolicySetting) -> SamplingParams:
 
 
 def _check_model(field: str, model: str) -> None:
-    """Raises ConfigError where a model cannot exist; whether a hub id does is known only when it is loaded."""
+    """Raise ConfigError if a model cannot exist; whether a hub id exists is known only when it is loaded."""
     if not model.strip():
         raise ConfigError(f"{field}: the name is empty; it must be bundled:NAME, a folder or a hub id")
     if model.startswith(("/", "./", "../", "~")) and not Path(model).is_dir():
@@ -162,15 +165,15 @@ def _find_needs(selector: str, scorer_model: str | None) -> tuple[tuple[str, ...
 
 
 def _find_scorer(name: str, scorer_model: str | None) -> tuple[Spec, MethodName]:
-    """Return the spec of a scorer; with a model of its own, a name that is not known is a step scorer's."""
+    """Return the spec of a scorer. With `scorer_model`, an unknown name is the name of a step scorer."""
     method = resolve_method("scorer", name)
-    known = {spec.name for spec in specs("scorer")}
-    is_own = scorer_model is not None and method.scorer is None and method.name not in known
+    names = {spec.name for spec in specs("scorer")}
+    is_own = scorer_model is not None and method.scorer is None and method.name not in names
     return find_spec("scorer", "step-scorer" if is_own else name), method
 
 
 def _check_models(selector: str, needs: frozenset[Need], judge: object, scorer_model: str | None) -> list[str]:
-    """Return the faults of models that are missing, or that nobody would ask."""
+    """Return the faults of models that are missing or that no method would use."""
     faults: list[str] = []
     if "judge" in needs and judge is None:
         faults.append(f"judge: selector {selector!r} asks a model; name it, such as judge='bundled:genselect'")
@@ -184,19 +187,25 @@ def _check_models(selector: str, needs: frozenset[Need], judge: object, scorer_m
 
 
 def _read_method(values: Mapping[str, Any], where: str) -> MethodName:
+    """Return the method that a mapping describes; `where` names the mapping in errors. Raises ConfigError.
+
+    `name` may itself be written with options and a scorer. The entries `options` and `scorer` take precedence.
+    """
     unknown = sorted(set(values) - {"name", "options", "scorer"})
     if unknown or not isinstance(values.get("name"), str) or not isinstance(values.get("options", {}), Mapping):
         raise ConfigError(
             f"{where}: got {dict(values)!r}; its keys are name (text), options (a mapping) and scorer (a name, or a "
             "mapping of the same form)"
         )
-    scorer = values.get("scorer")
-    if isinstance(scorer, Mapping):
-        method = _read_method(cast("Mapping[str, Any]", scorer), f"{where}.scorer")
+    method = parse_method(values["name"])
+    scorer_setting = values.get("scorer")
+    if scorer_setting is None:
+        scorer = method.scorer
+    elif isinstance(scorer_setting, Mapping):
+        scorer = _read_method(cast("Mapping[str, Any]", scorer_setting), f"{where}.scorer")
     else:
-        method = None if scorer is None else parse_method(str(scorer))
-    base = parse_method(values["name"])
-    return MethodName(base.name, {**base.options, **values.get("options", {})}, method or base.scorer)
+        scorer = parse_method(str(scorer_setting))
+    return MethodName(method.name, {**method.options, **values.get("options", {})}, scorer)
 
 
 def _check_values(n: Any, sampling: Any, seed: Any) -> list[str]:
@@ -207,11 +216,14 @@ def _check_values(n: Any, sampling: Any, seed: Any) -> list[str]:
         faults.append(f"seed: got {seed!r}; it must be a whole number")
     if sampling is not None and not isinstance(sampling, SamplingParams):
         faults.append(f"sampling: got {type(sampling).__name__}; it must be nbest.SamplingParams")
+    elif sampling is not None:
+        for name, rule in find_range_faults(sampling).items():
+            faults.append(f"sampling.{name}: got {getattr(sampling, name)!r}; allowed is {rule}")
     return faults
 
 
 def _collect(faults: list[str], check: Callable[[], ValueT], default: ValueT) -> ValueT:
-    """Return what `check` returns; where it raises a ConfigError, its faults are added and `default` comes back."""
+    """Return what `check` returns; if it raises a ConfigError, add its faults to `faults` and return `default`."""
     try:
         return check()
     except ConfigError as error:

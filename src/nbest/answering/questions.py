@@ -1,7 +1,7 @@
-"""What can be asked: a text, a conversation or a problem, read into one problem and the messages a policy is sent.
+"""Read a question (a text, a conversation or a problem) into one problem and the messages that a policy gets.
 
-A problem that was given keeps its id, so that its trajectories have the seeds they have in a run. The id of a text or
-conversation is a hash of what it says: the same question has the same trajectories on every machine.
+A Problem keeps its id, so that its trajectories have the same seeds as in a run. The id of a text or conversation is a
+hash of its content: the same question has the same trajectories on every machine.
 
 This module does not know policies, selectors or files.
 """
@@ -26,7 +26,7 @@ def read_question(question: Question, kind: Kind | None = None) -> tuple[Problem
     """Return the problem that a question is, and the messages that ask it.
 
     `kind` says how its answer is read; None is "math", or the kind of a problem that was given. `Problem.prompt` is
-    the user's text, or the whole conversation as text where there is more than one message; then `Problem.meta` has
+    the user's text, or the whole conversation as text if there is more than one message; then `Problem.meta` has
     the messages. Raises ConfigError that lists every faulty message.
     """
     if isinstance(question, Problem):

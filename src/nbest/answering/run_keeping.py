@@ -1,14 +1,15 @@
-"""Keeps what the front door draws in a run folder.
+"""Store the trajectories, scores and selections of a `BestOfN` in a run folder.
 
-A run folder of the front door is a run like any other: `nbest show`, `score`, `select`, `verify` and `compare` work on
-it. Its manifest says what `nbest sample` would say, but that its problems are questions that come one by one, kept as
-parts of `problems/`. A run that `nbest sample` made can be asked as well, with the same policy, sampling settings and
-seed: about its own problems only.
+Such a folder is a run like any other: `nbest show`, `score`, `select`, `verify` and `compare` work on
+it. Its manifest has the fields that `nbest sample` writes, except that its problems are questions that come one by one,
+stored as parts of `problems/`. A run of `nbest sample` can be used as well, with the same policy, sampling settings and
+seed, but for its own problems only.
 
 Trajectories are written within a second of the moment they finish. A process that is killed loses no more than that,
 and the same question draws only what is missing. Scores and the selection are computed anew for every question; the
 run keeps the first ones under the scorer's name, and under the selector's name with the pool's size (`majority@16`).
-A Selector object has no name, and its selections are not kept.
+Those of another model, judge or seed are not mixed with them under one name: such settings are refused. A Selector
+object has no name, and its selections are not kept.
 """
 
 import asyncio
@@ -16,7 +17,7 @@ import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nbest.answering.keeping import Keeper
 from nbest.answering.plan import Plan
@@ -25,33 +26,47 @@ from nbest.errors import ConfigError, DataError, NbestError
 from nbest.protocols import PolicyDescription, StateSource
 from nbest.records import Pool, Problem, SamplingParams, Score, Selection, Trajectory, trajectory_id
 from nbest.registry import stored_name
-from nbest.run_settings import read_git_commit
+from nbest.run_settings import describe_folder, read_git_commit
 from nbest.sampling.policies import origin_of
+from nbest.stages.origins import StoredResults, describe_scorer, describe_selector
 from nbest.storage import manifest as manifests
+from nbest.storage.drafts import prepare_run
 from nbest.storage.run import Run
 from nbest.version import VERSION
 
+if TYPE_CHECKING:
+    from nbest.judging.models import JudgeModel
+
 WRITE_SECONDS = 1.0
-"""How long a finished trajectory waits for others to be written with."""
+"""The time that a finished trajectory waits, so that several are written together."""
+ANOTHER_FOLDER = "Choose another folder for the run"
 QUESTIONS = {"source": "questions"}
-"""What a manifest says of problems that come one by one."""
+"""The entry of a manifest for problems that come one by one."""
 
 
 class RunKeeper(Keeper):
-    """Keeps everything in `run`; `selector` is the name of the selections, None where they have none.
+    """Keeps everything in `run`; `selector` is the name under which selections are stored; None stores none.
 
-    What the run holds is read once, at the start: what another process adds meanwhile may be drawn twice, and the first
-    of each id counts.
+    `results` has the stored scores of each scorer, and under None the stored selections, with their origin.
+    What the run holds is read once, at the start. A trajectory that another process adds later may be drawn twice; of
+    two with the same id, readers take the first.
     """
 
-    def __init__(self, run: Run, origin: Mapping[str, str], selector: str | None, scorers: Sequence[str]):
+    def __init__(
+        self,
+        run: Run,
+        origin: Mapping[str, str],
+        selector: str | None,
+        scorers: Sequence[str],
+        results: Mapping[str | None, StoredResults],
+    ):
         super().__init__(origin)
-        self._run, self._selector = run, selector
-        self._drawn = run.done_trajectories()
+        self._run, self._selector, self._results = run, selector, results
+        self._stored_ids = run.done_trajectories()
         self._has_new_problems = run.manifest["identity"].get("problems") == QUESTIONS
-        # Looked up now: a name that no folder can have is refused before anything is drawn.
-        self._scored = {scorer: run.done_scores(scorer) for scorer in scorers}
-        self._selected = set[str]() if selector is None else run.done_selections(selector)
+        # Read now, so that a name that no folder can have is refused before anything is drawn.
+        self._scored_ids = {scorer: run.done_scores(scorer) for scorer in scorers}
+        self._selected_ids = set[str]() if selector is None else run.done_selections(selector)
         self._unwritten: list[Trajectory] = []
         self._writing = asyncio.Lock()
         self._timer: asyncio.Task[None] | None = None
@@ -60,7 +75,7 @@ class RunKeeper(Keeper):
     async def begin(self, problem: Problem, n: int) -> list[Trajectory]:
         """Return what the run holds of this problem; a new question becomes one of its problems.
 
-        Raises ConfigError where the run holds another problem of this id, or only problems of its own.
+        Raises ConfigError if the run holds another problem of this id, or only problems of its own.
         """
         async with self._writing:
             return await asyncio.to_thread(self._begin, problem, n)
@@ -70,7 +85,7 @@ class RunKeeper(Keeper):
             self._run.append_problems([problem])
         else:
             self._require_problem(problem)
-        if not any(trajectory_id(problem.id, index) in self._drawn for index in range(n)):
+        if not any(trajectory_id(problem.id, index) in self._stored_ids for index in range(n)):
             return []
         (pool,) = self._run.pools({problem.id})
         return [trajectory for trajectory in pool.trajectories if trajectory.index < n]
@@ -99,7 +114,7 @@ class RunKeeper(Keeper):
         try:
             await self._write()
         except NbestError as error:
-            # Nobody waits for this task: the next call raises it.
+            # No caller awaits this task, so the next call raises the error.
             self._failure = error
 
     async def _write(self) -> None:
@@ -107,20 +122,23 @@ class RunKeeper(Keeper):
             trajectories, self._unwritten = self._unwritten, []
             if trajectories:
                 await asyncio.to_thread(self._run.append_trajectories, trajectories, self._origin)
-                self._drawn.update(trajectory.id for trajectory in trajectories)
+                self._stored_ids.update(trajectory.id for trajectory in trajectories)
 
     def _raise_failure(self) -> None:
         if self._failure is not None:
             raise self._failure
 
     def states_of(self, pool: Pool) -> StateSource:
-        """Return the states in memory where all trajectories were drawn just now, else those of the run."""
-        is_new = all(each.completion.states is not None or each.has_failed for each in pool.trajectories)
+        """Return the states in memory if all trajectories were drawn just now, else the states of the run."""
+        is_new = all(
+            trajectory.completion.states is not None or trajectory.has_failed for trajectory in pool.trajectories
+        )
         return super().states_of(pool) if is_new else self._run.states_folder
 
     async def keep_scores(self, scorer: str, scores: Sequence[Score]) -> None:
         def write() -> None:
-            done = self._scored[scorer]
+            done = self._scored_ids[scorer]
+            self._results[scorer].record()
             self._run.append_scores(scorer, [score for score in scores if score.trajectory_id not in done])
             done.update(score.trajectory_id for score in scores)
 
@@ -128,38 +146,65 @@ class RunKeeper(Keeper):
 
     async def keep_selection(self, selection: Selection) -> None:
         def write() -> None:
-            if self._selector is not None and selection.problem_id not in self._selected:
+            if self._selector is not None and selection.problem_id not in self._selected_ids:
+                self._results[None].record()
                 self._run.append_selections(self._selector, [selection])
-                self._selected.add(selection.problem_id)
+                self._selected_ids.add(selection.problem_id)
 
         await self._write_alone(write)
 
     async def _write_alone(self, write: Callable[[], None]) -> None:
-        """Run `write` in a thread, one at a time: what was written is looked up in between."""
+        """Run `write` in a thread, one at a time, because it reads and changes the sets of stored ids."""
         async with self._writing:
             await asyncio.to_thread(write)
 
 
-def open_run_keeper(path: Path, plan: Plan, params: SamplingParams, description: PolicyDescription) -> RunKeeper:
-    """Return a keeper for the run at `path`, which is made where there is none.
+def open_run_keeper(
+    path: Path,
+    plan: Plan,
+    params: SamplingParams,
+    description: PolicyDescription,
+    judge: "JudgeModel | None" = None,
+) -> RunKeeper:
+    """Return a keeper for the run at `path`, which is created with the first trajectories if it does not exist.
 
-    Raises ConfigError where the folder holds a run of another policy, other sampling settings or another seed, or where
-    a method has a name that no folder can have.
+    Raises ConfigError if the folder holds a run of another policy, other sampling settings or another seed, if it
+    holds scores or selections of another origin under the same name, or if a method has a name that no folder can have.
     """
-    manifest = _describe(plan, params, description)
+    manifest = _make_manifest(path, plan, params, description)
     if (path / manifests.NAME).exists():
         stored = manifests.read_manifest(path / manifests.NAME)["identity"]
         # Which problems a run has does not matter to how one of them is drawn.
         manifest["identity"]["problems"] = stored.get("problems", QUESTIONS)
-    run = Run.create(path, manifest)
+    run = prepare_run(path, manifest)
     selector = f"{stored_name('selector', plan.selector)}@{plan.n}" if isinstance(plan.selector, str) else None
-    return RunKeeper(run, origin_of(description), selector, plan.scorers)
+    results = _open_results(run, plan, selector, judge)
+    return RunKeeper(run, origin_of(description), selector, plan.scorers, results)
 
 
-def _describe(plan: Plan, params: SamplingParams, description: PolicyDescription) -> dict[str, Any]:
-    """Return the manifest, with the fields that `nbest sample` writes."""
+def _open_results(
+    run: Run, plan: Plan, selector: str | None, judge: "JudgeModel | None"
+) -> dict[str | None, StoredResults]:
+    """Return the stored scores of each scorer and, under None, the stored selections. Raises ConfigError."""
+    origins = {name: describe_scorer(name, scorer_model=plan.scorer_model, judge=judge) for name in plan.scorers}
+    results: dict[str | None, StoredResults] = {
+        name: StoredResults(run, "scores", name, origin, advice=ANOTHER_FOLDER) for name, origin in origins.items()
+    }
+    if selector is not None and isinstance(plan.selector, str):
+        origin = describe_selector(plan.selector, seed=plan.seed, n=plan.n, judge=judge, find_scores=origins.get)
+        results[None] = StoredResults(run, "selections", selector, origin, advice=ANOTHER_FOLDER)
+    for stored in results.values():
+        stored.check()
+    return results
+
+
+def _make_manifest(path: Path, plan: Plan, params: SamplingParams, description: PolicyDescription) -> dict[str, Any]:
+    """Return the manifest of a new run, with the fields that `describe_sampling` gives to a run of `nbest sample`.
+
+    A policy that is a Sampler object has no settings, so the recorded config then lacks `policy`.
+    """
     policy = PolicyConfig(model=plan.policy) if isinstance(plan.policy, str) else plan.policy
-    config = {"policy": policy.model_dump(mode="json")} if isinstance(policy, PolicyConfig) else {}
+    policy_settings = {"policy": policy.model_dump(mode="json")} if isinstance(policy, PolicyConfig) else {}
     sampling = asdict(params)
     return {
         "identity": {
@@ -172,7 +217,8 @@ def _describe(plan: Plan, params: SamplingParams, description: PolicyDescription
             "nbest": VERSION,
             "git_commit": read_git_commit(),
             "python": platform.python_version(),
-            "config": {**config, "sampling": sampling, "n": plan.n, "seed": plan.seed},
+            "config": {**policy_settings, "sampling": sampling, "n": plan.n, "seed": plan.seed},
             "policy": dict(description.info),
+            **(describe_folder(policy.model, path) if isinstance(policy, PolicyConfig) else {}),
         },
     }

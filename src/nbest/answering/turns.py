@@ -1,4 +1,4 @@
-"""Lets those who work under one name take turns, while others go on."""
+"""Locks by name: tasks under one name take turns, tasks under other names do not wait."""
 
 import asyncio
 import weakref
@@ -7,14 +7,14 @@ from contextlib import asynccontextmanager
 
 
 class Turns:
-    """One lock per name, kept as long as somebody holds it or waits for it."""
+    """One lock per name, which exists as long as a task holds it or waits for it."""
 
     def __init__(self) -> None:
         self._locks: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
 
     @asynccontextmanager
     async def take(self, name: str) -> AsyncGenerator[None]:
-        """Wait until nobody else works under `name`."""
+        """Wait until no other task works under `name`."""
         lock = self._locks.setdefault(name, asyncio.Lock())
         async with lock:
             yield

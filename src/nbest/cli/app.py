@@ -1,16 +1,21 @@
 """The command table, and how an error becomes a message and an exit code."""
 
 import sys
-from typing import Annotated
+import warnings
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from nbest.cli import (
     ask,
     catalogue,
+    checking,
     contents,
     demonstration,
+    drop,
     formats,
     report,
     results,
@@ -19,18 +24,22 @@ from nbest.cli import (
     train,
 )
 from nbest.cli.former_options import renew_options
+from nbest.cli.terminal import Screen, console
+from nbest.cli.usage import CommandGroup
 from nbest.errors import NbestError
+from nbest.interruption import INTERRUPTION
+from nbest.storage.newer import NewerVersionWarning
 from nbest.version import VERSION
 
 app = typer.Typer(
     name="nbest",
+    cls=CommandGroup,
     help="Sample many trajectories from a reasoning model and select the one to trust.",
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-INTERRUPTED = 130
 
 START, STAGES, RESULTS, FORMATS = "Start here", "Stages of a run", "Results", "Other formats"
 UPKEEP, TRAINING = "Upkeep", "Training"
@@ -51,7 +60,9 @@ app.command("show", rich_help_panel=RESULTS)(results.show)
 app.add_typer(formats.imports, name="import", rich_help_panel=FORMATS)
 app.command("export", rich_help_panel=FORMATS)(formats.export)
 app.command("benchmarks", rich_help_panel=FORMATS)(formats.benchmarks)
+app.command("check", rich_help_panel=UPKEEP)(checking.check)
 app.command("compact", rich_help_panel=UPKEEP)(stages.compact)
+app.command("drop", rich_help_panel=UPKEEP)(drop.drop)
 app.add_typer(tasks.tasks, name="tasks", rich_help_panel=TRAINING)
 app.add_typer(train.train, name="train", rich_help_panel=TRAINING)
 
@@ -70,18 +81,45 @@ def _options(
 ) -> None: ...
 
 
-def main() -> None:
+def run_command(arguments: Sequence[str]) -> None:
     """Run a command; a known error is printed without a traceback and sets the exit code."""
-    errors = Console(stderr=True, highlight=False)
+    _add_current_folder()
+    errors = console(is_stderr=True)
     try:
-        words, notes = renew_options(sys.argv[1:])
+        words, notes = renew_options(list(arguments))
         for note in notes:
-            errors.print(f"note: {note}", markup=False, soft_wrap=True)
+            errors.print(f"note: {note}")
+        _show_notes(errors)
         app(args=words, prog_name="nbest")
     except NbestError as error:
-        errors.print("[bold red]error:[/]", end=" ")
-        errors.print(str(error), markup=False, soft_wrap=True)
+        if INTERRUPTION.is_requested:
+            raise  # A consequence of the signal, which `nbest.cli.signals` turns into a message.
+        errors.print("error:", style="bold red", end=" ")
+        errors.print(str(error))
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        errors.print("stopped. What was finished is kept; the same command goes on from there.")
-        sys.exit(INTERRUPTED)
+
+
+def _show_notes(errors: Screen) -> None:
+    """Print the warning about a newer run as a note from now on, and every other warning as Python does."""
+    show_warning = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], *place: Any, **options: Any) -> None:
+        if issubclass(category, NewerVersionWarning):
+            errors.print(f"note: {message}")
+        else:
+            show_warning(message, category, *place, **options)
+
+    warnings.showwarning = show
+
+
+def _add_current_folder() -> None:
+    """Put the current folder first on the import path, so that `module:Class` finds a module there.
+
+    `python -m nbest` does so by itself, the installed script does not. Python's safe-path mode (`-P`) forbids both.
+    """
+    if sys.flags.safe_path:
+        return
+    with suppress(FileNotFoundError):  # the current folder may have been deleted
+        folder = str(Path.cwd())
+        if folder not in sys.path:
+            sys.path.insert(0, folder)

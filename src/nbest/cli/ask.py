@@ -1,16 +1,18 @@
-"""`nbest ask`: one question to the front door, with the answer, its confidence and its votes on the screen."""
+"""`nbest ask`: answer one question, and print the answer with its confidence and votes."""
 
 import sys
 import time
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
-from nbest.cli.terminal import JsonOut, console, show_progress, table, write_json
+from nbest.cli.progress import show_progress
+from nbest.cli.terminal import JsonOut, Screen, console, table, write_json
 from nbest.errors import ConfigError, EngineError
+from nbest.interruption import INTERRUPTION
 
 if TYPE_CHECKING:
     from nbest.answering import BestOfN
@@ -21,17 +23,17 @@ POLICY, EXAMPLE = (
     "bundled:arithmetic",
     "A shop has 47 pens. It buys 86 more. It sells 35. It buys 12 more. How many pens?",
 )
-"""The policy without `--policy`, and what it is asked without a question: a problem of the kind it was trained on."""
+"""The default policy, and the question it answers if none is given: a problem of the kind it was trained on."""
 BUNDLED_SELECTOR, SELECTOR = "vote:trajselector-fused", "majority"
-"""The selector without `--selector`: of that policy, whose hidden states the bundled scorer reads, and of any other."""
+"""The default selectors: of the default policy, whose hidden states the bundled scorer reads, and of any other."""
 
 
 def ask(
     question: Annotated[
-        str | None, typer.Argument(metavar="QUESTION", help="The question; - reads standard input.")
+        str | None, typer.Argument(metavar="QUESTION", help="The question; - reads it from standard input.")
     ] = None,
     policy: Annotated[str, typer.Option(help="The model that answers: bundled:NAME, a folder or a hub id.")] = POLICY,
-    n: Annotated[int, typer.Option("--n", min=1, help="Number of trajectories.")] = 16,
+    n: Annotated[int, typer.Option("--n", help="Number of trajectories.")] = 16,
     selector: Annotated[
         str | None,
         typer.Option(
@@ -42,16 +44,19 @@ def ask(
         ),
     ] = None,
     judge: Annotated[
-        str | None, typer.Option(help="The model that a generative selector asks: bundled:NAME, a folder or a hub id.")
+        str | None, typer.Option(help="The judge of a generative selector: bundled:NAME, a folder or a hub id.")
     ] = None,
     scorer_model: Annotated[
         str | None, typer.Option(help="The trained model of the selector's scorer: a folder or a hub id.")
     ] = None,
-    temperature: Annotated[float | None, typer.Option(min=0.0, help="Sampling temperature; 0 is greedy.")] = None,
-    max_tokens: Annotated[int | None, typer.Option(min=1, help="The most tokens of a trajectory.")] = None,
+    temperature: Annotated[float | None, typer.Option(help="Sampling temperature; 0 is greedy.")] = None,
+    max_tokens: Annotated[int | None, typer.Option(help="Maximum number of tokens per trajectory.")] = None,
     seed: Annotated[int, typer.Option(help="Random seed of the trajectories.")] = 0,
     run: Annotated[
-        Path | None, typer.Option(metavar="RUN", help="Keep everything in this run folder, and draw what it lacks.")
+        Path | None,
+        typer.Option(
+            metavar="RUN", help="Store everything in this run folder, and draw only the trajectories that it lacks."
+        ),
     ] = None,
     show: Annotated[bool, typer.Option("--show", help="Print every candidate with its answer and scores.")] = False,
     json_out: JsonOut = None,
@@ -63,13 +68,17 @@ def ask(
     name = selector or (BUNDLED_SELECTOR if policy == POLICY else SELECTOR)
     screen = console(json_out)
     if question is None:
-        screen.print(f"question    {text}", markup=False, soft_wrap=True)
+        screen.print(f"question    {text}")
     start = time.perf_counter()
     sampling = _change_sampling(policy, temperature, max_tokens)
-    with BestOfN(
-        policy, name, n=n, sampling=sampling, seed=seed, judge=judge, scorer_model=scorer_model, run=run
-    ) as bon:
-        result = _answer(bon, text)
+    with (
+        # What was drawn is written to the run when the object is closed.
+        nullcontext() if run is None else INTERRUPTION.protect_results(),
+        BestOfN(
+            policy, name, n=n, sampling=sampling, seed=seed, judge=judge, scorer_model=scorer_model, run=run
+        ) as bon,
+    ):
+        result = _answer(bon, text, policy)
     seconds = time.perf_counter() - start
     if show:
         _show_candidates(result, screen)
@@ -95,13 +104,14 @@ def _change_sampling(policy: str, temperature: float | None, max_tokens: int | N
     return replace(default_sampling(policy), **{key: value for key, value in changes.items() if value is not None})
 
 
-def _answer(bon: "BestOfN", question: str) -> "Result":
-    """Ask with progress on standard error."""
+def _answer(bon: "BestOfN", question: str, policy: str) -> "Result":
+    """Ask the question, with progress on standard error."""
     from nbest.answering.events import Scored, Selected
-    from nbest.stages.flow import StageProgress
+    from nbest.progress import StageProgress, report_activity
 
     tokens = 0
     with show_progress() as on_progress:
+        report_activity(f"load {policy}", on_progress)
         for event in bon.stream(question):
             if isinstance(event, Selected):
                 return event.result
@@ -113,7 +123,7 @@ def _answer(bon: "BestOfN", question: str) -> "Result":
     raise EngineError("the events ended without a selection")
 
 
-def _show_candidates(result: "Result", screen: Console) -> None:
+def _show_candidates(result: "Result", screen: Screen) -> None:
     """Print a row per trajectory, the selected one marked, and the selected text."""
     heads = ["candidate", "answer", *result.scores, "tokens", "finish"]
     rows: list[list[str]] = []
@@ -125,11 +135,11 @@ def _show_candidates(result: "Result", screen: Console) -> None:
     screen.print(table("", heads, rows))
     if result.text is not None:
         screen.print()
-        screen.print(result.text.strip(), markup=False, soft_wrap=True)
+        screen.print(result.text.strip())
     screen.print()
 
 
-def _show_result(result: "Result", seconds: float, screen: Console) -> None:
+def _show_result(result: "Result", seconds: float, screen: Screen) -> None:
     total = len(result.pool.trajectories)
     rows = [("answer", result.answer or ("none" if result.index is not None else "none: the selector abstained"))]
     if result.confidence is not None:
@@ -137,12 +147,12 @@ def _show_result(result: "Result", seconds: float, screen: Console) -> None:
     rows.append(("votes", f"{result.votes} of {total}"))
     if result.selection.note:
         rows.append(("note", result.selection.note))
-    failures = [each.completion.note for each in result.pool.trajectories if each.has_failed]
-    if failures:
-        rows.append(("failed", f"{len(failures)} of {total}; the first: {failures[0]}"))
+    notes = [trajectory.completion.note for trajectory in result.pool.trajectories if trajectory.has_failed]
+    if notes:
+        rows.append(("failed", f"{len(notes)} of {total}; the first: {notes[0]}"))
     rows.append(("cost", f"{result.usage.sampled_tokens:,} tokens sampled, {seconds:.1f} s"))
     for head, text in rows:
-        screen.print(f"{head:<11} {text}", markup=False, soft_wrap=True)
+        screen.print(f"{head:<11} {text}")
 
 
 def _to_json(result: "Result", seconds: float) -> dict[str, Any]:
@@ -151,7 +161,7 @@ def _to_json(result: "Result", seconds: float) -> dict[str, Any]:
             "answer": answer,
             "finish": trajectory.completion.finish,
             "sampled_tokens": trajectory.completion.count_usage().sampled_tokens,
-            "scores": {name: _finite(scores[index].value) for name, scores in result.scores.items()},
+            "scores": {name: _replace_nan(scores[index].value) for name, scores in result.scores.items()},
             "text": trajectory.completion.text,
         }
         for index, (trajectory, answer) in enumerate(zip(result.pool.trajectories, result.answers, strict=True))
@@ -169,6 +179,6 @@ def _to_json(result: "Result", seconds: float) -> dict[str, Any]:
     }
 
 
-def _finite(value: float) -> float | None:
-    """A score that is missing is NaN, which JSON has no word for."""
+def _replace_nan(value: float) -> float | None:
+    """Return a score, or None for NaN (a missing score), which JSON cannot express."""
     return value if value == value else None

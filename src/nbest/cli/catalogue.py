@@ -1,4 +1,4 @@
-"""What comes with the package and its plug-ins: `nbest methods`, `nbest configs`."""
+"""`nbest methods` and `nbest configs`: list the methods and configs of the package and its plug-ins."""
 
 from typing import Annotated
 
@@ -10,16 +10,18 @@ from nbest.cli.terminal import JsonOut, console, table, write_json
 def methods(
     kind: Annotated[
         str | None,
-        typer.Argument(metavar="[KIND]", help="scorer, selector, sampler or verifier. Default: all."),
+        typer.Argument(
+            metavar="[KIND]", help="List only this kind: scorer, selector, sampler or verifier. Default: all kinds."
+        ),
     ] = None,
     json_out: JsonOut = None,
 ) -> None:
-    """List every method, also those of plug-ins: what it needs, its options, and the paper it comes from."""
+    """List every method, including those of plug-ins, with its needs, its options and the paper it comes from."""
     from nbest.registry import describe_methods
 
     rows = describe_methods(kind)
     screen = console(json_out)
-    for each in dict.fromkeys(row["kind"] for row in rows):
+    for method_kind in dict.fromkeys(row["kind"] for row in rows):
         cells = [
             [
                 row["name"],
@@ -29,16 +31,19 @@ def methods(
                 row["source"] or "-",
             ]
             for row in rows
-            if row["kind"] == each
+            if row["kind"] == method_kind
         ]
-        screen.print(table("", [each, "what it does", "needs", "options", "source"], cells, is_text=True))
+        screen.print(table("", [method_kind, "what it does", "needs", "options", "source"], cells, is_text=True))
         screen.print()
     write_json(rows, json_out)
 
 
 def configs(
     name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="Print the path of this config alone, to copy or launch it.")
+        str | None,
+        typer.Argument(
+            metavar="[NAME]", help="Print only the path of this config, to copy the file or to pass it to a launcher."
+        ),
     ] = None,
     json_out: JsonOut = None,
 ) -> None:
@@ -48,7 +53,7 @@ def configs(
     if name is not None:
         config = find_named_config(name)
         if json_out != "-":
-            typer.echo(config.path)
+            console().print(str(config.path), soft_wrap=True)
         write_json(config.to_json(), json_out)
         return
     rows = list_configs()

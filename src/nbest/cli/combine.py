@@ -6,39 +6,45 @@ from typing import Annotated
 import typer
 
 from nbest.cli.completion import complete_scorers
-from nbest.cli.terminal import JsonOut, RunPath, console, table, write_json
+from nbest.cli.progress import show_progress
+from nbest.cli.terminal import JsonOut, RunPath, check_file, console, table, write_json
 
 
 def train_combined(
     run: RunPath,
-    out: Annotated[Path, typer.Option(metavar="FILE.json", help="The file to write the fitted selector to.")],
+    out: Annotated[
+        Path,
+        typer.Option(metavar="FILE.json", callback=check_file, help="The file to write the fitted selector to."),
+    ],
     scorer: Annotated[
         list[str] | None,
         typer.Option(
             "--scorer",
             "-s",
             autocompletion=complete_scorers,
-            help="A scorer whose scores the run holds; may be repeated. Default: all of them.",
+            help="A scorer whose scores are in the run. May be repeated. Default: all of them.",
         ),
     ] = None,
     calibration: Annotated[
         str, typer.Option(help="How confidence is calibrated: auto, platt, isotonic or none.")
     ] = "auto",
-    seed: Annotated[int, typer.Option(help="Random seed of subsets and folds.")] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed of the subsets and of the folds.")] = 0,
     json_out: JsonOut = None,
 ) -> None:
-    """Fit the combined selector: which answer to trust by votes and scores together, and how sure that is.
+    """Fit the combined selector, which picks an answer by votes and scores together and states its confidence.
 
-    Use a run of validation problems. The numbers shown are held out by problem.
+    Use a run of validation problems. The numbers that are printed come from held-out problems.
     """
     from nbest.measuring.combining import fit_combined
     from nbest.storage.run import Run
     from nbest.verifying.equivalence import Equivalence
 
-    opened = Run.open(run)
-    names = list(dict.fromkeys(scorer)) if scorer else opened.scorers()
-    with Equivalence() as equivalence:
-        model, report = fit_combined(opened, names, equivalence, seed=seed, calibration=calibration)
+    with show_progress(has_last_lines=False) as on_progress, Equivalence() as equivalence:
+        validation_run = Run.open(run)
+        names = list(dict.fromkeys(scorer)) if scorer else validation_run.scorers()
+        model, report = fit_combined(
+            validation_run, names, equivalence, seed=seed, calibration=calibration, on_progress=on_progress
+        )
     model.save(out)
     screen = console(json_out)
     sizes = list(report.problems)
@@ -54,5 +60,5 @@ def train_combined(
         for share, accuracy, threshold in report.coverage[largest]
     ]
     screen.print(table(f"Abstaining at N = {largest}", ["coverage", "accuracy in %", "threshold"], cells))
-    screen.print(f"selector: {out}", markup=False)
+    screen.print(f"selector: {out}")
     write_json(report.to_json(), json_out)

@@ -1,7 +1,7 @@
-"""Options that were spelled otherwise before: they are rewritten before the command line is parsed, with a note.
+"""Former spellings of options: they are rewritten before the command line is parsed, and a note says so.
 
-`FORMER_OPTIONS` is the whole list, and none of them is in the help. To rename an option, change its command and add a
-row here.
+`FORMER_OPTIONS` lists all of them, and none is in the help. To rename an option, change its command and add a row
+here.
 """
 
 from collections.abc import Callable
@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from nbest.errors import ConfigError
-from nbest.specs import MethodName
 
 GROUPS = ("import", "tasks", "train")
 """Commands whose second word is a command too."""
@@ -26,12 +25,12 @@ class Words:
 
 
 Rewrite: TypeAlias = Callable[[Words, int, str], Words]
-"""Rewrites the former option at a position of `rest`, which is two words there: the option and this value."""
+"""Rewrites the former option at a position of `rest`, where the option and its value are two words."""
 
 
 @dataclass(frozen=True, slots=True)
 class FormerOption:
-    """`spelling` of the `commands` is rewritten by `rewrite`; `is_flag` where it takes no value."""
+    """`spelling` of the `commands` is rewritten by `rewrite`; `is_flag` says that it takes no value."""
 
     commands: tuple[str, ...]
     spelling: str
@@ -40,7 +39,7 @@ class FormerOption:
 
 
 def renew_options(arguments: list[str]) -> tuple[list[str], list[str]]:
-    """Return the words of a command line in today's spelling, and a note for each option that was rewritten.
+    """Return the words of a command line in the current spelling, and a note for each option that was rewritten.
 
     Raises ConfigError for a former option that would do nothing.
     """
@@ -76,15 +75,15 @@ def _find(command: str, option: str) -> FormerOption | None:
     return None
 
 
-def _replace(words: Words, position: int, length: int, new: list[str], note: str) -> Words:
-    rest = [*words.rest[:position], *new, *words.rest[position + length :]]
+def _replace(words: Words, position: int, length: int, replacement: list[str], note: str) -> Words:
+    rest = [*words.rest[:position], *replacement, *words.rest[position + length :]]
     return Words(words.command, tuple(rest), (*words.notes, note))
 
 
-def _rename(today: str) -> Rewrite:
+def _rename(current: str) -> Rewrite:
     def rewrite(words: Words, position: int, value: str) -> Words:
-        note = f"{words.rest[position]} is now {today}"
-        return _replace(words, position, 2, [today, value], note)
+        note = f"{words.rest[position]} is now {current}"
+        return _replace(words, position, 2, [current, value], note)
 
     return rewrite
 
@@ -100,42 +99,42 @@ def _list_values(words: Words, options: tuple[str, ...]) -> list[str]:
 
 
 def _rename_score_model(words: Words, position: int, value: str) -> Words:
-    """The former `--model` of `score` was a scorer's model, or the judge where the scorer asks one."""
+    """The former `--model` of `score` was a scorer's model, or the judge if the scorer calls one."""
     is_judge = "genselect" in _list_values(words, SCORER_OPTIONS)
     return _rename("--judge" if is_judge else "--scorer-model")(words, position, value)
 
 
 def _split_selectors(words: Words, position: int, value: str) -> Words:
-    new = [word for name in split_list(value) for word in ("-s", name)]
-    return _replace(words, position, 2, new, "--selectors A,B is now -s A -s B")
+    replacement = [word for name in split_list(value) for word in ("-s", name)]
+    return _replace(words, position, 2, replacement, "--selectors A,B is now -s A -s B")
 
 
 def _add_combined(words: Words, position: int, value: str) -> Words:
     """The former `--combined FILE` of `compare` stood beside the selectors that were compared without it."""
     head = [] if _list_values(words, (*SELECTOR_OPTIONS, "--selectors")) else ["-s", "default"]
-    new = [*head, "-s", str(MethodName("combined", {"file": value}))]
-    return _replace(words, position, 2, new, f"--combined {value} is now {' '.join([*head, '-s', value])}")
+    replacement = [*head, "-s", _name_combined(value)]
+    return _replace(words, position, 2, replacement, f"--combined {value} is now {' '.join([*head, '-s', value])}")
 
 
 def _fill_combined(words: Words, position: int, value: str) -> Words:
     """The former `--combined FILE` of `select` was the file of the selector `combined`."""
     if "combined" not in _list_values(words, SELECTOR_OPTIONS):
         raise ConfigError(f"--combined {value}: no selector named uses it; select by it with -s {value}")
-    without = _replace(words, position, 2, [], f"-s combined --combined {value} is now -s {value}")
-    name = str(MethodName("combined", {"file": value}))
+    new_words = _replace(words, position, 2, [], f"-s combined --combined {value} is now -s {value}")
+    name = _name_combined(value)
     rest = [
         name if (word, before in SELECTOR_OPTIONS) == ("combined", True) else word
-        for before, word in zip(("", *without.rest), without.rest, strict=False)
+        for before, word in zip(("", *new_words.rest), new_words.rest, strict=False)
     ]
     return replace(
-        without, rest=tuple(f"--selector={name}" if word == "--selector=combined" else word for word in rest)
+        new_words, rest=tuple(f"--selector={name}" if word == "--selector=combined" else word for word in rest)
     )
 
 
 def _move_run(words: Words, position: int, value: str) -> Words:
     """The run of an import is its first argument."""
-    moved = _replace(words, position, 2, [], f"--run is now the first argument: nbest {words.command} RUN FILE...")
-    return replace(moved, rest=(value, *moved.rest))
+    new_words = _replace(words, position, 2, [], f"--run is now the first argument: nbest {words.command} RUN FILE...")
+    return replace(new_words, rest=(value, *new_words.rest))
 
 
 def _drop_judge(words: Words, position: int, value: str) -> Words:
@@ -169,3 +168,10 @@ FORMER_OPTIONS = (
     FormerOption(_IMPORTS, "--run", _move_run),
     FormerOption(("demo",), "--judge", _drop_judge, is_flag=True),
 )
+
+
+def _name_combined(file: str) -> str:
+    """Return the combined selector of a file as a name with its option."""
+    from nbest.specs import MethodName
+
+    return str(MethodName("combined", {"file": file}))

@@ -1,45 +1,62 @@
-"""What a run shows: compare selectors, look at one pool."""
+"""`nbest compare` and `nbest show`: the accuracy of selectors on runs, and the pool of one problem."""
 
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.panel import Panel
-from rich.text import Text
 
 from nbest.cli.completion import complete_selectors
-from nbest.cli.terminal import JsonOut, RunPath, console, table, write_json
+from nbest.cli.progress import show_activity, show_progress
+from nbest.cli.terminal import (
+    JsonOut,
+    RunPath,
+    Screen,
+    check_folder,
+    console,
+    print_counts,
+    print_text,
+    print_warning,
+    table,
+    write_json,
+)
+from nbest.plurals import show_count
 
 if TYPE_CHECKING:
+    from nbest.measuring.cells import TextTable
     from nbest.measuring.comparison import Comparison
     from nbest.measuring.inspection import AnswerGroup, TrajectoryView
     from nbest.measuring.several import SeveralRuns
 
-Runs = Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders; several are averaged.")]
+Runs = Annotated[list[Path], typer.Argument(metavar="RUN...", help="One run folder, or several to average over.")]
 Selectors = Annotated[
     list[str] | None,
     typer.Option(
         "--selector",
         "-s",
         autocompletion=complete_selectors,
-        help="A selector (see `nbest methods`), the .json file of a combined one, or `default`: all that the run "
-        "allows. May be repeated. Default: `default`.",
+        help="A selector (see `nbest methods`), the .json file of a combined selector, or `default`, which means every "
+        "selector that the run has data for. May be repeated. Default: `default`.",
     ),
 ]
 Sizes = Annotated[
-    str | None, typer.Option("--n", metavar="N,N,...", help="Pool sizes, by commas. Default: powers of two.")
+    str | None,
+    typer.Option("--n", metavar="N,N,...", help="Numbers of candidates, separated by commas. Default: powers of two."),
 ]
 By = Annotated[
     str | None,
-    typer.Option(metavar="FIELD", help="Also compare by the values of a field of the problems: kind, level, ..."),
+    typer.Option(
+        metavar="FIELD",
+        help="Also compare the problems with each value of this field separately, such as kind or level.",
+    ),
 ]
-Seed = Annotated[int, typer.Option(help="Random seed of the bootstrap and of drawn subsets.")]
+Seed = Annotated[int, typer.Option(help="Random seed of the bootstrap and of random subsets.")]
 Baseline = Annotated[
     str | None,
     typer.Option(
-        metavar="SELECTOR", help="The selector that the others are paired with.", show_default="majority, if compared"
+        metavar="SELECTOR",
+        help="The selector that every other one is compared with, problem by problem.",
+        show_default="majority, if compared",
     ),
 ]
 
@@ -50,21 +67,31 @@ def compare(
     n: Sizes = None,
     by: By = None,
     resample: Annotated[
-        str, typer.Option(help="What intervals resample: problems, samples (of these problems), or both.")
+        str, typer.Option(help="What the intervals resample: problems, samples of the same problems, or both.")
     ] = "problems",
     seed: Seed = 0,
     baseline: Baseline = None,
+    intervals: Annotated[
+        bool, typer.Option("--intervals", help="Also show the intervals at every N.", show_default=False)
+    ] = False,
     published: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Show published results beside: trajselector, genselect-rl.")
+        str | None, typer.Option(metavar="NAME", help="Also show published results: trajselector or genselect-rl.")
     ] = None,
     chart: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Also draw the curve into this folder (PNG and HTML).")
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            callback=check_folder,
+            help="Also write the accuracy chart to this folder, as PNG and HTML.",
+        ),
     ] = None,
     json_out: JsonOut = None,
 ) -> None:
-    """Compare selectors by accuracy against N over subsets of each pool, with 95 % intervals and paired differences.
+    """Compare the accuracy of selectors at each number of candidates N, with 95 % intervals and paired differences.
 
-    Several runs (benchmarks) stand side by side, with their macro average (each run weighs alike) and the pooled one.
+    Several runs are shown side by side, with a macro average (equal weight per run) and a pooled one (per problem).
+    Each table ends with the trajectories without a readable answer, ungraded, failed and cut; a warning comes first if
+    these are many.
     """
     from typing import cast
 
@@ -79,32 +106,46 @@ def compare(
         from nbest.report.published import published_table
 
         published_table(published)  # an unknown name is refused before any work
-    runs = [Run.open(path) for path in run]
-    check_stored(selectors, runs)
-    result = compare_selectors(
-        runs, selectors, sizes, seed=seed, baseline=baseline, by=by, resample=cast("Resample", resample)
-    )
+    with show_progress(has_last_lines=False) as on_progress:
+        runs = [Run.open(path) for path in run]
+        check_stored(selectors, runs)
+        result = compare_selectors(
+            runs,
+            selectors,
+            sizes,
+            seed=seed,
+            baseline=baseline,
+            by=by,
+            resample=cast("Resample", resample),
+            on_progress=on_progress,
+        )
     screen = console(json_out)
     if isinstance(result, SeveralRuns):
-        print_several(screen, result, sizes or [result.largest_n])
+        for name, comparison in result.runs.items():
+            print_warning(screen, comparison.counts, f"{name}: ")
+        print_several(screen, result, sizes or [result.largest_n], has_intervals=intervals)
         main = result.macro
     else:
-        print_comparison(screen, result)
+        print_warning(screen, result.counts)
+        print_comparison(screen, result, has_intervals=intervals)
         main = result
     values = result.to_json()
     if published is not None:
         values = values | _print_published(screen, main, published)
     if chart is not None:
-        _draw(main, published, chart)
-        screen.print(f"curve: {chart / 'accuracy.png'}, {chart / 'accuracy.html'}", markup=False)
+        with show_activity("draw the chart"):
+            _draw(main, published, chart)
+        screen.print(f"curve: {chart / 'accuracy.png'}, {chart / 'accuracy.html'}")
     write_json(values, json_out)
 
 
-def _print_published(screen: Console, comparison: "Comparison", name: str) -> dict[str, Any]:
+def _print_published(screen: Screen, comparison: "Comparison", name: str) -> dict[str, Any]:
+    from nbest.measuring.cells import TextTable
     from nbest.report.published import describe_published, published_json, tabulate_published
 
-    screen.print(table("Accuracy in %, own and published", *tabulate_published(comparison, name)))
-    screen.print(f"note: {describe_published(name)}", markup=False)
+    cells = TextTable(*tabulate_published(comparison, name))
+    _print_table(screen, "Accuracy in %, own and published", cells, comparison)
+    screen.print(f"note: {describe_published(name)}")
     return {"published": published_json(name)}
 
 
@@ -119,43 +160,70 @@ def _draw(comparison: "Comparison", published: str | None, folder: Path) -> None
         write_published(comparison, published, *files)
 
 
-def print_comparison(screen: Console, comparison: "Comparison", title: str = "") -> None:
-    """Print the tables of one run: accuracy, the bounds of ungraded answers, differences, groups, notes."""
-    problems = f"{comparison.problems} problems"
+def print_comparison(screen: Screen, comparison: "Comparison", title: str = "", *, has_intervals: bool = False) -> None:
+    """Print the tables of one run: accuracy, the bounds of ungraded answers, differences, groups, scores, notes.
+
+    With `has_intervals` those at every N follow the accuracies and the differences.
+    """
+    problems = show_count(comparison.problems, "problem")
     head = f"{title}, {problems}" if title else problems
-    screen.print(table(f"Accuracy in %, {head}", comparison.table_columns(), comparison.table_rows()))
+    _print_table(screen, f"Accuracy in %, {head}", comparison.accuracy_table(), comparison)
+    if has_intervals:
+        name = f"{comparison.level:.0%} intervals of the accuracy in %"
+        _print_table(screen, name, comparison.interval_table(), comparison)
     if comparison.ungraded:
-        name = f"If the {comparison.ungraded} ungraded were all wrong, to all right"
-        screen.print(table(name, comparison.bounds_columns(), comparison.bounds_table()))
+        trajectories = show_count(comparison.ungraded, "ungraded trajectory")
+        name = f"Accuracy in % with all {trajectories} wrong, to all right"
+        _print_table(screen, name, comparison.bounds_table(), comparison)
     if comparison.paired:
         name = f"Difference to {comparison.paired[0].baseline} in points, problem by problem"
-        screen.print(table(name, comparison.paired_columns(), comparison.paired_table()))
+        _print_table(screen, name, comparison.paired_table(), comparison)
+        if has_intervals:
+            name = f"{comparison.level:.0%} intervals of the difference in points"
+            _print_table(screen, name, comparison.paired_interval_table(), comparison)
     if comparison.groups:
         last = comparison.ns[-1]
         name = f"Accuracy in % at N={last} by {comparison.by} (problems)"
-        screen.print(table(name, comparison.group_columns(), comparison.group_rows(last)))
+        _print_table(screen, name, comparison.group_table(last), comparison)
+    if comparison.scores:
+        name = "Within-pool AUC of the stored scores"
+        _print_table(screen, name, comparison.scores_table(), comparison)
     _print_notes(screen, comparison)
 
 
-def print_several(screen: Console, several: "SeveralRuns", sizes: list[int]) -> None:
+def _print_table(screen: Screen, title: str, cells: "TextTable", comparison: "Comparison") -> None:
+    """Print a table, and under it the rows without any figure and the counts of the trajectories it is about."""
+    from nbest.measuring.cells import drop_empty_rows
+
+    rows, empty = drop_empty_rows(cells)
+    if rows.rows:
+        screen.print(table(title, *rows))
+    if empty:
+        screen.print(f"{title}: no figures for {', '.join(empty)}")
+    print_counts(screen, comparison.counts)
+
+
+def print_several(screen: Screen, several: "SeveralRuns", sizes: list[int], *, has_intervals: bool = False) -> None:
     """Print the tables of several runs: side by side at each of `sizes`, then the macro average against N."""
     for size in sorted(set(sizes)):
-        screen.print(table(f"Accuracy in % at N={size}", several.table_columns(), several.table_rows(size)))
+        _print_table(screen, f"Accuracy in % at N={size}", several.accuracy_table(size), several.macro)
     for name, comparison in several.runs.items():
         if comparison.groups:
             last = comparison.ns[-1]
             head = f"{name}: accuracy in % at N={last} by {comparison.by} (problems)"
-            screen.print(table(head, comparison.group_columns(), comparison.group_rows(last)))
-    print_comparison(screen, several.macro, f"macro average over {len(several.runs)} runs")
+            _print_table(screen, head, comparison.group_table(last), comparison)
+    title = f"macro average over {show_count(len(several.runs), 'run')}"
+    print_comparison(screen, several.macro, title, has_intervals=has_intervals)
     for name, comparison in several.runs.items():
         _print_notes(screen, comparison, f"{name}: ")
+        print_counts(screen, comparison.counts, f"{name}: ")
 
 
-def _print_notes(screen: Console, comparison: "Comparison", prefix: str = "") -> None:
+def _print_notes(screen: Screen, comparison: "Comparison", prefix: str = "") -> None:
     for warning in comparison.warnings:
-        screen.print(f"note: {prefix}{warning}", markup=False)
+        screen.print(f"note: {prefix}{warning}")
     for reason in comparison.skipped.values():
-        screen.print(f"left out: {prefix}{reason}", markup=False)
+        screen.print(f"left out: {prefix}{reason}")
 
 
 def parse_sizes(text: str | None) -> list[int] | None:
@@ -179,19 +247,21 @@ def show(
     ] = None,
     json_out: JsonOut = None,
 ) -> None:
-    """Show one pool: the answers, who voted for what, which trajectory each selector picked."""
+    """Show the pool of one problem: its answers, its trajectories, and the trajectory that each selector picked."""
     from nbest.measuring.inspection import inspect_pool
     from nbest.storage.run import Run
     from nbest.verifying.equivalence import Equivalence
 
     with Equivalence() as equivalence:
-        page = inspect_pool(Run.open(run), problem, equivalence)
+        page = inspect_pool(Run.open(run, is_checked=False), problem, equivalence)
     screen = console(json_out)
-    screen.print(Panel(Text(page.problem.prompt), title=Text(page.problem.id), title_align="left"))
+    print_text(screen, page.problem.prompt, page.problem.id)
     counts = Counter(candidate.correct for candidate in page.candidates)
     grades = f"{counts[True]} right, {counts[False]} wrong, {counts[None]} ungraded"
     candidates = grades if page.candidates else "no candidates"
-    screen.print(Text(f"target {page.problem.target or '-'}   {len(page.candidates)} candidates: {candidates}\n"))
+    screen.print(
+        f"target {page.problem.target or '-'}   {show_count(len(page.candidates), 'candidate')}: {candidates}\n"
+    )
     heads = ["answer", "votes", "right", "trajectories"]
     screen.print(table("Answers", heads, [_answer_cells(group) for group in page.answers]))
     if page.picks:
@@ -205,9 +275,9 @@ def show(
     heads = ["index", "answer", "right", "tokens", "finish", "mean log-probability", *page.scorers]
     screen.print(table("Candidates", heads, [_candidate_cells(c, page.scorers) for c in page.candidates]))
     if page.candidates:
-        chosen = page.candidate_at(index)
-        title = Text(f"trajectory {chosen.index}" + ("" if index is not None else " (another one: --index I)"))
-        screen.print(Panel(Text(chosen.text), title=title, title_align="left"))
+        candidate = page.candidate_at(index)
+        title = f"trajectory {candidate.index}" + ("" if index is not None else " (another one: --index I)")
+        print_text(screen, candidate.text, title)
     write_json(page.to_json(), json_out)
 
 

@@ -1,18 +1,41 @@
 """The stages of a run: sample, encode, verify, score, select, compact. Each can be killed and run again."""
 
+import json
+import math
 from collections.abc import Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from nbest.cli.completion import complete_configs, complete_scorers, complete_selectors
 from nbest.cli.judgements import show_judgements
-from nbest.cli.terminal import JsonOut, RunPath, console, show_progress, table, write_json
+from nbest.cli.progress import show_activity, show_progress
+from nbest.cli.terminal import (
+    AnswerRule,
+    JsonOut,
+    RunPath,
+    Screen,
+    console,
+    print_answers,
+    print_counts,
+    print_warning,
+    table,
+    write_json,
+)
+from nbest.errors import ConfigError
+from nbest.plurals import show_count
 
 if TYPE_CHECKING:
-    from nbest.stages import SampleReport, ScoreReport, SelectReport, VerifyReport
+    from nbest.stages import EncodeReport, SampleReport, ScoreReport, SelectReport, VerifyReport
+
+
+class RedoChoice(StrEnum):
+    """The values of `--redo`."""
+
+    FAILED = "failed"
+
 
 Config = Annotated[
     str,
@@ -20,47 +43,86 @@ Config = Annotated[
         "--config",
         "-c",
         autocompletion=complete_configs,
-        help="A TOML file, or the name of a config of the package (see `nbest configs`); flags override it.",
+        help="A TOML file, or the name of a config that comes with the package (see `nbest configs`). Flags "
+        "override it.",
     ),
 ]
 Judge = Annotated[
-    str | None, typer.Option("--judge", metavar="MODEL", help="The model that judges: bundled:NAME, folder or hub id.")
+    str | None,
+    typer.Option(
+        "--judge", metavar="MODEL", help="The model that judges candidates: bundled:NAME, a folder or a hub id."
+    ),
+]
+Redo = Annotated[
+    RedoChoice | None,
+    typer.Option(
+        "--redo",
+        metavar="failed",
+        help="First remove the stored results that failed, and then make them again: ungraded verdicts, scores that "
+        "are NaN, abstentions and selections without a judgement.",
+    ),
 ]
 JudgeConfig = Annotated[
     Path | None,
-    typer.Option("--judge-config", metavar="FILE", help="A TOML file with the judge and how it is asked."),
+    typer.Option("--judge-config", metavar="FILE", help="A TOML file with the judge and its settings."),
 ]
 
 
 def sample(
     run: RunPath,
     config: Config = "arithmetic",
-    n: Annotated[int | None, typer.Option("--n", min=1, help="Number of trajectories per problem.")] = None,
+    n: Annotated[int | None, typer.Option("--n", help="Number of trajectories per problem.")] = None,
+    allow_large_n: Annotated[
+        bool, typer.Option("--allow-large-n", help="Confirm that --n is above 1,000,000.", show_default=False)
+    ] = False,
     problems: Annotated[
-        str | None, typer.Option(help="'arithmetic', the name of a benchmark, or a benchmark's .toml.")
+        str | None,
+        typer.Option(
+            help="'arithmetic', the name of a benchmark, a .toml file that describes one, or a file of problems "
+            "(.jsonl, .csv, .parquet) with columns such as question and answer."
+        ),
     ] = None,
     file: Annotated[Path | None, typer.Option(help="A local copy of the benchmark.")] = None,
-    count: Annotated[int | None, typer.Option(min=1, help="Sample only the first COUNT problems.")] = None,
+    count: Annotated[int | None, typer.Option(help="Sample only the first COUNT problems.")] = None,
     split: Annotated[
         str | None, typer.Option(help="Which problems of 'arithmetic': train, validation or test.")
     ] = None,
+    answer: AnswerRule = None,
     policy: Annotated[
-        str | None, typer.Option(metavar="MODEL", help="The model that samples: bundled:NAME, folder or hub id.")
+        str | None, typer.Option(metavar="MODEL", help="The model that samples: bundled:NAME, a folder or a hub id.")
     ] = None,
-    temperature: Annotated[float | None, typer.Option(min=0.0, help="Sampling temperature; 0 is greedy.")] = None,
-    max_tokens: Annotated[int | None, typer.Option(min=1, help="Most tokens of one trajectory.")] = None,
+    temperature: Annotated[float | None, typer.Option(help="Sampling temperature; 0 is greedy.")] = None,
+    max_tokens: Annotated[int | None, typer.Option(help="Maximum number of tokens per trajectory.")] = None,
+    system: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="A system prompt that goes before every question.")
+    ] = None,
+    template_arguments: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--template-argument",
+            metavar="KEY=VALUE",
+            help="A variable of the chat template, such as enable_thinking=false. May be repeated.",
+        ),
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Random seed of the run.")] = None,
     capture: Annotated[
-        bool | None, typer.Option("--capture/--no-capture", help="Keep hidden states at step ends.")
+        bool | None, typer.Option("--capture/--no-capture", help="Store hidden states at step ends.")
+    ] = None,
+    layers: Annotated[
+        list[int] | None,
+        typer.Option("--layer", help="A layer whose states are stored; -1 is the last one. May be repeated."),
     ] = None,
     shard: Annotated[
-        str, typer.Option(metavar="I/K", help="Sample part I of K, to share a run between processes.")
+        str,
+        typer.Option(
+            metavar="I/K", help="Sample only part I of K (from 0), so that several processes can fill one run."
+        ),
     ] = "0/1",
     json_out: JsonOut = None,
 ) -> None:
     """Sample N trajectories per problem, with hidden states at step ends."""
-    from nbest.run_settings import load_sample_config
-    from nbest.stages import Shard, override_config
+    from nbest.problems.problem_files import describe_guess, is_problem_file
+    from nbest.stages import read_settings
     from nbest.stages import sample as run_sample
 
     changes = {
@@ -68,26 +130,59 @@ def sample(
         "problems.file": file,
         "problems.count": count,
         "problems.split": split,
+        "problems.answer_rule": answer,
         "policy.model": policy,
         "sampling.temperature": temperature,
         "sampling.max_tokens": max_tokens,
-        "sampling.capture": capture,
+        "sampling.capture": _choose_capture(capture, layers),
+        "policy.template_arguments": _read_arguments(template_arguments),
+        "system": system,
         "n": n,
         "seed": seed,
     }
-    settings = override_config(load_sample_config(config), changes)
-    part = Shard.parse(shard)
+    settings, part = read_settings(config, changes, shard=shard, allow_large_n=allow_large_n)
+    screen = console(json_out)
+    if is_problem_file(settings.problems.source):
+        screen.print(describe_guess(Path(settings.problems.source)))
     with show_progress() as on_progress:
-        report = run_sample(run, settings, shard=part, on_progress=on_progress)
-    print_sample(console(json_out), report)
+        report = run_sample(run, settings, shard=part, on_progress=on_progress, allow_large_n=allow_large_n)
+    print_sample(screen, report)
     write_json(report.to_json(), json_out)
 
 
-def print_sample(screen: Console, report: "SampleReport") -> None:
+def _choose_capture(capture: bool | None, layers: Sequence[int] | None) -> bool | tuple[int, ...] | None:
+    """Return the layers of `--layer`, else what `--capture` says. Raises ConfigError if the two contradict."""
+    if layers and capture is False:
+        raise ConfigError("--layer: --no-capture stores no hidden states; leave one of the two out")
+    return tuple(layers) if layers else capture
+
+
+def _read_arguments(words: Sequence[str] | None) -> dict[str, bool | int | float | str] | None:
+    """Read `KEY=VALUE`; a value is true, false, a number, or else text. Raises ConfigError."""
+    faulty = [word for word in words or () if not word.partition("=")[0] or "=" not in word]
+    if faulty:
+        raise ConfigError(
+            f"--template-argument: got {word!r}; allowed is KEY=VALUE, such as enable_thinking=false" for word in faulty
+        )
+    pairs = [word.split("=", 1) for word in words or ()]
+    return {key: _read_value(value) for key, value in pairs} or None
+
+
+def _read_value(text: str) -> bool | int | float | str:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return text
+    is_plain = isinstance(value, bool | int) or (isinstance(value, float) and math.isfinite(value))
+    return value if is_plain or isinstance(value, str) else text
+
+
+def print_sample(screen: Screen, report: "SampleReport") -> None:
     """Print what was sampled."""
     screen.print(
-        f"{report.run}: {report.drawn:,} trajectories drawn in {report.seconds:.1f} s ({report.tokens:,} tokens); "
-        f"the run holds {report.trajectories:,} of {report.planned:,}"
+        f"{report.run}: {show_count(report.new_trajectories, 'trajectory')} drawn "
+        f"in {report.seconds:.1f} s ({show_count(report.tokens, 'token')}); "
+        f"the run holds {report.trajectories:,} of {report.planned_trajectories:,}"
     )
 
 
@@ -97,39 +192,64 @@ def encode(
         str | None,
         typer.Option(
             metavar="MODEL",
-            help="The model that sampled the text: bundled:NAME, folder or hub id. Default: the policy of the run.",
+            help="The model that sampled the text: bundled:NAME, a folder or a hub id. Default: the policy of the run.",
         ),
     ] = None,
     layers: Annotated[
         list[int] | None,
-        typer.Option("--layer", help="Layer whose states are kept; -1 is the last one (default). May be repeated."),
+        typer.Option(
+            "--layer", help="A layer whose states are stored; -1, the default, is the last one. May be repeated."
+        ),
     ] = None,
     json_out: JsonOut = None,
 ) -> None:
-    """Compute the hidden states of trajectories that have none, such as imported ones."""
+    """Compute the hidden states of trajectories that have none, such as imported trajectories."""
     from nbest.stages import encode as run_encode
 
     with show_progress() as on_progress:
         report = run_encode(run, policy, tuple(layers or (-1,)), on_progress=on_progress)
-    console(json_out).print(f"{run}: hidden states of {report.with_states:,} of {report.trajectories:,} trajectories")
+    print_states(console(json_out), report)
     write_json(report.to_json(), json_out)
 
 
-def verify(run: RunPath, json_out: JsonOut = None) -> None:
+def print_states(screen: Screen, report: "EncodeReport") -> None:
+    """Print how many trajectories have hidden states, and why others have none."""
+    failed = f" ({report.failed:,} failed when they were sampled)" if report.failed else ""
+    screen.print(
+        f"{report.run}: hidden states of {report.with_states:,} of {report.trajectories:,} trajectories{failed}",
+    )
+    for reason, count in report.skipped.items():
+        screen.print(f"skipped: {count:,} {reason}; the first is {report.first_messages[reason]}")
+
+
+def verify(run: RunPath, redo: Redo = None, json_out: JsonOut = None) -> None:
     """Grade every answer against its target."""
     from nbest.stages import verify as run_verify
 
     with show_progress() as on_progress:
-        report = run_verify(run, on_progress=on_progress)
-    print_verdicts(console(json_out), report)
+        report = run_verify(run, redo_failed=redo is not None, on_progress=on_progress)
+    screen = console(json_out)
+    print_redone(screen, "verdicts", report.redone)
+    print_verdicts(screen, report)
     write_json(report.to_json(), json_out)
 
 
-def print_verdicts(screen: Console, report: "VerifyReport") -> None:
-    """Print how many trajectories are right, wrong and ungraded."""
+def print_redone(screen: Screen, results: str, count: int | None, note: str = "") -> None:
+    """Print how many failed results were removed to be made again, and what is unknown about the stored ones."""
+    if count is not None:
+        screen.print(f"{results}: {count:,} that had failed were removed and made again")
+    if note:
+        screen.print(f"note: {note}")
+
+
+def print_verdicts(screen: Screen, report: "VerifyReport") -> None:
+    """Print how many trajectories are right, wrong and ungraded, and how their answers were read."""
+    print_warning(screen, report.counts)
     counts = {"right": report.right, "wrong": report.wrong, "ungraded": report.ungraded}
     parts = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)
-    screen.print(f"{report.run}: {parts}, of {report.trajectories:,} trajectories")
+    screen.print(f"{report.run}: {parts}, of {show_count(report.trajectories, 'trajectory')}")
+    print_answers(screen, report.answers, has_unread=False)
+    print_counts(screen, report.counts)
 
 
 def score(
@@ -142,17 +262,18 @@ def score(
     ],
     scorer_model: Annotated[
         str | None,
-        typer.Option(metavar="MODEL", help="The trained step scorer or reward model: folder or hub id."),
+        typer.Option(metavar="MODEL", help="The trained step scorer or reward model: a folder or a hub id."),
     ] = None,
     family: Annotated[str | None, typer.Option(help="The family of the reward model, such as skywork-reward.")] = None,
     judge: Judge = None,
     judge_config: JudgeConfig = None,
     name: Annotated[
-        str | None, typer.Option("--as", metavar="NAME", help="The name under which the scores are kept.")
+        str | None, typer.Option("--as", metavar="NAME", help="The name under which the scores are stored.")
     ] = None,
+    redo: Redo = None,
     json_out: JsonOut = None,
 ) -> None:
-    """Score every trajectory of a run, and keep the scores: `score:NAME` and `vote:NAME` select by them."""
+    """Score every trajectory of a run and store the scores, for selectors such as `score:NAME` and `vote:NAME`."""
     from nbest.stages import read_judge_config
     from nbest.stages import score as run_score
 
@@ -165,19 +286,22 @@ def score(
             family=family,
             judge=settings,
             as_name=name,
+            redo_failed=redo is not None,
             on_progress=on_progress,
         )
     print_scores(console(json_out), reports)
     write_json({"run": str(run), "scores": [report.to_json() for report in reports]}, json_out)
 
 
-def print_scores(screen: Console, reports: "Sequence[ScoreReport]") -> None:
+def print_scores(screen: Screen, reports: "Sequence[ScoreReport]") -> None:
     """Print how many trajectories each scorer has scored, and why others have no score."""
     cells: list[list[str]] = []
     for report in reports:
         reasons = ", ".join(f"{count} {reason}" for reason, count in report.reasons.items())
-        cells.append([report.scorer, f"{report.scored:,}", f"{report.without:,}", reasons])
+        cells.append([report.scorer, f"{report.scored:,}", f"{report.unscored:,}", reasons])
     screen.print(table("", ["scorer", "scored", "without", "why"], cells))
+    for report in reports:
+        print_redone(screen, f"scores/{report.scorer}", report.redone, report.note)
     show_judgements([(report.scorer, report.judgements) for report in reports], screen)
 
 
@@ -189,49 +313,64 @@ def select(
             "--selector",
             "-s",
             autocompletion=complete_selectors,
-            help="A selector (see `nbest methods`), or the .json file of a combined one. May be repeated.",
+            help="A selector (see `nbest methods`), or the .json file of a combined selector. May be repeated.",
         ),
     ],
     seed: Annotated[
-        int | None, typer.Option(help="Random seed of selectors that draw or ask a model.", show_default="0")
+        int | None, typer.Option(help="Random seed of selectors that use random numbers or a judge.", show_default="0")
     ] = None,
     judge: Judge = None,
     judge_config: JudgeConfig = None,
     n: Annotated[
         int | None,
-        typer.Option("--n", min=1, help="Select among the first N trajectories of every pool; kept as NAME@N."),
+        typer.Option(
+            "--n", min=1, help="Select among the first N trajectories of each pool, and store the selections as NAME@N."
+        ),
     ] = None,
     name: Annotated[
-        str | None, typer.Option("--as", metavar="NAME", help="The name under which the selections are kept.")
+        str | None, typer.Option("--as", metavar="NAME", help="The name under which the selections are stored.")
     ] = None,
+    redo: Redo = None,
     json_out: JsonOut = None,
 ) -> None:
-    """Select one trajectory of every pool, and keep the selections."""
+    """Select one trajectory of every pool, and store the selections."""
     from nbest.stages import read_judge_config
     from nbest.stages import select as run_select
 
     settings = read_judge_config(judge, judge_config)
     with show_progress() as on_progress:
-        reports = run_select(run, selector, seed=seed, judge=settings, n=n, as_name=name, on_progress=on_progress)
+        reports = run_select(
+            run,
+            selector,
+            seed=seed,
+            judge=settings,
+            n=n,
+            as_name=name,
+            redo_failed=redo is not None,
+            on_progress=on_progress,
+        )
     print_selections(console(json_out), reports)
     write_json({"run": str(run), "selections": [report.to_json() for report in reports]}, json_out)
 
 
-def print_selections(screen: Console, reports: "Sequence[SelectReport]") -> None:
+def print_selections(screen: Screen, reports: "Sequence[SelectReport]") -> None:
     """Print in how many pools each selector picked a trajectory, and in how many it abstained."""
     cells = [[report.selector, str(report.selected), str(report.abstained)] for report in reports]
     screen.print(table("", ["selector", "selected", "abstained"], cells))
+    for report in reports:
+        print_redone(screen, f"selections/{report.selector}", report.redone, report.note)
     show_judgements([(report.selector, report.judgements) for report in reports], screen)
 
 
 def compact(run: RunPath, json_out: JsonOut = None) -> None:
-    """Merge small parts, drop duplicates and what killed processes left behind."""
+    """Merge small parts, and remove duplicates and the files that killed processes left behind."""
     from dataclasses import asdict
 
     from nbest.storage.compaction import compact as compact_run
     from nbest.storage.run import Run
 
-    folders = compact_run(Run.open(run))
+    with show_activity("merge the parts"):
+        folders = compact_run(Run.open(run))
     cells = [
         [
             folder.folder,

@@ -1,182 +1,178 @@
-"""What all commands share in front of a person or a program: progress, tables, JSON, common arguments."""
+"""Output of all commands, for people and programs: tables, JSON, common arguments.
 
+All printing goes through `console`, and progress through `show_progress` (`progress.py`). Text is printed as text:
+what it holds is neither markup nor an escape sequence (`text.visible`).
+"""
+
+import io
 import json
+import re
 import sys
-import threading
-import time
-from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.cells import cell_len
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-)
-from rich.table import Table
+from rich.panel import Panel
 from rich.text import Text
 
-from nbest.errors import StorageError
+from nbest.cli.tables import FoldedTable, make_table
+from nbest.errors import ConfigError
+from nbest.storage.outputs import check_output, write_file
+from nbest.text.visible import show_line, show_text, write_json_text
 
 if TYPE_CHECKING:
-    from nbest.stages import OnProgress, StageProgress
+    from nbest.answers.counting import AnswerCounts
+    from nbest.measuring.trajectory_counts import TrajectoryCounts
+
+
+def check_file(parameter: typer.CallbackParam, value: str | Path | None) -> str | Path | None:
+    """Refuse a file to write that is inside a run, or is a folder, before any work is done. Raises ConfigError."""
+    if value is not None and str(value) != "-":
+        check_output(Path(value), parameter.opts[0])
+        if Path(value).is_dir():
+            raise ConfigError(f"{parameter.opts[0]}: {value} is a folder; name a file")
+    return value
+
+
+def check_folder(parameter: typer.CallbackParam, value: Path | None) -> Path | None:
+    """Refuse a folder to write to that is inside a run, before any work is done. Raises ConfigError."""
+    if value is not None:
+        check_output(value, parameter.opts[0])
+    return value
+
 
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="The run folder.")]
 JsonOut = Annotated[
     str | None,
-    typer.Option("--json", metavar="FILE", help="Write the result as JSON to this file; - is standard output."),
+    typer.Option(
+        "--json",
+        metavar="FILE",
+        callback=check_file,
+        help="Write the result as JSON to this file; - writes to standard output.",
+    ),
 ]
 
-WIDEST_CELL = 28
-"""Cells up to this long are never broken over lines; heads may be."""
-LINE_SECONDS = 30.0
-"""How often progress is printed where there is no screen."""
+AnswerRule = Annotated[
+    str | None,
+    typer.Option(
+        "--answer",
+        metavar="RULE",
+        help="The rule that reads answers: default, regex:PATTERN, json:KEY, last-number, text or module:function.",
+    ),
+]
+
+PIPE_WIDTH = 1_000_000
+"""The width in characters of an output that is no terminal: wide enough that no table is cropped."""
 
 
-def console(json_out: str | None = None) -> Console:
-    """Return the console for people: standard error while standard output carries JSON."""
-    return Console(stderr=json_out == "-", highlight=False)
+class Screen(Console):
+    """A console for plain text: hidden characters are shown, and nothing is markup, an emoji code or highlighted.
+
+    On a terminal lines are wrapped between words. A word that is longer than a line, such as a path, stays whole.
+    """
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Print texts and tables. With `soft_wrap` lines are left to the terminal: a command can be copied from them.
+
+        The other options are those of rich, such as `style` and `end`.
+        """
+        wraps = not options.pop("soft_wrap", False)
+        shown = [self._show(entry, wraps) if isinstance(entry, str | Text) else entry for entry in objects]
+        if all(isinstance(entry, Text) for entry in shown):
+            super().print(*shown, **options, soft_wrap=True)
+        else:
+            super().print(*shown, **options)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Return the text of any part of a table or frame as it is."""
+        return Text(show_text(text), style=options.get("style", ""), justify=options.get("justify"))
+
+    def _show(self, entry: str | Text, wraps: bool) -> Text:
+        plain, style = (entry, "") if isinstance(entry, str) else (entry.plain, entry.style)
+        lines = show_text(plain).split("\n")
+        return Text("\n".join(_wrap_line(line, self.width) if wraps else line for line in lines), style)
+
+
+def _wrap_line(line: str, width: int) -> str:
+    """Return a line with line ends between words where it is wider than `width`."""
+    if cell_len(line) <= width:
+        return line
+    lines = [""]
+    for chunk in re.findall(r"\s*\S+", line):
+        if lines[-1] and cell_len(lines[-1] + chunk) > width:
+            lines.append(chunk.lstrip())
+        else:
+            lines[-1] += chunk
+    return "\n".join(lines)
+
+
+def console(json_out: str | None = None, *, is_stderr: bool = False) -> Screen:
+    """Return the console for people. It is standard error if standard output carries JSON, or with `is_stderr`.
+
+    If it is not a terminal but a pipe or a file, no line is broken or cropped, whatever COLUMNS says.
+    """
+    is_stderr = is_stderr or json_out == "-"
+    stream = sys.stderr if is_stderr else sys.stdout
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(errors="backslashreplace")  # a locale that is not UTF-8 has no letters for most texts
+    width = None if stream.isatty() else PIPE_WIDTH
+    return Screen(stderr=is_stderr, highlight=False, markup=False, emoji=False, width=width)
+
+
+def print_text(screen: Screen, text: str, title: str) -> None:
+    """Print a text under its title, in a frame on a terminal."""
+    if screen.file.isatty():
+        screen.print(Panel(Text(show_text(text)), title=Text(show_line(title)), title_align="left"))
+    else:
+        screen.print(f"{show_line(title)}\n{text}")
+
+
+def print_answers(screen: Screen, counts: "AnswerCounts", *, has_unread: bool = True) -> None:
+    """Print how many answers were read, by which rule, and how many were not; nothing if there was none to read.
+
+    Without `has_unread` those that were not read are left to `print_counts`.
+    """
+    rules = ", ".join(f"{rule} {count:,}" for rule, count in counts.by_rule.most_common())
+    unread = f", {counts.unread:,} not read" if has_unread else ""
+    if counts.read or counts.unread:
+        screen.print(f"answers: {counts.read:,} read{f' ({rules})' if rules else ''}{unread}")
+
+
+def print_warning(screen: Screen, counts: "TrajectoryCounts", prefix: str = "") -> None:
+    """Print in colour which trajectories no figure rests on, where they are many; it is the first line of a result."""
+    if message := counts.warn():
+        screen.print(f"warning: {prefix}{message}", style="bold yellow")
+
+
+def print_counts(screen: Screen, counts: "TrajectoryCounts", prefix: str = "") -> None:
+    """Print the line that a table ends with: the trajectories without an answer, ungraded, failed and cut."""
+    if line := counts.describe():
+        screen.print(f"{prefix}{line}", style="dim")
 
 
 def write_json(value: Any, json_out: str | None) -> None:
-    """Write `value` as JSON where `--json` names a file. Raises StorageError where it cannot be written."""
+    """Write `value` as JSON if `--json` names a file, whole or not at all. Raises ConfigError, StorageError."""
     if json_out is None:
         return
-    text = json.dumps(value, indent=2, ensure_ascii=False)
+    text = write_json_text(value)
     if json_out == "-":
-        sys.stdout.write(text + "\n")
+        # In a locale that is not UTF-8, letters that it lacks are written as escapes of JSON.
+        is_utf8 = (sys.stdout.encoding or "utf-8").lower().replace("-", "") == "utf8"
+        sys.stdout.write((text if is_utf8 else json.dumps(json.loads(text), indent=2)) + "\n")
         return
-    try:
-        Path(json_out).write_text(text + "\n", encoding="utf-8")
-    except OSError as error:
-        raise StorageError(f"{json_out}: cannot be written ({error.strerror})") from error
+    check_output(Path(json_out), "--json")  # again: the command may have created the run
+    write_file(Path(json_out), text + "\n")
 
 
-def table(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]], *, is_text: bool = False) -> Table:
-    """Return a table with its first column on the left and the others, numbers, on the right; with `is_text` all on
-    the left. Cells have no markup."""
-    drawn = Table(title=title or None, title_justify="left", header_style="bold", box=None, pad_edge=False)
-    for column, head in enumerate(heads):
-        width = max((len(row[column]) for row in rows), default=0)
-        justify = "left" if is_text or column == 0 else "right"
-        drawn.add_column(head, justify=justify, min_width=min(width, WIDEST_CELL))
-    for row in rows:
-        drawn.add_row(*(Text(cell) for cell in row))
-    return drawn
+def table(
+    title: str, heads: Sequence[str], rows: Sequence[Sequence[str]], *, is_text: bool = False, has_lines: bool = False
+) -> FoldedTable:
+    """Return a table whose first column is aligned to the left, and the others, which hold numbers, to the right.
 
-
-@contextmanager
-def show_progress() -> "Generator[OnProgress]":
-    """Show progress on standard error: a bar per stage on a screen, a line every 30 s and at the end without one."""
-    shown = _show_bars() if sys.stderr.isatty() else _show_lines()
-    with shown as on_progress:
-        yield on_progress
-
-
-class _Rate(ProgressColumn):
-    """Items per second since the stage began, and tokens per second where it counts them."""
-
-    def render(self, task: Task) -> Text:
-        return Text(_write_rate(task.completed, task.fields.get("tokens", 0), task.elapsed or 0.0), style="dim")
-
-
-@contextmanager
-def _show_bars() -> "Generator[OnProgress]":
-    columns = (TextColumn("{task.description:<9}"), BarColumn(28), MofNCompleteColumn(), _Rate(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True, highlight=False)) as bars:
-        tasks: dict[str, TaskID] = {}
-
-        def on_progress(progress: "StageProgress") -> None:
-            if progress.stage not in tasks or not progress.done:
-                tasks[progress.stage] = bars.add_task(progress.stage, total=progress.total, tokens=0)
-            bars.update(tasks[progress.stage], completed=progress.done, total=progress.total, tokens=progress.tokens)
-
-        yield on_progress
-
-
-class ProgressLines:
-    """Progress as plain lines: the newest state of each stage whenever `print_line` is called, and when it ends."""
-
-    def __init__(self, write: Callable[[str], object], clock: Callable[[], float] = time.monotonic):
-        self._write = write
-        self._clock = clock
-        self._newest: StageProgress | None = None
-        self._start = clock()
-        self._printed: StageProgress | None = None
-        self._lock = threading.Lock()
-
-    def on_progress(self, progress: "StageProgress") -> None:
-        """Take note of the newest state; the last line of a stage is printed as the next one begins."""
-        with self._lock:
-            is_new = self._newest is None or progress.stage != self._newest.stage or progress.done < self._newest.done
-            if is_new:
-                self._print()
-                self._start = self._clock()
-            self._newest = progress
-
-    def print_line(self) -> None:
-        """Print the newest state; also where nothing has changed, to show that the process is at work."""
-        with self._lock:
-            self._printed = None
-            self._print()
-
-    def close(self) -> None:
-        """Print the last line of the last stage."""
-        with self._lock:
-            self._print()
-
-    def _print(self) -> None:
-        newest = self._newest
-        # A stage that had nothing to do needs no line.
-        if newest is None or newest == self._printed or newest.total == 0:
-            return
-        self._printed = newest
-        seconds = self._clock() - self._start
-        parts = [f"{newest.done:,}" + ("" if newest.total is None else f" of {newest.total:,}")]
-        if newest.total:
-            parts[0] += f" ({newest.done / newest.total:.0%})"
-        if rate := _write_rate(newest.done, newest.tokens, seconds):
-            parts.append(rate)
-        if newest.total and 0 < newest.done < newest.total:
-            parts.append(f"{_write_duration(seconds * (newest.total - newest.done) / newest.done)} left")
-        self._write(f"{newest.stage}: {', '.join(parts)}\n")
-
-
-@contextmanager
-def _show_lines() -> "Generator[OnProgress]":
-    lines = ProgressLines(lambda line: print(line, end="", file=sys.stderr, flush=True))
-    is_over = threading.Event()
-
-    def print_lines() -> None:
-        while not is_over.wait(LINE_SECONDS):
-            lines.print_line()
-
-    printer = threading.Thread(target=print_lines, name="nbest-progress", daemon=True)
-    printer.start()
-    try:
-        yield lines.on_progress
-    finally:
-        is_over.set()
-        printer.join()
-        lines.close()
-
-
-def _write_rate(items: float, tokens: int, seconds: float) -> str:
-    if not items or not seconds:
-        return ""
-    rate = f"{items / seconds:,.1f}/s"
-    return rate + (f", {tokens / seconds:,.0f} tokens/s" if tokens else "")
-
-
-def _write_duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+    With `is_text` all columns are aligned to the left. `has_lines` keeps the line ends of cells, which are shown as
+    escapes otherwise. Columns that do not fit the screen are folded below (`tables`).
+    """
+    return make_table(title, heads, rows, is_text=is_text, has_lines=has_lines)

@@ -1,4 +1,4 @@
-"""Training commands. Each goes on from its last checkpoint when it is run again."""
+"""Training commands. A command that is run again resumes from its last checkpoint."""
 
 import os
 import warnings
@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nbest.cli.combine import train_combined
-from nbest.cli.terminal import JsonOut, console, show_progress, table, write_json
+from nbest.cli.progress import show_progress
+from nbest.cli.terminal import JsonOut, console, table, write_json
 
 if TYPE_CHECKING:
     from nbest.training.callbacks import Progress
 
-train = typer.Typer(help="Train the models of this package.", no_args_is_help=True)
+train = typer.Typer(help="Train a policy, a scorer or a selector.", no_args_is_help=True)
 
-_HELP = "A TOML file, or the name of a config of the package (see `nbest configs`)."
+_HELP = "A TOML file, or the name of a config that comes with the package (see `nbest configs`)."
 ConfigFile = Annotated[str, typer.Argument(metavar="CONFIG", help=_HELP)]
 
 
@@ -33,23 +34,26 @@ def quiet_trainer() -> Generator[None]:
     logging.disable_progress_bar()
     logging.set_verbosity_error()
     with warnings.catch_warnings():
-        # TRL and we say `gradient_checkpointing`, as releases of transformers that we support know no other name.
+        # TRL and nbest pass `gradient_checkpointing`, because older supported releases of transformers know no other
+        # name.
         warnings.filterwarnings("ignore", r"`(is_)?gradient_checkpointing` is deprecated", FutureWarning)
         yield
 
 
 @contextmanager
 def training_progress() -> "Generator[Progress]":
-    """Show the progress of a training; yields the callback that reports it."""
-    from nbest.stages import StageProgress
+    """Show the progress of a training; yield the callback that reports it."""
+    from nbest.progress import StageProgress, report_activity
     from nbest.training.callbacks import Progress
 
-    with quiet_trainer(), show_progress() as on_progress:
-        yield Progress(lambda updates, total: on_progress(StageProgress("train", updates, total)))
+    with show_progress() as on_progress:
+        report_activity("load the model and the data", on_progress)
+        with quiet_trainer():
+            yield Progress(lambda updates, total: on_progress(StageProgress("train", updates, total)))
 
 
 def set_threads(threads: int) -> None:
-    """Let torch compute with so many threads in this process."""
+    """Limit torch to this many threads in this process."""
     import torch
 
     torch.set_num_threads(threads)
@@ -60,7 +64,7 @@ train.command("combined")(train_combined)
 
 @train.command("policy")
 def train_policy(config: ConfigFile) -> None:
-    """Train the bundled policy: a small reasoning model of multi-step arithmetic."""
+    """Train the bundled policy, a small model that reasons about multi-step arithmetic."""
     from nbest.config import load_config
     from nbest.named_configs import find_config
     from nbest.training.settings import PolicyTrainingConfig
@@ -76,7 +80,7 @@ def train_policy(config: ConfigFile) -> None:
 
 @train.command("scorer")
 def train_scorer(config: ConfigFile, json_out: JsonOut = None) -> None:
-    """Train a step scorer on verified runs that hold states: TrajSelector, STEP, SPRM, SWIFT or CLUE."""
+    """Train a step scorer on verified runs with hidden states: TrajSelector, STEP, SPRM, SWIFT or CLUE."""
     from nbest.config import load_config
     from nbest.named_configs import find_config
     from nbest.training.settings import ScorerTrainingConfig
@@ -86,14 +90,14 @@ def train_scorer(config: ConfigFile, json_out: JsonOut = None) -> None:
 
     set_threads(settings.threads)
     with training_progress() as progress:
-        trained = train_model(settings, [progress])
+        result = train_model(settings, [progress])
     screen = console(json_out)
-    for reason, count in trained.exclusions.items():
-        screen.print(f"left out: {count:,} trajectories ({reason})")
-    cells = [[name.removeprefix("eval_"), f"{value:.3f}"] for name, value in trained.metrics.items()]
+    for reason, count in result.exclusions.items():
+        screen.print(f"excluded: {count:,} trajectories ({reason})")
+    cells = [[name.removeprefix("eval_"), f"{value:.3f}"] for name, value in result.metrics.items()]
     screen.print(table("held-out problems", ["measure", "value"], cells))
-    _print_model(trained.folder, settings.out, json_out)
-    write_json({"model": str(trained.folder), "metrics": dict(trained.metrics)}, json_out)
+    _print_model(result.folder, settings.out, json_out)
+    write_json({"model": str(result.folder), "metrics": dict(result.metrics)}, json_out)
 
 
 @train.command("genselect")
@@ -105,7 +109,7 @@ def train_genselect(config: ConfigFile, json_out: JsonOut = None) -> None:
     from nbest.training.settings import SelectionTrainingConfig
 
     settings = load_config(SelectionTrainingConfig, find_config(config, "genselect"))
-    # Read by TRL when it is imported: what it calls experimental is pinned by our tests.
+    # TRL reads this on import and then does not warn of experimental features; the tests pin those that are used.
     os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
     try:
         from nbest.training.genselect import train_genselect as train_model
@@ -114,13 +118,13 @@ def train_genselect(config: ConfigFile, json_out: JsonOut = None) -> None:
 
     set_threads(settings.threads)
     with training_progress() as progress:
-        trained = train_model(settings, [progress])
+        result = train_model(settings, [progress])
     screen = console(json_out)
-    cells = [[name.removeprefix("validation_"), f"{value:.3f}"] for name, value in trained.metrics.items()]
+    cells = [[name.removeprefix("validation_"), f"{value:.3f}"] for name, value in result.metrics.items()]
     screen.print(table("held-out tasks", ["measure", "value"], cells))
-    _print_model(trained.folder, settings.out, json_out)
-    write_json({"model": str(trained.folder), "metrics": dict(trained.metrics)}, json_out)
+    _print_model(result.folder, settings.out, json_out)
+    write_json({"model": str(result.folder), "metrics": dict(result.metrics)}, json_out)
 
 
 def _print_model(folder: Path, out: Path, json_out: str | None = None) -> None:
-    console(json_out).print(f"model: {folder}   log: {out / 'log.jsonl'}", markup=False, soft_wrap=True)
+    console(json_out).print(f"model: {folder}   log: {out / 'log.jsonl'}", soft_wrap=True)

@@ -13,11 +13,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from nbest.answers.counting import AnswerCounts
+from nbest.answers.rules import parse_rule
 from nbest.errors import ConfigError, UnavailableError
-from nbest.records import KINDS, Kind, Problem, Score, Trajectory, Verdict
+from nbest.records import KINDS, Kind, Problem, Score, Selection, Trajectory, Verdict
 from nbest.specs import did_you_mean
 from nbest.storage.run import Run
-from nbest.text.answers import answer_of
 from nbest.text.json_lines import Fault, describe
 
 PART_TRAJECTORIES = 2_000
@@ -46,13 +47,17 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A problem with its samples, and their file and line. `end_bytes` is how far all input files have been read."""
+    """A problem with its samples, and their file and line.
+
+    `end_bytes` is how far all input files have been read. `selections` are by selector.
+    """
 
     file: str
     line: int
     problem: Problem
     samples: tuple[Sample, ...]
     end_bytes: int = 0
+    selections: Mapping[str, Selection] = field(default_factory=dict[str, Selection])
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +74,17 @@ Reader: TypeAlias = Callable[[], Iterator[Item]]
 
 @dataclass(frozen=True, slots=True)
 class ImportProgress:
-    """The progress of an import. Bytes count the files as stored on disk, summed over both passes."""
+    """The progress of an import. Bytes count the files as stored on disk, summed over both passes.
+
+    `trajectories` of `total_trajectories` were added or found to be there; the total is known after the first pass.
+    """
 
     stage: Literal["problems", "trajectories"]
     done_bytes: int
     total_bytes: int
     problems: int
     trajectories: int
+    total_trajectories: int | None = None
 
 
 OnProgress: TypeAlias = Callable[[ImportProgress], None]
@@ -85,15 +94,20 @@ OnProgress: TypeAlias = Callable[[ImportProgress], None]
 class ImportReport:
     """The result of an import.
 
-    `problems`, `trajectories`, `verdicts` and `scores` count what this call added, `present` the valid trajectories
-    that the run held before. `faults` holds the first 1,000 faults; `fault_count` counts all of them.
+    `problems`, `trajectories`, `verdicts`, `scores` and `selections` count what this call added, `present` the valid
+    trajectories that the run held before. `entries` counts the problems of the files that were accepted, new or not.
+    `answers` counts how the answers of both were read. `faults` holds the first 1,000 faults; `fault_count` counts all
+    of them.
     """
 
     problems: int = 0
     trajectories: int = 0
     verdicts: int = 0
     scores: int = 0
+    selections: int = 0
     present: int = 0
+    entries: int = 0
+    answers: AnswerCounts = field(default_factory=AnswerCounts)
     fault_count: int = 0
     faults: list[Fault] = field(default_factory=list[Fault])
     notes: list[str] = field(default_factory=list[str])
@@ -118,22 +132,42 @@ def check_kind(kind: str | None) -> Kind | None:
     raise ConfigError(f"kind: got {describe(kind)}; allowed: {', '.join(KINDS)}.{did_you_mean(kind, KINDS)}")
 
 
+def check_answer_rule(rule: str | None) -> str | None:
+    """Return `rule` if it is a rule of `nbest.answers.rules` or None. Raises ConfigError or UnavailableError."""
+    return None if rule is None else parse_rule(rule).text
+
+
 def size_bytes(files: list[Path]) -> int:
     """Return the total size of the files on disk. Files that do not exist count as 0."""
     return sum(file.stat().st_size for file in files if file.is_file())
 
 
-def import_entries(run: Run, read: Reader, total_bytes: int, on_progress: OnProgress | None = None) -> ImportReport:
+def import_entries(
+    run: Run,
+    read: Reader,
+    total_bytes: int,
+    on_progress: OnProgress | None = None,
+    answer_rule: str | None = None,
+) -> ImportReport:
     """Write the entries that `read` yields into the run, and report what was added.
+
+    `answer_rule` replaces the rules of the problems; None leaves them.
 
     A problem id that occurs twice, or that the run holds with other content, is a fault of the later line. So is a
     trajectory whose text differs from the text that the run holds under the same id. The problems of a run are written
     once: if the run already holds problems, a new one is a fault, and all files must be imported by one call.
     """
     intake = _Intake(run, total_bytes, on_progress)
-    intake.collect_problems(read())
-    intake.append_samples(read())
+    intake.collect_problems(_set_answer_rule(read(), answer_rule))
+    intake.append_samples(_set_answer_rule(read(), answer_rule))
     return intake.report
+
+
+def _set_answer_rule(items: Iterator[Item], rule: str | None) -> Iterator[Item]:
+    for item in items:
+        if rule is not None and isinstance(item, Entry):
+            item = replace(item, problem=replace(item.problem, answer_rule=rule))
+        yield item
 
 
 class _Intake:
@@ -144,28 +178,32 @@ class _Intake:
         self.report = ImportReport()
         self.origins: dict[str, tuple[str, int]] = {}
         self.done_scores: dict[str, set[str]] = {}
+        self.done_selections: dict[str, set[str]] = {}
         self.progress_trajectories = 0
+        self.total_trajectories = 0
 
     def collect_problems(self, items: Iterator[Item]) -> None:
         fingerprints = _read_fingerprints(self.run)
-        fresh: list[Problem] = []
+        new_problems: list[Problem] = []
         for item in items:
             if isinstance(item, Fault):
                 self.report.add_fault(item)
             elif isinstance(item, Note):
                 self.report.notes.append(item.text)
             else:
-                fault = self._find_problem_fault(item, fingerprints) or self._find_score_fault(item)
+                fault = self._find_problem_fault(item, fingerprints) or self._find_name_fault(item)
                 if fault is not None:
                     self.report.add_fault(fault)
                     continue
                 self.origins[item.problem.id] = (item.file, item.line)
+                self.report.entries += 1
+                self.total_trajectories += len(item.samples)
                 if item.problem.id not in fingerprints:
-                    fresh.append(item.problem)
+                    new_problems.append(item.problem)
                 self._report_progress("problems", item.end_bytes)
-        if fresh:
-            self.run.write_problems(fresh)
-            self.report.problems = len(fresh)
+        if new_problems:
+            self.run.write_problems(new_problems)
+            self.report.problems = len(new_problems)
 
     def _find_problem_fault(self, entry: Entry, fingerprints: Mapping[str, str]) -> Fault | None:
         problem = entry.problem
@@ -180,12 +218,13 @@ class _Intake:
             allowed = "the problems of the run, which are written once: import all files together, or use another RUN"
             return Fault(entry.file, entry.line, "problem_id", actual, allowed)
         if fingerprints[problem.id] != _fingerprint(problem):
-            actual = f"{problem.id!r} with a question, target, kind, tests or meta that differ from those in the run"
+            fields = "a question, target, kind, tests, answer rule or meta"
+            actual = f"{problem.id!r} with {fields} that differ from those in the run"
             return Fault(entry.file, entry.line, "problem_id", actual, "the same problem, or another RUN")
         return None
 
-    def _find_score_fault(self, entry: Entry) -> Fault | None:
-        """Return a fault if a score has no valid scorer name; also load the ids that each scorer has scored already."""
+    def _find_name_fault(self, entry: Entry) -> Fault | None:
+        """Return a fault if a score or selection has no valid name; also load the ids that each name has already."""
         for sample in entry.samples:
             for name in sample.scores:
                 if name in self.done_scores:
@@ -194,10 +233,16 @@ class _Intake:
                     self.done_scores[name] = self.run.done_scores(name)
                 except ConfigError as error:
                     return Fault(entry.file, entry.line, "scores", describe(name), f"the name of a scorer: {error}")
+        for name in entry.selections.keys() - self.done_selections.keys():
+            try:
+                self.done_selections[name] = self.run.done_selections(name)
+            except ConfigError as error:
+                return Fault(entry.file, entry.line, "selections", describe(name), f"the name of a selector: {error}")
         return None
 
     def append_samples(self, items: Iterator[Item]) -> None:
-        batch = _Batch(self.run, self.report, self.done_scores)
+        self._report_progress("trajectories", self.total_bytes)
+        batch = _Batch(self.run, self.report, self.done_scores, self.done_selections)
         for item in items:
             # Skip lines that the first pass rejected: the report already has their faults.
             if not isinstance(item, Entry) or self.origins.get(item.problem.id) != (item.file, item.line):
@@ -206,6 +251,7 @@ class _Intake:
                 fault = batch.add(sample, item)
                 if fault is not None:
                     self.report.add_fault(fault)
+            batch.add_selections(item)
             self.progress_trajectories += len(item.samples)
             self._report_progress("trajectories", self.total_bytes + item.end_bytes)
         batch.flush()
@@ -213,7 +259,12 @@ class _Intake:
     def _report_progress(self, stage: Literal["problems", "trajectories"], done_bytes: int) -> None:
         if self.on_progress is not None:
             progress = ImportProgress(
-                stage, done_bytes, 2 * self.total_bytes, len(self.origins), self.progress_trajectories
+                stage,
+                done_bytes,
+                2 * self.total_bytes,
+                len(self.origins),
+                self.progress_trajectories,
+                self.total_trajectories if stage == "trajectories" else None,
             )
             self.on_progress(progress)
 
@@ -221,24 +272,32 @@ class _Intake:
 class _Batch:
     """Records that the run lacks, appended in parts.
 
-    An import may be killed anywhere: each flush writes trajectories, then verdicts, then scores, and each of them is
-    checked by id, so that the next import adds the rest.
+    An import may be killed anywhere: each flush writes trajectories, then verdicts, scores and selections, and each of
+    them is checked by id, so that the next import adds the rest.
     """
 
-    def __init__(self, run: Run, report: ImportReport, done_scores: Mapping[str, set[str]]):
+    def __init__(
+        self,
+        run: Run,
+        report: ImportReport,
+        done_scores: Mapping[str, set[str]],
+        done_selections: Mapping[str, set[str]],
+    ):
         self.run = run
         self.report = report
         self.text_hashes = read_text_hashes(run)
         self.done_verdicts = run.done_verdicts()
         self.done_scores = done_scores
+        self.done_selections = done_selections
         self._clear()
 
     def _clear(self) -> None:
         self.trajectories: list[Trajectory] = []
         self.verdicts: list[Verdict] = []
         self.scores: dict[str, list[Score]] = {}
+        self.selections: dict[str, list[Selection]] = {}
         self.characters = 0
-        self.waiting = 0
+        self.sample_count = 0
 
     def add(self, sample: Sample, entry: Entry) -> Fault | None:
         trajectory = sample.trajectory
@@ -246,24 +305,30 @@ class _Batch:
         stored_hash = self.text_hashes.get(trajectory.id)
         if stored_hash is not None and stored_hash != hash_text(text):
             actual = f"a text of {trajectory.id!r} that differs from the one in the run"
-            return Fault(entry.file, entry.line, "text", actual, "the same text, or another --run")
+            return Fault(entry.file, entry.line, "text", actual, "the same text, or another RUN")
         if stored_hash is None:
             self.trajectories.append(trajectory)
             self.characters += len(text)
         else:
             self.report.present += 1
+        extraction = self.report.answers.add(trajectory, entry.problem)
         if sample.verdict is not None and trajectory.id not in self.done_verdicts:
             verdict = sample.verdict
             if not sample.has_verdict_answer:
-                verdict = replace(verdict, answer=answer_of(trajectory, entry.problem.kind))
+                verdict = replace(verdict, answer=None if extraction is None else extraction.answer)
             self.verdicts.append(verdict)
         for name, score in sample.scores.items():
             if trajectory.id not in self.done_scores[name]:
                 self.scores.setdefault(name, []).append(score)
-        self.waiting += 1
-        if self.waiting >= PART_TRAJECTORIES or self.characters >= PART_CHARACTERS:
+        self.sample_count += 1
+        if self.sample_count >= PART_TRAJECTORIES or self.characters >= PART_CHARACTERS:
             self.flush()
         return None
+
+    def add_selections(self, entry: Entry) -> None:
+        for name, selection in entry.selections.items():
+            if selection.problem_id not in self.done_selections[name]:
+                self.selections.setdefault(name, []).append(selection)
 
     def flush(self) -> None:
         if self.trajectories:
@@ -275,6 +340,9 @@ class _Batch:
         for name, scores in self.scores.items():
             self.run.append_scores(name, scores)
             self.report.scores += len(scores)
+        for name, selections in self.selections.items():
+            self.run.append_selections(name, selections)
+            self.report.selections += len(selections)
         self._clear()
 
 
@@ -287,7 +355,7 @@ def read_text_hashes(run: Run) -> dict[str, int]:
     """Return the text hash of each trajectory of the run, by id; about 150 bytes of memory per trajectory."""
     if not run.done_trajectories():
         return {}
-    with run.connect() as connection:
+    with run.connect(large=("text",)) as connection:
         rows = connection.execute("SELECT id, substr(md5(text), 1, 16) FROM trajectories").fetchall()
     return {str(id): int(digest, 16) for id, digest in rows}
 
@@ -301,5 +369,6 @@ def _read_fingerprints(run: Run) -> dict[str, str]:
 
 
 def _fingerprint(problem: Problem) -> str:
-    content = [problem.prompt, problem.target, problem.kind, list(problem.tests), dict(problem.meta)]
+    fields = [problem.prompt, problem.target, problem.kind, problem.answer_rule]
+    content = [*fields, list(problem.tests), dict(problem.meta)]
     return hashlib.blake2b(json.dumps(content, sort_keys=True).encode(), digest_size=16).hexdigest()

@@ -22,10 +22,12 @@ from nbest.formats.intake import (
     Note,
     OnProgress,
     Sample,
+    check_answer_rule,
     check_kind,
     import_entries,
     size_bytes,
 )
+from nbest.problems.stated_answers import take_answer
 from nbest.records import Completion, Kind, Problem, Trajectory, Verdict, trajectory_id
 from nbest.storage.run import Run
 from nbest.text.json_lines import Fault, Fields, Line, describe, read_lines
@@ -42,12 +44,12 @@ HASHES = ("doc_hash", "prompt_hash", "target_hash")
 
 @dataclass(slots=True)
 class _FileState:
-    """State across the lines of a file: the filter that is read, documents seen, lines skipped per other filter."""
+    """State across the lines of a file: the filter to read, the ids of earlier documents, skipped lines per filter."""
 
     task: str
     filter: str | None
-    seen: set[str] = field(default_factory=set[str])
-    skipped: dict[str, int] = field(default_factory=dict[str, int])
+    documents: set[str] = field(default_factory=set[str])
+    skipped_lines: dict[str, int] = field(default_factory=dict[str, int])
 
 
 def import_lm_eval(
@@ -57,17 +59,20 @@ def import_lm_eval(
     on_progress: OnProgress | None = None,
     filter: str | None = None,
     metric: str = "exact_match",
+    answer: str | None = None,
 ) -> ImportReport:
     """Import sample files into the run. `kind` None means "math".
 
+    `answer` is the rule by which answers are read where the files record none (see `nbest.answers.rules`).
+
     The harness writes each document once per filter. `filter` names the filter to read (None = the first one of each
     file); a note counts the lines of other filters. `metric` is the field that holds correctness as 0 or 1. A second
-    import of the same files adds only what is missing. Raises ConfigError if `kind` does not exist, DataError if a file
-    cannot be opened.
+    import of the same files adds only what is missing. Raises ConfigError if `kind` or the rule does not exist,
+    DataError if a file cannot be opened.
     """
     paths = list(files)
     read = partial(_read_files, paths, check_kind(kind) or "math", filter, metric)
-    return import_entries(run, read, size_bytes(paths), on_progress)
+    return import_entries(run, read, size_bytes(paths), on_progress, check_answer_rule(answer))
 
 
 def task_of(file: Path) -> str:
@@ -85,7 +90,7 @@ def _read_files(files: list[Path], kind: Kind, filter: str | None, metric: str) 
                 yield line
             elif not _is_skipped(line, state):
                 yield from _read_document(line, state, kind, metric, before_bytes + line.end_bytes)
-        for name, count in state.skipped.items():
+        for name, count in state.skipped_lines.items():
             yield Note(
                 f"{file}: {count} lines of filter {name!r} were skipped; pass its name as the filter to read it instead"
             )
@@ -100,14 +105,14 @@ def _is_skipped(line: Line, state: _FileState) -> bool:
     filter = line.values.get("filter")
     if isinstance(filter, str):
         state.filter = state.filter or filter
-        other = filter if filter != state.filter else None
+        skipped_filter = filter if filter != state.filter else None
     else:
         doc_id = str(line.values.get("doc_id"))
-        other = "(not named)" if doc_id in state.seen else None
-        state.seen.add(doc_id)
-    if other is not None:
-        state.skipped[other] = state.skipped.get(other, 0) + 1
-    return other is not None
+        skipped_filter = "(not named)" if doc_id in state.documents else None
+        state.documents.add(doc_id)
+    if skipped_filter is not None:
+        state.skipped_lines[skipped_filter] = state.skipped_lines.get(skipped_filter, 0) + 1
+    return skipped_filter is not None
 
 
 def _read_document(line: Line, state: _FileState, kind: Kind, metric: str, end_bytes: int) -> list[Item]:
@@ -116,15 +121,15 @@ def _read_document(line: Line, state: _FileState, kind: Kind, metric: str, end_b
     texts = _take_texts(fields)
     prompt = _take_prompt(fields)
     meta: dict[str, Any] = {"task": state.task, "doc": fields.take("doc"), "filter": fields.take("filter")}
-    target, meta["stated_target"] = _take_target(fields)
-    answers, rest = _take_answers(fields, len(texts))
+    target, meta["stated_target"] = _take_target(fields, kind)
+    answers, answer_fields = _take_answers(fields, len(texts))
     fields.take("metrics")
     hashes = {name: fields.take(name) for name in HASHES if fields.has(name)}
     correct = _take_correct(fields, metric) if len(texts) == 1 else None
     if fields.faults:
         return list(fields.faults)
     # The remaining fields are metrics: of the text if there is one, of the whole document if there are several.
-    metrics = fields.rest() | rest
+    metrics = fields.rest() | answer_fields
     id = f"{state.task}/{doc_id}"
     meta |= hashes if len(texts) == 1 else hashes | metrics
     problem = Problem(id, prompt, target, kind, (), {name: value for name, value in meta.items() if value is not None})
@@ -183,7 +188,7 @@ def _take_prompt(fields: Fields) -> str:
     return ""
 
 
-def _take_target(fields: Fields) -> tuple[str | None, Any]:
+def _take_target(fields: Fields, kind: Kind) -> tuple[str | None, Any]:
     """Return the target, and the original field if the target is only a part of it.
 
     The target follows the last `####` if there is one. If the field is a list or an object there is no target.
@@ -191,7 +196,7 @@ def _take_target(fields: Fields) -> tuple[str | None, Any]:
     value = fields.values.get("target")
     if isinstance(value, (list, dict)):
         return None, fields.take("target")
-    text = fields.take_term("target")
+    text = take_answer(fields, "target", kind=kind)
     if text is None or ANSWER_MARK not in text:
         return text, None
     return text.rpartition(ANSWER_MARK)[2].strip(), text

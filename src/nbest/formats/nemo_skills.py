@@ -24,13 +24,16 @@ from nbest.formats.intake import (
     Note,
     OnProgress,
     Sample,
+    check_answer_rule,
     check_kind,
     import_entries,
     size_bytes,
 )
-from nbest.records import Completion, Finish, Kind, Problem, Score, Trajectory, Verdict, trajectory_id
+from nbest.formats.signs import take_logprobs
+from nbest.problems.stated_answers import take_answer
+from nbest.records import Completion, Finish, Kind, Problem, Score, Trajectory, Usage, Verdict, trajectory_id
 from nbest.storage.run import Run
-from nbest.text.json_lines import Fields, Line, LineOrFault, read_lines
+from nbest.text.json_lines import MAX_INT32, Fields, Line, LineOrFault, read_lines
 
 SEED_FILE = re.compile(r"output-rs(\d+)\.jsonl(\.gz)?")
 SINGLE_FILE = re.compile(r"output\.jsonl(\.gz)?")
@@ -74,17 +77,22 @@ class _Source:
 
 
 def import_nemo_skills(
-    run: Run, files: Sequence[Path], kind: str | None = None, on_progress: OnProgress | None = None
+    run: Run,
+    files: Sequence[Path],
+    kind: str | None = None,
+    on_progress: OnProgress | None = None,
+    answer: str | None = None,
 ) -> ImportReport:
     """Import NeMo-Skills folders (or single files of a folder) into the run. `kind` None means "math".
 
-    A second import adds only what is missing, including seeds that were sampled in the meantime. Raises ConfigError if
-    `kind` does not exist, DataError if a folder holds no output file.
+    `answer` is the rule by which answers are read where the files record none (see `nbest.answers.rules`). A second
+    import adds only what is missing, including seeds that were sampled in the meantime. Raises ConfigError if `kind` or
+    the rule does not exist, DataError if a folder holds no output file.
     """
     folders = _find_folders(files)
     paths = [source.file for sources in folders.values() for source in sources]
     read = partial(_read_folders, folders, check_kind(kind) or "math")
-    return import_entries(run, read, size_bytes(paths), on_progress)
+    return import_entries(run, read, size_bytes(paths), on_progress, check_answer_rule(answer))
 
 
 def _find_folders(files: Sequence[Path]) -> dict[Path, list[_Source]]:
@@ -159,16 +167,16 @@ def _read_row(folder: Path, row: list[tuple[_Source, Line]], kind: Kind, end_byt
         fields = Fields(line)
         candidate = _take_problem(fields, folder, kind)
         if problem is not None and (candidate.id, candidate.prompt) != (problem.id, problem.prompt):
-            other = f"{first_line.file if first_line else ''} has {problem.id!r} on this line"
-            actual = f"{candidate.id!r} ({candidate.prompt:.40}), but {other}"
+            expectation = f"{first_line.file if first_line else ''} has {problem.id!r} on this line"
+            actual = f"{candidate.id!r} ({candidate.prompt:.40}), but {expectation}"
             fields.add_fault("problem", actual, "the same problem on the same line of every file")
         sample = _take_sample(fields, problem or candidate, source)
         if fields.faults:
             yield from fields.faults
             continue
         if problem is None:
-            own = {name: value for name, value in fields.rest().items() if name not in SAMPLE_FIELDS}
-            problem = replace(candidate, meta=own)
+            meta = {name: value for name, value in fields.rest().items() if name not in SAMPLE_FIELDS}
+            problem = replace(candidate, meta=meta)
             first_line = line
         samples.append(_with_meta(sample, fields.rest(), problem))
     if problem is not None and first_line is not None:
@@ -185,15 +193,15 @@ def _take_problem(fields: Fields, folder: Path, kind: Kind) -> Problem:
     id = fields.take_term("problem_id") or fields.take_term("id") or f"{folder.resolve().name}/{fields.line.number - 1}"
     name = "question" if fields.has("question") and not fields.has("problem") else "problem"
     prompt = fields.take_text(name, required=True)
-    return Problem(id, prompt or "", fields.take_term("expected_answer"), kind)
+    return Problem(id, prompt or "", take_answer(fields, "expected_answer", kind=kind), kind)
 
 
 def _take_sample(fields: Fields, problem: Problem, source: _Source) -> Sample:
     id = trajectory_id(problem.id, source.index)
     short = fields.take_text("generation", required=not fields.has("_full_generation"))
     text = fields.take_text("_full_generation") or short or ""
-    answer = fields.take_term("predicted_answer")
-    logprobs = fields.take_numbers("logprobs")
+    answer = take_answer(fields, "predicted_answer", kind=problem.kind)
+    logprobs = take_logprobs(fields)
     reward = fields.take_number("reward_model_score")
     error = fields.take_text("error")
     for name in IGNORED_FIELDS:
@@ -203,11 +211,19 @@ def _take_sample(fields: Fields, problem: Problem, source: _Source) -> Sample:
         logprobs=None if logprobs is None else np.array(logprobs, dtype=np.float32),
         finish="error" if error else _take_finish(fields),
         note=error or "",
+        usage=_read_usage(fields),
     )
     seed = UNKNOWN_SEED if source.seed is None else source.seed
     trajectory = Trajectory(id, problem.id, source.index, seed, completion, answer)
     verdict = _take_verdict(fields, id)
     return Sample(trajectory, verdict, {} if reward is None else {REWARD_SCORER: Score(id, reward)})
+
+
+def _read_usage(fields: Fields) -> Usage | None:
+    """Return the counts of tokens, which also stay in the meta of the trajectory; None without a count."""
+    counts = [fields.values.get(name) for name in ("num_input_tokens", "num_generated_tokens")]
+    prompt, sampled = (count if isinstance(count, int) and 0 <= count <= MAX_INT32 else 0 for count in counts)
+    return Usage(prompt, sampled) if sampled else None
 
 
 def _take_finish(fields: Fields) -> Finish:
@@ -242,9 +258,9 @@ def _with_meta(sample: Sample, rest: dict[str, Any], problem: Problem) -> Sample
 
     A field belongs to the sample if NeMo-Skills writes it per sample, or if it differs from that of the problem.
     """
-    own = {
+    meta = {
         name: value
         for name, value in rest.items()
         if name in SAMPLE_FIELDS or name not in problem.meta or problem.meta[name] != value
     }
-    return replace(sample, trajectory=replace(sample.trajectory, meta=own))
+    return replace(sample, trajectory=replace(sample.trajectory, meta=meta))

@@ -9,79 +9,142 @@ verify answers.
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import cast
 
-import numpy as np
-
+from nbest.answers.rules import DEFAULT
 from nbest.formats.intake import (
-    IMPORTED,
-    UNKNOWN_SEED,
     Entry,
     ImportReport,
     Item,
+    Note,
     OnProgress,
-    Sample,
+    check_answer_rule,
     check_kind,
     import_entries,
     size_bytes,
 )
+from nbest.formats.pool_samples import EXTRAS, read_sample, refuse_rest, take_extras, take_meta
+from nbest.formats.selections import take_selections
+from nbest.formats.signs import SIGN_FIELD, ConfidencesSign, check_sign, take_sign
 from nbest.former_name import FORMER
-from nbest.records import KINDS, Completion, Finish, Kind, Problem, Score, Trajectory, Verdict, trajectory_id
+from nbest.problems.answer_rules import FIELD as ANSWER_RULE
+from nbest.problems.answer_rules import take_answer_rule
+from nbest.problems.stated_answers import take_answer
+from nbest.records import KINDS, Kind, Problem
 from nbest.storage.run import Run
-from nbest.text.json_lines import MAX_INT32, Fault, Fields, Line, describe, read_lines
+from nbest.text.json_lines import Fault, Fields, Line, describe, read_lines
 
-EXTRAS = "nbest"
-"""The reserved key for data that has no field in the plain schema, such as token ids and step scores."""
-
-FINISHES: tuple[Finish, ...] = ("stop", "length", "error", "unknown")
+_OF_SAMPLE = (
+    *("text", "correct", "logprobs", "confidences", "certainties", "finish", "finish_reason"),
+    *("sampled_tokens", "scores", "step_scores", "step_labels", "first_wrong_step"),
+)
+PROBLEM_FIELDS = frozenset(
+    {
+        *("problem_id", "question", "target", "gold", "samples", "kind", ANSWER_RULE, "tests", "test"),
+        *(SIGN_FIELD, "answer", EXTRAS, FORMER),
+        *_OF_SAMPLE,
+    }
+)
+"""Names that are read in a line: meta of a problem with such a name is exported below `nbest.meta`."""
 
 
 def import_pools(
-    run: Run, files: Sequence[Path], kind: str | None = None, on_progress: OnProgress | None = None
+    run: Run,
+    files: Sequence[Path],
+    kind: str | None = None,
+    on_progress: OnProgress | None = None,
+    answer: str | None = None,
+    confidences_sign: str | None = None,
 ) -> ImportReport:
-    """Import pool files into the run. `kind` overrides the kind that the lines state or imply.
+    """Import pool files into the run.
 
-    A second import of the same files adds only what is missing. Faulty lines are in the report. Raises ConfigError if
-    `kind` does not exist, DataError if a file cannot be opened.
+    `kind` overrides the kind that the lines state or imply, `answer` their `answer_rule`, `confidences_sign` (`nbest`
+    or `deepconf`, see `nbest.formats.signs`) that of the files. A second import of the same files adds only what is
+    missing. Faulty lines are in the report. Raises ConfigError if `kind`, the rule `answer` or the sign does not exist,
+    UnavailableError if the function of a rule cannot be imported, DataError if a file cannot be opened.
     """
     paths = list(files)
-    read = partial(read_pools, paths, check_kind(kind))
-    return import_entries(run, read, size_bytes(paths), on_progress)
+    read = partial(read_pools, paths, check_kind(kind), check_sign(confidences_sign))
+    return import_entries(run, read, size_bytes(paths), on_progress, check_answer_rule(answer))
 
 
-def read_pools(files: Sequence[Path], kind: Kind | None = None) -> Iterator[Item]:
-    """Yield the entries and faults of pool files in order; one line is in memory at a time."""
+def read_pools(files: Sequence[Path], kind: Kind | None = None, sign: ConfidencesSign | None = None) -> Iterator[Item]:
+    """Yield the entries and faults of pool files in order; one line is in memory at a time.
+
+    The first object of a file may be its header: an object with `confidences_sign` and without a problem.
+    """
     before_bytes = 0
     for file in files:
+        is_first, file_sign = True, sign
         for line in read_lines(file):
             if isinstance(line, Fault):
                 yield line
+            elif is_first and _is_header(line):
+                header_sign, items = _read_header(line)
+                file_sign = sign or header_sign
+                yield from items
             else:
-                yield from _read_problem(line, kind, before_bytes + line.end_bytes)
+                yield from _read_problem(line, kind, file_sign, sign is not None, before_bytes + line.end_bytes)
+            is_first = False
         before_bytes += size_bytes([file])
 
 
-def _read_problem(line: Line, kind: Kind | None, end_bytes: int) -> list[Item]:
+def _is_header(line: Line) -> bool:
+    return SIGN_FIELD in line.values and not {"problem_id", "question", "samples"} & line.values.keys()
+
+
+def _read_header(line: Line) -> tuple[ConfidencesSign | None, list[Item]]:
+    """Return the sign of the confidences of a file, and faults or notes."""
     fields = Fields(line)
-    extras = fields.take_object(EXTRAS) or fields.take_object(FORMER)
-    own_kind = _take_kind(fields)
+    sign = take_sign(fields)
+    items: list[Item] = list(fields.faults)
+    if fields.rest():
+        names = ", ".join(fields.rest())
+        items.append(Note(f"{line.file}: the first line is a header; of it, these fields are not read: {names}"))
+    return sign, items
+
+
+def _read_problem(
+    line: Line, kind: Kind | None, file_sign: ConfidencesSign | None, is_fixed: bool, end_bytes: int
+) -> list[Item]:
+    """Return the entry of a line, or its faults. `is_fixed`: the sign of the line itself does not count."""
+    fields = Fields(line)
+    extras = take_extras(fields)
+    own_kind, own_rule, own_sign = _take_kind(fields), take_answer_rule(fields), take_sign(fields)
     implied_kind: Kind = "code" if (fields.has("test") or fields.has("tests")) and fields.has("entry_point") else "math"
+    own_kind = kind or own_kind or implied_kind
     id = fields.take_term("problem_id", required=True)
     if id == "":
         fields.add_fault("problem_id", "an empty string", "a string with at least one character")
     prompt = fields.take_text("question", required=True)
-    target = _take_target(fields)
+    target = _take_target(fields, own_kind)
     tests = _take_tests(fields)
     items = fields.take_objects("samples", required=True)
-    meta = fields.rest() | (_take_meta(extras) if extras else {})
-    problem = Problem(id or "", prompt or "", target, kind or own_kind or implied_kind, tests, meta)
-    samples = [_read_sample(item, problem, position) for position, item in enumerate(items)]
+    _refuse_sample_fields(fields, target)
+    meta = fields.rest() | take_meta(extras)
+    selections = take_selections(extras, id or "", len(items))
+    refuse_rest(extras, f"the {EXTRAS} of a problem holds meta and selections; other fields stand in the line itself")
+    problem = Problem(id or "", prompt or "", target, own_kind, tests, meta, own_rule or DEFAULT)
+    sign = (None if is_fixed else own_sign) or file_sign or "nbest"
+    samples = [read_sample(item, problem, position, sign) for position, item in enumerate(items)]
     indices = [sample.trajectory.index for sample in samples]
     if len(set(indices)) < len(indices):
         fields.add_fault("samples", f"repeated indices in {describe(indices)}", "each index once")
     if fields.faults:
         return list(fields.faults)
-    return [Entry(line.file, line.number, problem, tuple(samples), end_bytes)]
+    return [Entry(line.file, line.number, problem, tuple(samples), end_bytes, selections)]
+
+
+def _refuse_sample_fields(fields: Fields, target: str | None) -> None:
+    """Report the fields of a sample that stand beside `samples`, and an `answer` where there is no target."""
+    for name in _OF_SAMPLE:
+        if fields.values.get(name) is not None:
+            actual = f"{describe(fields.take(name))} beside `samples`"
+            fields.add_fault(name, actual, f"a field of each sample: samples[0].{name}, samples[1].{name}, ...")
+    if fields.values.get("answer") is not None and target is None:
+        actual = f"{describe(fields.take('answer'))} beside `samples`"
+        fields.add_fault(
+            "answer", actual, "`target` for the answer of the problem, samples[0].answer for that of a sample"
+        )
 
 
 def _take_kind(fields: Fields) -> Kind | None:
@@ -94,8 +157,8 @@ def _take_kind(fields: Fields) -> Kind | None:
     return None
 
 
-def _take_target(fields: Fields) -> str | None:
-    target, gold = fields.take_term("target"), fields.take_term("gold")
+def _take_target(fields: Fields, kind: Kind) -> str | None:
+    target, gold = take_answer(fields, "target", kind=kind), take_answer(fields, "gold", kind=kind)
     if target is not None and gold is not None and target != gold:
         fields.add_fault(
             "gold",
@@ -113,68 +176,3 @@ def _take_tests(fields: Fields) -> tuple[str, ...]:
         if test is not None:
             tests = [test, *tests]
     return tuple(tests)
-
-
-def _read_sample(fields: Fields, problem: Problem, position: int) -> Sample:
-    """Return one sample of a line; its faults go to the list of the line."""
-    text = fields.take_text("text", required=True) or ""
-    answer = fields.take_term("answer")
-    has_verdict = fields.has("correct")
-    correct = fields.take_flag("correct")
-    logprobs = fields.take_numbers("logprobs")
-    score_values = _take_scores(fields)
-    extras = fields.take_object(EXTRAS) or fields.take_object(FORMER) or fields.inside({}, f"{EXTRAS}.")
-    own_index, seed = extras.take_integer("index", 0, MAX_INT32), extras.take_integer("seed", 0, 2**63 - 1)
-    index = position if own_index is None else own_index
-    id = trajectory_id(problem.id, index)
-    completion = _read_completion(extras, text, logprobs)
-    trajectory = Trajectory(
-        id=id,
-        problem_id=problem.id,
-        index=index,
-        seed=UNKNOWN_SEED if seed is None else seed,
-        completion=completion,
-        answer=answer,
-        meta=fields.rest() | _take_meta(extras),
-    )
-    steps = extras.take_object("steps") or extras.inside({}, "steps.")
-    scores = {name: Score(id, value, tuple(steps.take_numbers(name) or ())) for name, value in score_values.items()}
-    if not has_verdict:
-        return Sample(trajectory, None, scores)
-    details = extras.take_object("verdict")
-    if details is None:
-        return Sample(trajectory, Verdict(id, correct, None, IMPORTED), scores)
-    verdict = Verdict(id, correct, details.take_text("answer"), details.take_text("note") or "")
-    return Sample(trajectory, verdict, scores, has_verdict_answer=True)
-
-
-def _take_scores(fields: Fields) -> dict[str, float]:
-    inner = fields.take_object("scores")
-    scores: dict[str, float] = {}
-    for name in inner.values if inner else ():
-        value = inner.take_number(name) if inner else None
-        if value is not None:
-            scores[name] = value
-    return scores
-
-
-def _read_completion(extras: Fields, text: str, logprobs: list[float] | None) -> Completion:
-    finish = extras.take_text("finish") or "unknown"
-    if finish not in FINISHES:
-        extras.add_fault("finish", describe(finish), ", ".join(FINISHES))
-    confidences, certainties = extras.take_numbers("confidences"), extras.take_numbers("certainties")
-    return Completion(
-        text=text,
-        prompt_tokens=np.array(extras.take_token_ids("prompt_tokens") or [], dtype=np.int32),
-        tokens=np.array(extras.take_token_ids("tokens") or [], dtype=np.int32),
-        logprobs=None if logprobs is None else np.array(logprobs, dtype=np.float32),
-        confidences=None if confidences is None else np.array(confidences, dtype=np.float32),
-        finish=cast(Finish, finish),
-        note=extras.take_text("note") or "",
-        certainties=None if certainties is None else np.array(certainties, dtype=np.float32),
-    )
-
-
-def _take_meta(extras: Fields) -> dict[str, object]:
-    inner = extras.take_object("meta")
-    return dict(inner.values) if inner else {}

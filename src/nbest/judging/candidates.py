@@ -1,17 +1,17 @@
-"""The candidates of a pool: what of its trajectories a model reads, and one judgement over some of them.
+"""The candidates of a pool: the part of each trajectory that a model reads, and one judgement of a window of them.
 
 Rules
     Failed trajectories (`finish="error"`) are no candidates. Where the kind of problem has answers, trajectories
     without one are none either: they cannot be right. Equal answers (a `Clusterer` says which) share a cluster; code
     has no answers to compare, so equal texts share one.
-    Where all answers agree there is nothing to ask: such a set has no candidates and no cost.
+    Where all answers agree, no judgement is needed: such a set has no candidates and no cost.
     The prompt holds a text as `judging/prompts.py` prepares it, or a summary that the model writes first. Where a
     summary fails, the prompt holds the text itself, and the notes say so.
     The same text occurs once, for the trajectory with the lowest index. An empty text, or one that exceeds the token
-    budget alone, is left out: the notes say how many there are.
+    budget by itself, is excluded: the notes say how many there are.
     Candidates are ordered by `Trajectory.index`, whatever the order of the pool.
 
-This module does not know who selects or scores, and never sees a target.
+This module does not know selectors or scorers, and never sees a target.
 """
 
 import asyncio
@@ -20,6 +20,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
+from nbest.answers.extraction import answer_of
 from nbest.judging.conversation import Conversation, Judge
 from nbest.judging.prompts import (
     Judgement,
@@ -34,19 +35,18 @@ from nbest.judging.windows import Candidate, Window
 from nbest.loop_thread import gather_all
 from nbest.protocols import Clusterer
 from nbest.records import Completion, Finish, Pool, Trajectory, derive_seed
-from nbest.text.answers import answer_of
 
 OnFailure: TypeAlias = Literal["abstain", "majority"]
-"""What to select where there is no judgement: nothing, or the majority answer. Both are counted and noted."""
+"""What to select if there is no judgement: nothing, or the majority answer. Counts and notes record either."""
 
 
 @dataclass(frozen=True, slots=True)
 class JudgeSettings:
-    """How a generative selector or scorer works.
+    """The settings of a generative selector or scorer.
 
-    `repeats` is R of the methods that ask more than once. With `summary_tokens` the model first summarises every
-    candidate in at most so many tokens. `token_text` returns the text of a token id, where the sampler's vocabulary is
-    known.
+    `repeats` is the number of judgements R of methods that repeat them. With `summary_tokens` the model first
+    summarises every candidate in at most this many tokens. `token_text` returns the text of a token id; None if the
+    sampler's vocabulary is unknown.
     """
 
     judge: Judge
@@ -58,8 +58,8 @@ class JudgeSettings:
     summary_tokens: int | None = None
     token_text: Callable[[int], str] | None = None
 
-    def draw(self, pool: Pool, purpose: str, number: int = 0) -> random.Random:
-        """Return the random numbers of one deal: the same for the same seed, problem, purpose and number."""
+    def make_rng(self, pool: Pool, purpose: str, number: int = 0) -> random.Random:
+        """Return a random generator that depends on the seed, the problem, `purpose` and `number` alone."""
         return random.Random(derive_seed(self.judge.retry.seed, f"{pool.problem_id}\x1f{purpose}", number))
 
     def room_tokens(self, pool: Pool) -> int | None:
@@ -72,7 +72,7 @@ class CandidateSet:
     """The candidates of a pool.
 
     `members` [cluster] holds the positions in the pool of all trajectories with this answer, by index. `reasons`
-    [position] says why a trajectory is not among the `candidates`, `notes` what was left out.
+    [position] says why a trajectory is not among the `candidates`; `notes` count what was excluded.
     """
 
     candidates: tuple[Candidate, ...] = ()
@@ -87,29 +87,29 @@ class CandidateSet:
 
 
 async def read_candidates(pool: Pool, settings: JudgeSettings, conversation: Conversation) -> CandidateSet:
-    """Return the candidates of a pool; the model is asked only for summaries, where the settings want them."""
+    """Return the candidates of a pool; the model is called only for summaries, if the settings ask for them."""
     order = sorted(range(len(pool.trajectories)), key=lambda position: pool.trajectories[position].index)
     reasons = {position: "failed" for position in order if pool.trajectories[position].completion.finish == "error"}
-    able = [position for position in order if position not in reasons]
+    positions = [position for position in order if position not in reasons]
     if pool.kind == "code":
         texts = {
-            position: show_candidate(pool.trajectories[position].completion.text, kind="code") for position in able
+            position: show_candidate(pool.trajectories[position].completion.text, kind="code") for position in positions
         }
         numbers: dict[str, int] = {}
         clusters = {position: numbers.setdefault(text, len(numbers)) for position, text in texts.items() if text}
         notes: list[str] = []
     else:
-        answers = [answer_of(pool.trajectories[position], pool.kind) for position in able]
-        numbered = zip(able, await asyncio.to_thread(settings.equivalence.cluster, answers), strict=True)
-        clusters = {position: cluster for position, cluster in numbered if cluster is not None}
-        reasons |= {position: "no answer" for position in able if position not in clusters}
+        answers = [answer_of(pool.trajectories[position], pool) for position in positions]
+        pairs = zip(positions, await asyncio.to_thread(settings.equivalence.cluster, answers, pool.kind), strict=True)
+        clusters = {position: cluster for position, cluster in pairs if cluster is not None}
+        reasons |= {position: "no answer" for position in positions if position not in clusters}
         if len(set(clusters.values())) < 2:
-            return CandidateSet((), _group(clusters), reasons)
+            return CandidateSet((), _group_positions(clusters), reasons)
         texts, notes = await _read_texts(pool, list(clusters), settings, conversation)
-    return _fill(pool, texts, clusters, settings, CandidateSet(reasons=reasons, notes=tuple(notes)))
+    return _add_candidates(pool, texts, clusters, settings, CandidateSet(reasons=reasons, notes=tuple(notes)))
 
 
-def _group(clusters: Mapping[int, int]) -> dict[int, tuple[int, ...]]:
+def _group_positions(clusters: Mapping[int, int]) -> dict[int, tuple[int, ...]]:
     members: dict[int, tuple[int, ...]] = {}
     for position, cluster in clusters.items():
         members[cluster] = (*members.get(cluster, ()), position)
@@ -120,10 +120,7 @@ async def _read_texts(
     pool: Pool, positions: list[int], settings: JudgeSettings, conversation: Conversation
 ) -> tuple[dict[int, str], list[str]]:
     """Return the text of each trajectory as the prompt holds it, and notes."""
-    texts = {
-        position: show_candidate(pool.trajectories[position].completion.text, settings.format.thinking, pool.kind)
-        for position in positions
-    }
+    texts = {position: _show_trajectory(pool.trajectories[position], pool, settings.format) for position in positions}
     if settings.summary_tokens is None:
         return texts, []
     calls = [_summarise(pool, pool.trajectories[position], settings, conversation) for position in positions]
@@ -132,6 +129,11 @@ async def _read_texts(
     texts |= {position: summary for position, summary in zip(positions, summaries, strict=True) if summary}
     note = f"{missing} of {len(positions)} trajectories have no summary and are shown without"
     return texts, [note] if missing else []
+
+
+def _show_trajectory(trajectory: Trajectory, pool: Pool, format: PromptFormat) -> str:
+    answer = answer_of(trajectory, pool) if format.thinking == "answer" else None
+    return show_candidate(trajectory.completion.text, format.thinking, pool.kind, answer)
 
 
 async def _summarise(
@@ -148,12 +150,12 @@ async def _summarise(
     return await conversation.ask(prompt, f"summary {trajectory.id}", read, params)
 
 
-def _fill(
-    pool: Pool, texts: Mapping[int, str], clusters: Mapping[int, int], settings: JudgeSettings, empty: CandidateSet
+def _add_candidates(
+    pool: Pool, texts: Mapping[int, str], clusters: Mapping[int, int], settings: JudgeSettings, base_set: CandidateSet
 ) -> CandidateSet:
-    """Return the set with its candidates: empty texts and those beyond the budget left out, equal ones joined."""
-    room = settings.room_tokens(pool)
-    reasons, candidates = dict(empty.reasons), dict[tuple[str, int], Candidate]()
+    """Return the set with its candidates: without empty texts and those beyond the budget, and equal texts as one."""
+    room_tokens = settings.room_tokens(pool)
+    reasons, candidates = dict(base_set.reasons), dict[tuple[str, int], Candidate]()
     for position, text in texts.items():
         if not text:
             reasons[position] = "nothing to show"
@@ -163,23 +165,23 @@ def _fill(
             candidates[key] = replace(candidates[key], positions=(*candidates[key].positions, position))
             continue
         tokens = settings.window.count(number_candidate(0, text, pool.kind, settings.format.style))
-        if room is not None and tokens > room:
+        if room_tokens is not None and tokens > room_tokens:
             reasons[position] = "beyond the token budget"
             continue
-        answer = answer_of(pool.trajectories[position], pool.kind)
+        answer = answer_of(pool.trajectories[position], pool)
         candidates[key] = Candidate(position, text, clusters[position], answer, tokens, (position,))
-    notes = list(empty.notes)
+    notes = list(base_set.notes)
     for reason in ("nothing to show", "beyond the token budget"):
         if count := list(reasons.values()).count(reason):
             notes.append(f"{count} of {len(texts)} trajectories were not shown: {reason}")
             settings.judge.counts.unread += count
-    return CandidateSet(tuple(candidates.values()), _group(clusters), reasons, tuple(notes))
+    return CandidateSet(tuple(candidates.values()), _group_positions(clusters), reasons, tuple(notes))
 
 
 async def judge_window(
     pool: Pool, window: list[Candidate], settings: JudgeSettings, conversation: Conversation, question: str
 ) -> Candidate | None:
-    """Return the candidate that one GenSelect judgement names; None where it finally failed."""
+    """Return the candidate that one GenSelect judgement names; None if it finally failed."""
     prompt = render_genselect(pool.prompt, [candidate.text for candidate in window], pool.kind, settings.format.style)
     return await name_candidate(window, prompt, parse_genselect, settings, conversation, question)
 
@@ -187,7 +189,8 @@ async def judge_window(
 async def settle_window(
     pool: Pool, window: list[Candidate], settings: JudgeSettings, conversation: Conversation, question: str
 ) -> Candidate | None:
-    """As `judge_window`, but of a window with one answer only return the first candidate by index, without a call."""
+    """Return the candidate that one judgement names; where all candidates have one answer the first by index, without
+    a call. None if the judgement finally failed."""
     if len({candidate.cluster for candidate in window}) == 1:
         return min(window, key=lambda candidate: pool.trajectories[candidate.position].index)
     return await judge_window(pool, window, settings, conversation, question)

@@ -1,17 +1,15 @@
-"""Ask a model for judgements: how many calls at once, for how long, how often again, and what is counted.
+"""Ask a model for judgements: concurrency, deadlines, retries and counts.
 
 Rules
-    A call has one prompt and one seed, derived from (seed, problem, question, try): a retry draws anew, and the same
-    selection asks the same again.
-    A try fails by one of FAULTS: what the text lacks (`unparsed`, `out-of-range`, `truncated`), a completion with
-    `finish="error"` (`error`), an EngineError (`engine`), or time (`deadline`). It is tried again up to `retries`
-    times; each retry is counted under the fault that caused it, and a judgement that finally fails under its last one.
-    A judgement that failed is never replaced by anything: `ask` returns None.
-    The deadline of a call runs from the moment it is sent (waiting for a free slot is not counted), that of a selection
-    from its first call; after it nothing is asked any more.
-    Tokens of tries that failed are counted like the others; what a call had sampled when its deadline came is not known
-    and counts as none. `seconds` is the sum of the times of all calls: calls that run at the same time add up to more
-    than the time on the clock.
+    A call has one prompt and one seed, derived from (seed, problem, question, try): a retry draws anew, and a repeated
+    selection gets the same replies. A try fails with one of FAULTS: a text without a usable judgement (`unparsed`,
+    `out-of-range`, `truncated`), a completion with `finish="error"` (`error`), an EngineError (`engine`), or time
+    (`deadline`). It is tried again up to `retries` times; each retry is counted under the fault that caused it, and a
+    judgement that finally fails under its last one. A judgement that failed is never replaced by anything: `ask`
+    returns None. The deadline of a call runs from the moment it is sent (waiting for a free slot does not count), that
+    of a selection from its first call; after it no further call is sent. Tokens of failed tries are counted like all
+    others; what a call had sampled when its deadline passed is unknown and counts as zero. `seconds` is the sum of the
+    times of all calls: calls that run at the same time add up to more than the time on the clock.
 
 This module does not know prompts, candidates, pools or targets.
 """
@@ -38,7 +36,7 @@ FAULTS = ("unparsed", "out-of-range", "truncated", "error", "engine", "deadline"
 
 @dataclass(frozen=True, slots=True)
 class RetrySettings:
-    """How a model is asked: sampling parameters, retries, deadlines (None = none) and the seed of all calls.
+    """How a model is called: sampling parameters, retries, deadlines (None = none) and the seed of all calls.
 
     `concurrency` limits the calls of one judge at the same time, over all pools. Raises ConfigError.
     """
@@ -53,28 +51,21 @@ class RetrySettings:
     def __post_init__(self) -> None:
         faults = [
             f"{name}: got {value}; allowed is {rule}"
-            for name, value, is_good, rule in (
+            for name, value, is_allowed, rule in (
                 ("retries", self.retries, self.retries >= 0, "0 or more"),
                 ("concurrency", self.concurrency, self.concurrency >= 1, "1 or more"),
                 ("deadline_seconds", self.deadline_seconds, (self.deadline_seconds or 1) > 0, "more than 0"),
                 ("selection_seconds", self.selection_seconds, (self.selection_seconds or 1) > 0, "more than 0"),
             )
-            if not is_good
+            if not is_allowed
         ]
         if faults:
             raise ConfigError(faults)
 
 
-NUMBERS = (
-    *("calls", "judged", "prompt_tokens", "sampled_tokens", "seconds", "selections", "agreed", "abstained"),
-    *("fell_back", "inconsistent", "unread"),
-)
-"""The plain numbers of JudgementCounts."""
-
-
 @dataclass(slots=True)
 class JudgementCounts:
-    """What a judge was asked and what became of it; it grows while selections are made.
+    """Counts of a judge's calls and their outcomes; they grow while selections are made.
 
     `calls` counts tries that were sent, `judged` judgements that could be read. `retried` and `failed` count by fault,
     `first_messages` keeps the first message of each fault. `chosen` [window size][position] counts how often the
@@ -115,9 +106,26 @@ class JudgementCounts:
             for position, count in enumerate(row)
         ]
 
+    def list_numbers(self) -> dict[str, int | float]:
+        """Return the plain numbers by name: all but the floating-point operations and the counts by fault or
+        position."""
+        return {
+            "calls": self.calls,
+            "judged": self.judged,
+            "prompt_tokens": self.prompt_tokens,
+            "sampled_tokens": self.sampled_tokens,
+            "seconds": self.seconds,
+            "selections": self.selections,
+            "agreed": self.agreed,
+            "abstained": self.abstained,
+            "fell_back": self.fell_back,
+            "inconsistent": self.inconsistent,
+            "unread": self.unread,
+        }
+
     def describe(self) -> dict[str, Any]:
-        """Return all counts as JSON."""
-        return {name: getattr(self, name) for name in NUMBERS} | {
+        """Return the numbers, the counts by fault and the position bias as JSON values."""
+        return self.list_numbers() | {
             "retried": dict(self.retried),
             "failed": dict(self.failed),
             "first_messages": dict(self.first_messages),
@@ -126,7 +134,7 @@ class JudgementCounts:
 
 
 class Judge:
-    """A sampler that is asked under retry settings; `counts` counts everything that is asked through it.
+    """A sampler that is called under retry settings; `counts` counts every call through it.
 
     It does not own the sampler and never closes it. `clock` returns seconds, for tests.
     """
@@ -140,11 +148,11 @@ class Judge:
 
     @property
     def slots(self) -> asyncio.Semaphore:
-        """Limits the calls at the same time, per event loop: a judge may be asked from several."""
+        """Limits the calls at the same time, per event loop: a judge may be called from several loops."""
         return self._slots.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(self.retry.concurrency))
 
     def report(self) -> WorkReport:
-        """Return everything that was asked through this judge."""
+        """Return the report of all calls through this judge."""
         counts = self.counts
         return WorkReport(
             calls=counts.calls,
@@ -175,7 +183,7 @@ class Conversation:
         self._deadline: float | None = None
 
     async def ask(self, prompt: str, question: str, read: Read[T], params: SamplingParams | None = None) -> T | None:
-        """Return the first judgement that can be read; None where every try failed.
+        """Return the first judgement that can be read; None if every try failed.
 
         `question` names the judgement within the selection; the seeds of its tries are derived from it. `params`
         overrides those of the retry settings. Raises what a sampler raises beside EngineError (UnavailableError,
@@ -183,14 +191,14 @@ class Conversation:
         """
         judge = self._judge
         retry, counts = judge.retry, judge.counts
-        for trial in range(retry.retries + 1):
-            seed = derive_seed(retry.seed, f"{self._problem_id}\x1f{question}", trial)
+        for number in range(retry.retries + 1):
+            seed = derive_seed(retry.seed, f"{self._problem_id}\x1f{question}", number)
             value, fault, note = await self._try(prompt, seed, read, params or retry.params)
             if not fault:
                 counts.judged += 1
                 return value
             counts.first_messages.setdefault(fault, note)
-            if trial < retry.retries and not self._is_past_deadline():
+            if number < retry.retries and not self._is_past_deadline():
                 counts.retried[fault] += 1
             else:
                 counts.failed[fault] += 1
@@ -206,16 +214,16 @@ class Conversation:
             if self._is_past_deadline():
                 return None, "deadline", f"the selection took longer than {judge.retry.selection_seconds:g} s"
             judge.counts.calls += 1
-            started = judge.clock()
+            start = judge.clock()
             try:
-                async with asyncio.timeout(self._remaining_seconds()):
+                async with asyncio.timeout(self._compute_remaining_seconds()):
                     [completion] = await collect(judge.sampler, user_message(prompt), [seed], params)
             except TimeoutError:
                 return None, "deadline", "no reply within the deadline"
             except EngineError as error:
                 return None, "engine", str(error)
             finally:
-                self._spend(Usage(seconds=judge.clock() - started))
+                self._spend(Usage(seconds=judge.clock() - start))
         self._spend(judge.measure(completion))
         if completion.finish == "error":
             return None, "error", completion.note
@@ -233,7 +241,7 @@ class Conversation:
     def _is_past_deadline(self) -> bool:
         return self._deadline is not None and self._judge.clock() >= self._deadline
 
-    def _remaining_seconds(self) -> float | None:
+    def _compute_remaining_seconds(self) -> float | None:
         """Return the seconds that the next call may take; None without a deadline."""
         limits = [] if self._judge.retry.deadline_seconds is None else [self._judge.retry.deadline_seconds]
         if self._deadline is not None:

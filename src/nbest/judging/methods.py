@@ -1,7 +1,7 @@
 """The methods in which a model reads candidates, by name. Each class is imported when it is built.
 
-Their options override the judge's own settings (`nbest.config.GenerativeConfig`); None keeps them. Each method takes
-those options alone that it uses.
+Their options override the judge's own settings (`nbest.config.GenerativeConfig`); None keeps them. A method takes only
+the options that it uses.
 """
 
 from collections.abc import Callable
@@ -18,13 +18,13 @@ _GENSELECT = "GenSelect, arXiv 2507.17797 and 2602.02143"
 
 
 class SummaryOptions(Section):
-    """With `summary_tokens`, the model first summarises each candidate in at most so many tokens."""
+    """With `summary_tokens`, the model first summarises each candidate in at most this many tokens."""
 
     summary_tokens: Count | None = None
 
 
 class SelectorOptions(SummaryOptions):
-    """`on_failure` says what stands for a selection without a judgement: an abstention or the majority answer."""
+    """`on_failure` says what to select if there is no judgement: nothing (an abstention) or the majority answer."""
 
     on_failure: Literal["abstain", "majority"] | None = None
 
@@ -54,7 +54,7 @@ class ScorerOptions(SummaryOptions):
     window: int | None = Field(default=None, ge=2)
 
 
-def _build(reference: str, name: str) -> Callable[..., Any]:
+def _make_builder(reference: str, name: str) -> Callable[..., Any]:
     def build(context: Any, options: Section, _: str) -> Any:
         settings = context.require_judge(name).settings(context.equivalence)
         changes = {option: value for option, value in options.model_dump().items() if value is not None}
@@ -65,8 +65,10 @@ def _build(reference: str, name: str) -> Callable[..., Any]:
     return build
 
 
-def _selector(name: str, reference: str, summary: str, source: str, options: type[Section], position: int) -> Spec:
-    build = _build(reference, f"selector {name!r}")
+def _make_selector_spec(
+    name: str, reference: str, summary: str, source: str, options: type[Section], position: int
+) -> Spec:
+    build = _make_builder(reference, f"selector {name!r}")
     return Spec(name, "selector", build, summary, source, options, _JUDGE, position=position)
 
 
@@ -74,14 +76,14 @@ SPECS = (
     Spec(
         "genselect",
         "scorer",
-        _build("nbest.judging.scorer:GenSelectScorer", "scorer 'genselect'"),
-        "How often a model that reads windows of candidates names this one's answer.",
+        _make_builder("nbest.judging.scorer:GenSelectScorer", "scorer 'genselect'"),
+        "How often a model that reads windows of candidates names the answer of this one.",
         _GENSELECT,
         ScorerOptions,
         _JUDGE,
         position=21,
     ),
-    _selector(
+    _make_selector_spec(
         "genselect",
         "nbest.judging.selectors:GenSelectSelector",
         "A model reads all candidates in one window and names the best.",
@@ -89,7 +91,7 @@ SPECS = (
         WindowOptions,
         30,
     ),
-    _selector(
+    _make_selector_spec(
         "genselect-tournament",
         "nbest.judging.selectors:TournamentSelector",
         "Windows in rounds: the candidate that each window's judgement names goes on.",
@@ -97,7 +99,7 @@ SPECS = (
         WindowOptions,
         31,
     ),
-    _selector(
+    _make_selector_spec(
         "genselect-vote",
         "nbest.judging.selectors:VoteSelector",
         "Many shuffled windows; the answer that most judgements name wins.",
@@ -105,7 +107,7 @@ SPECS = (
         VoteOptions,
         32,
     ),
-    _selector(
+    _make_selector_spec(
         "usc",
         "nbest.judging.selectors:ConsistencySelector",
         "A model names the response that agrees most with the others.",
@@ -113,7 +115,7 @@ SPECS = (
         WindowOptions,
         33,
     ),
-    _selector(
+    _make_selector_spec(
         "knockout",
         "nbest.judging.pairwise:KnockoutSelector",
         "Pairs of candidates in both orders, until one is left.",
@@ -121,7 +123,7 @@ SPECS = (
         SelectorOptions,
         34,
     ),
-    _selector(
+    _make_selector_spec(
         "genrm",
         "nbest.judging.pointwise:PointwiseSelector",
         "A model says of each candidate alone whether it is right.",

@@ -1,4 +1,4 @@
-"""A loaded model that judges, with the settings it is asked by."""
+"""A loaded model that judges, with its settings."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,8 +10,9 @@ from nbest.errors import ConfigError
 from nbest.judging.candidates import JudgeSettings
 from nbest.judging.settings import fill_from_model, make_settings
 from nbest.protocols import Clusterer, Sampler
+from nbest.records import SamplingParams
 from nbest.sampling.checkpoint import load_prompt_tokenizer, locate_checkpoint
-from nbest.sampling.policies import load_policy
+from nbest.sampling.policies import check_policy, load_policy
 from nbest.sampling.tokenizing import count_text_tokens
 
 
@@ -19,8 +20,8 @@ from nbest.sampling.tokenizing import count_text_tokens
 class JudgeModel:
     """A loaded model that judges; close it when done.
 
-    `count_tokens` counts the tokens of a prompt where the sampler has no tokenizer on this machine. With None the
-    sampler's own tokenizer counts, and a token budget cannot be set where it has none.
+    `count_tokens` counts the tokens of a prompt. If it is None, the sampler's own tokenizer counts them; where the
+    sampler has none on this machine, no token budget can be set.
     """
 
     config: GenerativeConfig
@@ -39,15 +40,16 @@ class JudgeModel:
 def load_judge(config: GenerativeConfig) -> JudgeModel:
     """Load a model that judges.
 
-    `selection.json` in its folder, then in that of `config.tokenizer`, fills in what `config` does not say. Raises
-    ConfigError.
+    What `config` does not set is filled in from `selection.json` in the folder of the model, then in the folder of
+    `config.tokenizer`. Raises ConfigError.
     """
     policy, tokenizer = config.policy, config.tokenizer
     if tokenizer is not None and policy.type == "transformers":
         raise ConfigError(f"tokenizer: got {tokenizer!r}; type 'transformers' counts with its own: leave it out")
-    # What the first folder says overrides what the second one says.
+    # The first folder takes precedence over the second.
     for model in (policy.model if policy.type in ("transformers", "vllm") else None, tokenizer):
         config = config if model is None else fill_from_model(config, Path(locate_checkpoint(model)))
+    check_policy(policy, config.sampling or SamplingParams())
     return JudgeModel(config, load_policy(policy), None if tokenizer is None else load_token_counter(tokenizer))
 
 

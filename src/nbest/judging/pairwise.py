@@ -2,11 +2,11 @@
 
 Rules beyond those of `judging/selectors.py`
     Each round pairs the remaining candidates, different answers against each other where possible; a candidate without
-    a partner goes on. About two candidates of the same answer nothing is asked, and they gain no points.
+    a partner goes on to the next round. Two candidates of the same answer are not compared and gain no points.
     Points of a pair (S*, arXiv 2502.14382): one point where both orders name the same candidate, half a point each
     where both say tie or one says tie, none where the two orders contradict each other (counted as `inconsistent`).
-    The candidate with more points in this pair goes on; of equal ones the one with more points until now, then the one
-    whose answer more trajectories gave, then the one with the lower index.
+    The candidate with more points in this pair goes on. Ties are broken by more points so far, then by the answer that
+    more trajectories gave, then by the lower index.
     If one order of a pair has no judgement, the selection has none.
 
 This module does not know models or runs, and never sees a target.
@@ -30,17 +30,19 @@ class KnockoutSelector(GenerativeSelector):
     name = "knockout"
 
     async def _choose(self, pool: Pool, candidate_set: CandidateSet, conversation: Conversation) -> Choice:
-        remaining, points = list(candidate_set.candidates), Counter[int]()
+        candidates, points = list(candidate_set.candidates), Counter[int]()
         room = self._settings.room_tokens(pool)
         contradictions = 0
         for number in count():
-            if len({candidate.cluster for candidate in remaining}) == 1:
+            if len({candidate.cluster for candidate in candidates}) == 1:
                 break
-            pairs = deal(remaining, 2, room, self._settings.draw(pool, "pairs", number))
+            pairs = deal(candidates, 2, room, self._settings.make_rng(pool, "pairs", number))
             if all(len(pair) == 1 for pair in pairs):
-                return Choice(None, f"no two of the {len(remaining)} candidates left fit into {room} tokens")
+                return Choice(None, f"no two of the {len(candidates)} candidates left fit into {room} tokens")
             pairs = [sorted(pair, key=lambda candidate: pool.trajectories[candidate.position].index) for pair in pairs]
-            calls = [self._compare(pool, pair, conversation, f"pairs {number} {at}") for at, pair in enumerate(pairs)]
+            calls = [
+                self._compare(pool, pair, conversation, f"pairs {number} {index}") for index, pair in enumerate(pairs)
+            ]
             results = await gather_all(calls)
             if missing := results.count(None):
                 return Choice(None, f"{missing} of {len(pairs)} pairs of round {number} were not judged")
@@ -48,11 +50,11 @@ class KnockoutSelector(GenerativeSelector):
             for pair, result in zip(pairs, results, strict=True):
                 assert result is not None
                 contradictions += _is_contradiction(pair, result)
-                for candidate, gained in zip(pair, result, strict=True):
-                    points[candidate.position] += gained
-                winners.add(self._winner(pair, result, points, candidate_set).position)
-            remaining = [candidate for candidate in remaining if candidate.position in winners]
-        return Choice(remaining[0], f"{contradictions} pairs were inconsistent" if contradictions else "")
+                for candidate, half_points in zip(pair, result, strict=True):
+                    points[candidate.position] += half_points
+                winners.add(self._pick_winner(pair, result, points, candidate_set).position)
+            candidates = [candidate for candidate in candidates if candidate.position in winners]
+        return Choice(candidates[0], f"{contradictions} pairs were inconsistent" if contradictions else "")
 
     async def _compare(
         self, pool: Pool, pair: list[Candidate], conversation: Conversation, question: str
@@ -69,7 +71,7 @@ class KnockoutSelector(GenerativeSelector):
         )
         if forward is None or backward is None:
             return None
-        total = forward + 1 - backward  # Points of `first` in both orders: 0, 0.5, 1, 1.5 or 2.
+        total = forward + 1 - backward  # the points of `first` in both orders: 0, 0.5, 1, 1.5 or 2
         if {forward, backward} <= {0.0, 1.0}:
             self.counts.inconsistent += total == 1
             return {2.0: (2, 0), 0.0: (0, 2)}.get(total, (0, 0))
@@ -78,7 +80,7 @@ class KnockoutSelector(GenerativeSelector):
     async def _ask(
         self, pool: Pool, first: Candidate, second: Candidate, conversation: Conversation, question: str
     ) -> float | None:
-        """Return the points of the candidate that the prompt holds first; None where there is no judgement."""
+        """Return the points of the candidate that the prompt holds first; None if there is no judgement."""
 
         def read(completion: Completion) -> tuple[float | None, str]:
             preference = parse_pairwise(completion.text, completion.finish)
@@ -90,13 +92,13 @@ class KnockoutSelector(GenerativeSelector):
             self.counts.add_choice(2, 0 if points == 1 else 1)
         return points
 
-    def _winner(
+    def _pick_winner(
         self, pair: list[Candidate], result: tuple[int, ...], points: Counter[int], candidate_set: CandidateSet
     ) -> Candidate:
         """Return the candidate that goes on. `pair` is ordered by index, and `max` returns the first of equal ones."""
 
-        def rank(at: int) -> tuple[int, int, int]:
-            return result[at], points[pair[at].position], len(candidate_set.members[pair[at].cluster])
+        def rank(index: int) -> tuple[int, int, int]:
+            return result[index], points[pair[index].position], len(candidate_set.members[pair[index].cluster])
 
         return pair[max(range(len(pair)), key=rank)]
 

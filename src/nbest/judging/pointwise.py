@@ -5,8 +5,9 @@ Rules beyond those of `judging/selectors.py`
     log-probabilities and the text of its tokens is known, that is exp(l) for yes and 1 - exp(l) for no, where l is the
     log-probability of the token that begins the word; elsewhere it is 1 for yes and 0 for no. A candidate's value is
     the mean over its judgements, so without log-probabilities it is the share of yes.
-    The highest value wins, of equal ones the lowest index. Judgements that finally failed are left out, and the
-    note counts them. A candidate without any judgement cannot win; where none has one, there is no judgement.
+    The highest value wins, and the lowest index where values are equal. Judgements that finally failed do not count
+    towards the mean; the note says how many there are. A candidate without any judgement cannot win; where no
+    candidate has one, the selection has none.
 
 This module does not know models or runs, and never sees a target.
 """
@@ -38,23 +39,23 @@ class PointwiseSelector(GenerativeSelector):
             ]
         )
         means: dict[int, float] = {}
-        for at, candidate in enumerate(candidate_set.candidates):
-            known = [value for value in values[at * repeats : (at + 1) * repeats] if value is not None]
-            if known:
-                means[candidate.position] = math.fsum(known) / len(known)
+        for index, candidate in enumerate(candidate_set.candidates):
+            probabilities = [value for value in values[index * repeats : (index + 1) * repeats] if value is not None]
+            if probabilities:
+                means[candidate.position] = math.fsum(probabilities) / len(probabilities)
         if not means:
             return Choice(None, f"none of {len(values)} judgements could be read")
-        judged = [candidate for candidate in candidate_set.candidates if candidate.position in means]
-        best = max(judged, key=lambda candidate: means[candidate.position])
+        candidates = [candidate for candidate in candidate_set.candidates if candidate.position in means]
+        best = max(candidates, key=lambda candidate: means[candidate.position])
         notes: list[str] = []
         if failed := values.count(None):
             notes.append(f"{failed} of {len(values)} judgements failed and were left out")
-        if silent := len(candidate_set.candidates) - len(means):
-            notes.append(f"{silent} of {len(candidate_set.candidates)} candidates have no judgement")
+        if missing := len(candidate_set.candidates) - len(means):
+            notes.append(f"{missing} of {len(candidate_set.candidates)} candidates have no judgement")
         return Choice(best, "; ".join(notes))
 
     async def _ask(self, pool: Pool, candidate: Candidate, conversation: Conversation, number: int) -> float | None:
-        """Return p(yes) of one judgement; None where it finally failed."""
+        """Return p(yes) of one judgement; None if it finally failed."""
 
         def read(completion: Completion) -> tuple[float | None, str]:
             approval = parse_pointwise(completion.text, completion.finish)
@@ -69,17 +70,17 @@ class PointwiseSelector(GenerativeSelector):
 
 
 def read_probability(completion: Completion, is_right: bool, token_text: Callable[[int], str] | None) -> float | None:
-    """Return p(yes) from the log-probability of the token that begins the word; None where it cannot be known."""
+    """Return p(yes) from the log-probability of the token that begins the word; None if it cannot be known."""
     logprobs = completion.logprobs
     if token_text is None or logprobs is None or not len(logprobs) or len(logprobs) != len(completion.tokens):
         return None
-    pieces = [token_text(int(token)) for token in completion.tokens]
-    approval = parse_pointwise("".join(pieces), completion.finish)
+    token_texts = [token_text(int(token)) for token in completion.tokens]
+    approval = parse_pointwise("".join(token_texts), completion.finish)
     if approval.is_right is not is_right:
         return None
     end = 0
-    for piece, logprob in zip(pieces, logprobs, strict=True):
-        end += len(piece)
+    for text, logprob in zip(token_texts, logprobs, strict=True):
+        end += len(text)
         if end > approval.start:
             probability = math.exp(min(float(logprob), 0.0))
             return probability if is_right else 1.0 - probability

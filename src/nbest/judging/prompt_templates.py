@@ -1,4 +1,4 @@
-"""The long prompts of generative selectors, texts alone. `prompts.py` fills them in and reads the replies.
+"""The texts of the long prompts of generative selectors. `prompts.py` fills them in and reads the replies.
 
 Fields in braces are those of `str.format`. Indices are 0-based.
 

@@ -1,13 +1,13 @@
-"""GenSelect as a scorer: how often a model that reads windows of candidates names this one's answer.
+"""GenSelect as a scorer: how often a model that reads windows of candidates names the answer of this one.
 
 Rules
     In each of `repeats` rounds the candidates of a pool are dealt into windows (`windows.py`), and each window is
     judged once. A candidate appears in every judged window that it is in; it wins where the named candidate has the
     same answer (for code: the same text). Its score is (wins + 1) / (appearances + 2) (Laplace).
-    About a window of one answer nothing is asked: its members appear and win. So do all where the whole pool agrees.
-    Equal texts have one score. NaN: failed trajectories, those without an answer, those that no prompt can hold
-    (nothing to show, beyond the token budget), and those without a judged window; `report().unscored` counts them by
-    reason.
+    A window of one answer is not judged: its members appear and win. If the whole pool agrees, all of it does.
+    Equal texts have one score. The score is NaN for failed trajectories, those without an answer, those that no prompt
+    can hold (nothing to show, beyond the token budget) and those without a judged window; `report().unscored` counts
+    them by reason.
 
 This module does not know models or runs, and never sees a target.
 """
@@ -26,7 +26,7 @@ from nbest.states.sources import NO_STATES
 
 
 class GenSelectScorer(Scorer):
-    """Scores between 0 and 1. `report()` says what was asked, and why trajectories have no score.
+    """Scores between 0 and 1. `report()` counts the calls, and the trajectories without a score by reason.
 
     The judge of `settings` may be shared, so closing a scorer leaves it open.
     """
@@ -76,7 +76,10 @@ class GenSelectScorer(Scorer):
             window
             for number in range(self._settings.repeats)
             for window in deal(
-                candidate_set.candidates, self._settings.window.size, room, self._settings.draw(pool, "score", number)
+                candidate_set.candidates,
+                self._settings.window.size,
+                room,
+                self._settings.make_rng(pool, "score", number),
             )
             if len(window) > 1
         ]

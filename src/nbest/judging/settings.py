@@ -1,10 +1,10 @@
-"""From a config and a sampler to the `JudgeSettings` that generative selectors and scorers work with.
+"""Make the `JudgeSettings` of generative selectors and scorers from a config and a sampler.
 
-A folder of a trained selector is an ordinary Hugging Face folder with `selection.json` in it: how it was trained to be
-asked ({"style", "thinking", "window", "max_tokens", "temperature", ...}). These are its defaults; a config overrides
-them.
+The folder of a trained selector is an ordinary Hugging Face folder with `selection.json` in it: the settings that it
+was trained with ({"style", "thinking", "window", "max_tokens", "temperature", ...}). They are its defaults, and a
+config overrides them.
 
-This module does not know how a sampler is made, nor pools or targets.
+This module does not know how a sampler is loaded, nor pools or targets.
 """
 
 import json
@@ -24,33 +24,33 @@ SELECTION_FILE = "selection.json"
 
 
 def fill_from_model(config: GenerativeConfig, folder: Path) -> GenerativeConfig:
-    """Return `config`, filled in with the values of the model's `selection.json` where it says nothing itself.
+    """Return `config`, with the values of the model's `selection.json` for the fields that it does not set itself.
 
-    Temperature and length of that file come with top_p = 1 and no top_k, as in training. A folder without such a file
-    changes nothing. Raises ConfigError that names the file.
+    A temperature or length from that file comes with top_p = 1 and no top_k, as in training. If the folder has no such
+    file, `config` is returned as it is. Raises ConfigError that names the file.
     """
     file = folder / SELECTION_FILE
     if not file.is_file():
         return config
     try:
-        trained: dict[str, Any] = dict(json.loads(file.read_text(encoding="utf-8")))
+        record: dict[str, Any] = dict(json.loads(file.read_text(encoding="utf-8")))
     except (ValueError, TypeError) as error:
         raise ConfigError(f"{file}: is not a JSON object with style, thinking, window, ...: {error}") from error
-    known = {name: trained[name] for name in ("style", "thinking", "window") if name in trained}
-    sampled = {name: trained[name] for name in ("max_tokens", "temperature") if name in trained}
-    if sampled:
-        known["sampling"] = {"top_p": 1.0, "top_k": 0} | sampled
-    own = {name: getattr(config, name) for name in config.model_fields_set}
-    return parse_config(GenerativeConfig, known | own, str(file))
+    defaults = {name: record[name] for name in ("style", "thinking", "window") if name in record}
+    sampling = {name: record[name] for name in ("max_tokens", "temperature") if name in record}
+    if sampling:
+        defaults["sampling"] = {"top_p": 1.0, "top_k": 0} | sampling
+    overrides = {name: value for name, value in config if name in config.model_fields_set}
+    return parse_config(GenerativeConfig, defaults | overrides, str(file))
 
 
 def make_settings(
     config: GenerativeConfig, sampler: Sampler, equivalence: Clusterer, count_tokens: CountTokens | None = None
 ) -> JudgeSettings:
-    """Return settings with a judge and counts of their own.
+    """Return settings with a new judge, whose counts are zero.
 
-    Where the sampler's tokenizer is on this machine, it counts the tokens, and the budget of a prompt is by default
-    what `max_tokens` leaves of the model's context. `count_tokens` counts for any other sampler. Raises ConfigError.
+    If the sampler's tokenizer is on this machine, it counts tokens unless `count_tokens` is given, and the default
+    budget of a prompt is what `max_tokens` leaves of the model's context. Raises ConfigError.
     """
     params = config.sampling or SamplingParams()
     vocabulary = sampler.vocabulary
@@ -58,11 +58,17 @@ def make_settings(
     if vocabulary is None:
         window = Window(config.window, config.budget_tokens, count_tokens)
     else:
-        budget = config.budget_tokens or _room_beside(config, vocabulary, params)
+        budget = config.budget_tokens or _find_prompt_budget(config, vocabulary, params)
         window = Window(config.window, budget, count_tokens or vocabulary.count_tokens)
         token_text = vocabulary.token_text
-    names = ("retries", "deadline_seconds", "selection_seconds", "concurrency", "seed")
-    retry = RetrySettings(params, **{name: getattr(config, name) for name in names})
+    retry = RetrySettings(
+        params,
+        retries=config.retries,
+        deadline_seconds=config.deadline_seconds,
+        selection_seconds=config.selection_seconds,
+        concurrency=config.concurrency,
+        seed=config.seed,
+    )
     return JudgeSettings(
         judge=Judge(sampler, retry),
         equivalence=equivalence,
@@ -75,8 +81,8 @@ def make_settings(
     )
 
 
-def _room_beside(config: GenerativeConfig, vocabulary: Vocabulary, params: SamplingParams) -> int | None:
-    """Return the tokens that chat template and judgement leave of the model's context; None where it has no limit."""
+def _find_prompt_budget(config: GenerativeConfig, vocabulary: Vocabulary, params: SamplingParams) -> int | None:
+    """Return the tokens that chat template and judgement leave of the model's context; None if it has no limit."""
     if vocabulary.context_tokens is None:
         return None
     room = vocabulary.context_tokens - vocabulary.count_prompt_tokens(user_message("")) - params.max_tokens

@@ -47,7 +47,7 @@ def enter_contestants(run: Run, question: Question, contents: Survey, equivalenc
     entrants = Entrants()
     faults: list[str] = []
     selectors = [DEFAULT] if question.selectors is None else list(dict.fromkeys(question.selectors))
-    named = [selector for selector in selectors if selector != DEFAULT]
+    requests = [selector for selector in selectors if selector != DEFAULT]
     for selector in selectors:
         members = (
             _list_default(run, question, contents, equivalence)
@@ -62,7 +62,7 @@ def enter_contestants(run: Run, question: Question, contents: Survey, equivalenc
             reason = _find_obstacle(member, contents, str(run.path))
             if not reason:
                 entrants.contestants[member.name] = member
-            elif selector == DEFAULT and member.name not in named:
+            elif selector == DEFAULT and member.name not in requests:
                 entrants.skipped[member.name] = reason
             else:
                 faults.append(reason)

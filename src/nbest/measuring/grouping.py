@@ -19,19 +19,19 @@ def group_problems(problems: Iterable[Problem], field: str) -> dict[str, list[st
     then the problems without the field. Raises ConfigError that lists the fields where no problem has this one.
     """
     groups: dict[str, list[str]] = {}
-    known: set[str] = set()
+    fields: set[str] = set()
     order: dict[str, tuple[int, float, str]] = {}
     for problem in problems:
-        known |= {key for key, value in problem.meta.items() if isinstance(value, str | int | float | bool)}
+        fields |= {key for key, value in problem.meta.items() if isinstance(value, str | int | float | bool)}
         value = problem.kind if field == KIND else _look_up(problem.meta, field)
         label = MISSING if value is None else str(value)
         groups.setdefault(label, []).append(problem.id)
         is_number = isinstance(value, int | float)
         order[label] = (2 if value is None else 0 if is_number else 1, float(value) if is_number else 0.0, label)
     if set(groups) <= {MISSING}:
-        fields = [KIND, *sorted(known)]
+        names = [KIND, *sorted(fields)]
         raise ConfigError(
-            f"by: no problem has a field {field!r}; there are {', '.join(fields)}.{did_you_mean(field, fields)}"
+            f"by: no problem has a field {field!r}; there are {', '.join(names)}.{did_you_mean(field, names)}"
         )
     return {label: groups[label] for label in sorted(groups, key=lambda label: order[label])}
 

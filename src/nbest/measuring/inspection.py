@@ -6,16 +6,17 @@ This module does not know terminals or pages; whoever shows a pool draws these v
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from nbest.answers.extraction import answer_of
 from nbest.errors import DataError
 from nbest.protocols import Clusterer
-from nbest.records import Pool, Problem, Trajectory, Verdict
+from nbest.records import Kind, Pool, Problem, Trajectory, Verdict
+from nbest.storage.lookup import PoolLookup
 from nbest.storage.run import Run
-from nbest.text.answers import answer_of
 
 
 @dataclass(frozen=True, slots=True)
 class TrajectoryView:
-    """A trajectory as it is shown. `correct` None = ungraded, or not verified yet."""
+    """What is shown of a trajectory. `correct` None = ungraded, or not verified yet."""
 
     index: int
     answer: str | None
@@ -29,7 +30,7 @@ class TrajectoryView:
 
 @dataclass(frozen=True, slots=True)
 class AnswerGroup:
-    """The candidates that give one answer, as equal as votes and grades count them; `answer` None = none was stated."""
+    """The candidates whose answers count as equal, in votes and for grades; `answer` None = none was stated."""
 
     answer: str | None
     indices: list[int]
@@ -38,7 +39,7 @@ class AnswerGroup:
 
 @dataclass(frozen=True, slots=True)
 class PoolPage:
-    """A pool to be shown. `picks` holds (selector, trajectory index or None where it abstained, note)."""
+    """What is shown of a pool. `picks` holds (selector, trajectory index or None where it abstained, note)."""
 
     problem: Problem
     candidates: list[TrajectoryView]
@@ -59,8 +60,8 @@ class PoolPage:
         for candidate in self.candidates:
             if candidate.index == index:
                 return candidate
-        known = f"{self.candidates[0].index} to {self.candidates[-1].index}"
-        raise DataError(f"problem {self.problem.id!r} has no trajectory of index {index}; there are {known}")
+        indices = f"{self.candidates[0].index} to {self.candidates[-1].index}"
+        raise DataError(f"problem {self.problem.id!r} has no trajectory of index {index}; there are {indices}")
 
     def correct_at(self, index: int | None) -> bool | None:
         """Return the grade of the candidate with this index; None where it is ungraded or there is no index."""
@@ -79,25 +80,17 @@ class PoolPage:
 
 def inspect_pool(run: Run, problem: str, equivalence: Clusterer) -> PoolPage:
     """Return the page of a problem, named by its id or its position in the run. Raises DataError for an unknown one."""
-    record = _find_problem(run, problem)
-    pool = next(iter(run.pools([record.id])))
-    ids = {trajectory.id for trajectory in pool.trajectories}
-    verdicts = {verdict.trajectory_id: verdict for verdict in run.verdicts() if verdict.trajectory_id in ids}
+    lookup = PoolLookup(run)
+    record = lookup.find_problem(problem)
+    pool = lookup.read_pool(record)
+    ids = [trajectory.id for trajectory in pool.trajectories]
+    verdicts = {verdict.trajectory_id: verdict for verdict in lookup.read_verdicts(ids)}
     scores: dict[str, dict[str, float]] = {id: {} for id in ids}
     for name in run.scorers():
-        for score in run.scores(name):
-            if score.trajectory_id in ids:
-                scores[score.trajectory_id][name] = score.value
+        for score in lookup.read_scores(name, ids):
+            scores[score.trajectory_id][name] = score.value
     candidates = [_view(t, pool, verdicts.get(t.id), scores[t.id]) for t in pool.trajectories]
-    return PoolPage(record, candidates, _group(candidates, equivalence), _picks(run, pool))
-
-
-def _find_problem(run: Run, problem: str) -> Problem:
-    if problem.isdecimal():
-        for position, record in enumerate(run.problems()):
-            if position == int(problem):
-                return record
-    return run.problem(problem)
+    return PoolPage(record, candidates, _group(candidates, equivalence, pool.kind), _picks(run, lookup, pool))
 
 
 def _view(trajectory: Trajectory, pool: Pool, verdict: Verdict | None, scores: dict[str, float]) -> TrajectoryView:
@@ -105,7 +98,7 @@ def _view(trajectory: Trajectory, pool: Pool, verdict: Verdict | None, scores: d
     has_logprobs = completion.logprobs is not None and len(completion.logprobs) > 0
     return TrajectoryView(
         index=trajectory.index,
-        answer=verdict.answer if verdict is not None else answer_of(trajectory, pool.kind),
+        answer=verdict.answer if verdict is not None else answer_of(trajectory, pool),
         correct=verdict.correct if verdict is not None else None,
         sampled_tokens=completion.count_usage().sampled_tokens,
         finish=completion.finish,
@@ -115,9 +108,9 @@ def _view(trajectory: Trajectory, pool: Pool, verdict: Verdict | None, scores: d
     )
 
 
-def _group(candidates: list[TrajectoryView], equivalence: Clusterer) -> list[AnswerGroup]:
+def _group(candidates: list[TrajectoryView], equivalence: Clusterer, kind: Kind) -> list[AnswerGroup]:
     """Return the groups, largest first; of equal size the one stated first, and those without an answer last."""
-    numbers = equivalence.cluster([candidate.answer for candidate in candidates])
+    numbers = equivalence.cluster([candidate.answer for candidate in candidates], kind)
     members: dict[int | None, list[TrajectoryView]] = {}
     for candidate, number in zip(candidates, numbers, strict=True):
         members.setdefault(number, []).append(candidate)
@@ -126,11 +119,11 @@ def _group(candidates: list[TrajectoryView], equivalence: Clusterer) -> list[Ans
     return [AnswerGroup(group[0].answer, [view.index for view in group], group[0].correct) for group in groups]
 
 
-def _picks(run: Run, pool: Pool) -> list[tuple[str, int | None, str]]:
+def _picks(run: Run, lookup: PoolLookup, pool: Pool) -> list[tuple[str, int | None, str]]:
     picks: list[tuple[str, int | None, str]] = []
     for name in run.selectors():
-        for selection in run.selections(name):
-            if selection.problem_id == pool.problem_id:
-                index = None if selection.index is None else pool.trajectories[selection.index].index
-                picks.append((name, index, selection.note))
+        selection = lookup.read_selection(name, pool.problem_id)
+        if selection is not None:
+            index = None if selection.index is None else pool.trajectories[selection.index].index
+            picks.append((name, index, selection.note))
     return picks

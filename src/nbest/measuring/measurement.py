@@ -1,6 +1,6 @@
 """The value of every selector on every problem of a run: what comparisons, groups and averages are made from.
 
-One pass over the run, one problem in memory at a time; a few numbers remain per problem, selector and n.
+`measure` reads the run once, one problem at a time, and fills in a few numbers per problem, selector and n.
 This module does not know intervals, how answers are compared, or how results are shown.
 Shapes: P problems, K entries of `ns`, B resampled pools of a problem.
 """
@@ -11,27 +11,35 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
+import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
 from nbest.errors import DataError
-from nbest.measuring.contestants import enter_contestants
+from nbest.measuring.contestants import Entrants, enter_contestants
 from nbest.measuring.costs import PolicySize, policy_size
-from nbest.measuring.outcomes import count_duplicates, read_outcomes, require_verdicts, survey
+from nbest.measuring.grouping import group_problems
+from nbest.measuring.outcomes import MEASURED_COLUMNS, count_duplicates, read_outcomes, require_verdicts, survey
 from nbest.measuring.question import Question, Resample
+from nbest.measuring.ranking import pool_auc
+from nbest.measuring.step_ranking import read_step_aucs
+from nbest.measuring.trajectory_counts import TrajectoryCounts, count_trajectories
+from nbest.progress import OnProgress, count_progress, ignore_progress, report_activity
 from nbest.protocols import Clusterer
 from nbest.records import derive_seed
 from nbest.selecting.estimators import Contestant, RememberedClusters
 from nbest.selecting.outcomes import Outcomes
 from nbest.specs import Role
+from nbest.statistics.estimators import Curve
 from nbest.statistics.intervals import Within
 from nbest.statistics.subsets import SampledCurve
 from nbest.storage.run import Run
+from nbest.verifying.remembering import remember_clusters
 
 Array: TypeAlias = NDArray[np.float64]
 
 INNER_POOLS = 100
-"""Resampled pools of each problem where samples are resampled: they give a spread, not a tail."""
+"""Resampled pools of each problem where samples are resampled: enough for a spread, too few for a tail."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,14 +47,19 @@ class Measurements:
     """The numbers of some problems, by selector where they are a mapping.
 
     `accuracy`, `abstained`, `error` (Monte Carlo) and `exact` are [P, K]; NaN where n is beyond the pool. `if_wrong`
-    and `if_right` [P, K] are the accuracies of the whole pools, ungraded ones counted as all wrong or all right.
-    `deviations` [B, P, K] is empty unless samples are resampled. `sizes` [P] counts graded trajectories; `tokens`,
-    `flops` and `sampling_seconds` [P] are means over these, NaN where unknown. `seconds` is the time that evaluating
-    the selector took, `baseline` the selector that the others are paired with (None: nothing is paired). `duplicates`
-    trajectories of the run were stored twice.
+    and `if_right` [P, K] are the accuracies of the whole pools with the ungraded trajectories counted as all wrong, or
+    as all right. `deviations` [B, P, K] has B = 0 unless samples are resampled. `sizes` [P] counts the graded
+    trajectories, failed ones included, `counts` [P] all of them. `aucs` [P] by scorer is the AUC within each pool, NaN
+    where the pool does not hold right and wrong ones, `step_aucs` the same over its labelled steps, for scorers with
+    step scores; `mismatched_steps` counts the trajectories whose labels do not fit these. `tokens`, `flops` and
+    `sampling_seconds` [P] are means over the graded ones, NaN where unknown. `seconds` is how long evaluating the
+    selector took, `baseline` the selector that the others are paired with (None: nothing is paired). `skipped` gives
+    the reason why a selector of the default is not measured. `duplicates` trajectories of the run were stored twice.
+    `groups` gives the positions of the problems with each value of the field `Question.by`; empty without a field, and
+    for a part of a run.
     """
 
-    ids: tuple[str, ...]
+    ids: list[str]
     ns: tuple[int, ...]
     accuracy: Mapping[str, Array]
     abstained: Mapping[str, Array]
@@ -55,17 +68,20 @@ class Measurements:
     if_wrong: Mapping[str, Array]
     if_right: Mapping[str, Array]
     deviations: Mapping[str, Array]
-    seconds: Mapping[str, float]
+    seconds: dict[str, float]
     sizes: NDArray[np.int64]
-    ungraded: NDArray[np.int64]
-    failed: NDArray[np.int64]
+    counts: list[TrajectoryCounts]
+    aucs: Mapping[str, Array]
+    step_aucs: dict[str, Array]
+    mismatched_steps: dict[str, int]
     tokens: Array
     flops: Array
     sampling_seconds: Array
     roles: Mapping[str, Role]
     baseline: str | None
     skipped: Mapping[str, str]
-    duplicates: int = 0
+    duplicates: int
+    groups: dict[str, NDArray[np.int64]]
 
     @property
     def names(self) -> list[str]:
@@ -76,9 +92,9 @@ class Measurements:
         return int(self.sizes.max(initial=0))
 
     def take(self, positions: NDArray[np.int64]) -> "Measurements":
-        """Return the problems at `positions` alone."""
+        """Return the problems at `positions` alone, as a part of the run."""
         return Measurements(
-            ids=tuple(self.ids[position] for position in map(int, positions)),
+            ids=[self.ids[position] for position in map(int, positions)],
             ns=self.ns,
             accuracy={name: table[positions] for name, table in self.accuracy.items()},
             abstained={name: table[positions] for name, table in self.abstained.items()},
@@ -89,14 +105,18 @@ class Measurements:
             deviations={name: table[:, positions] for name, table in self.deviations.items()},
             seconds=self.seconds,
             sizes=self.sizes[positions],
-            ungraded=self.ungraded[positions],
-            failed=self.failed[positions],
+            counts=[self.counts[position] for position in map(int, positions)],
+            aucs={name: values[positions] for name, values in self.aucs.items()},
+            step_aucs={name: values[positions] for name, values in self.step_aucs.items()},
+            mismatched_steps={},
             tokens=self.tokens[positions],
             flops=self.flops[positions],
             sampling_seconds=self.sampling_seconds[positions],
             roles=self.roles,
             baseline=self.baseline,
-            skipped=self.skipped,
+            skipped={},
+            duplicates=0,
+            groups={},
         )
 
     def within(self, names: Sequence[str], resample: Resample, minus: str | None = None) -> Within | None:
@@ -111,52 +131,52 @@ class Measurements:
         return Within(deviations, keeps_problems=resample == "samples")
 
 
-def measure(run: Run, question: Question, equivalence: Clusterer) -> Measurements:
+def measure(
+    run: Run, question: Question, equivalence: Clusterer, on_progress: OnProgress = ignore_progress
+) -> Measurements:
     """Evaluate the selectors of `question` on every problem of `run`. Raises as `compare.compare`."""
     question.check()
-    connection = run.connect()
+    with remember_clusters(equivalence, run.path) as clusterer:
+        return _measure(run, question, clusterer, on_progress)
+
+
+def _measure(run: Run, question: Question, equivalence: Clusterer, on_progress: OnProgress) -> Measurements:
+    report_activity(f"read {run.path.name}", on_progress)
+    connection = run.connect(large=MEASURED_COLUMNS)
     try:
         contents = survey(connection)
         require_verdicts(contents, str(run.path))
         entrants = enter_contestants(run, question, contents, RememberedClusters(equivalence))
-        baseline = entrants.find_baseline(question.baseline)
         contestants = list(entrants.contestants.values())
         ns = tuple(sorted(set(question.ns)) if question.ns is not None else default_ns(contents.n_max))
-        scorers = list(dict.fromkeys(scorer for contestant in contestants for scorer in contestant.scorers))
-        size = policy_size(run.manifest) if contents.tokenless == 0 else None
         duplicates = count_duplicates(run, connection)
-        problems: list[_ProblemValues] = []
-        for outcomes in read_outcomes(connection, scorers, contents.tokenless > 0, size is not None):
-            _check_indices(outcomes)
-            problems.append(_measure_problem(outcomes, contestants, ns, question, size))
+        measurements = _allocate(entrants, question, ns, contents.problems, duplicates, list(contents.unscored))
+        counts = count_trajectories(connection)
+        groups = {} if question.by is None else group_problems(run.problems(), question.by)
+        has_tokens = contents.tokenless == 0
+        policy = policy_size(run.manifest) if has_tokens else None
+        pools = read_outcomes(
+            connection, list(measurements.aucs), with_characters=not has_tokens, with_prompt_tokens=policy is not None
+        )
+        on_done = count_progress("compare", contents.problems, on_progress)
+        for position, outcomes in enumerate(pools):
+            measurements.counts.append(counts[outcomes.problem_id])
+            _record_pool(measurements, position, outcomes, policy, has_tokens)
+            for contestant in contestants:
+                start = time.perf_counter()
+                curve = contestant.estimate(outcomes, ns)
+                measurements.accuracy[contestant.name][position] = curve.accuracy
+                _record_curve(measurements, position, contestant, curve, outcomes.extremes)
+                measurements.seconds[contestant.name] += time.perf_counter() - start
+            if question.resample != "problems":
+                _record_deviations(measurements, position, contestants, outcomes, question.seed)
+            on_done(1, 0)
+        report_activity("compute the intervals", on_progress)
+        _record_steps(measurements, connection)
     finally:
         connection.close()
-    names = list(entrants.contestants)
-    curves = {name: [problem.curves[name] for problem in problems] for name in names}
-    return Measurements(
-        ids=tuple(problem.id for problem in problems),
-        ns=ns,
-        accuracy={name: np.stack([values.accuracy for values in curves[name]]) for name in names},
-        abstained={name: np.stack([values.abstained for values in curves[name]]) for name in names},
-        error={name: np.stack([values.error for values in curves[name]]) for name in names},
-        exact={name: np.stack([values.exact for values in curves[name]]) for name in names},
-        if_wrong={name: np.stack([values.if_wrong for values in curves[name]]) for name in names},
-        if_right={name: np.stack([values.if_right for values in curves[name]]) for name in names},
-        deviations={}
-        if question.resample == "problems"
-        else {name: np.stack([values.deviations for values in curves[name]], axis=1) for name in names},
-        seconds={name: sum(values.seconds for values in curves[name]) for name in names},
-        sizes=np.array([problem.size for problem in problems], dtype=np.int64),
-        ungraded=np.array([problem.ungraded for problem in problems], dtype=np.int64),
-        failed=np.array([problem.failed for problem in problems], dtype=np.int64),
-        tokens=np.array([problem.tokens if contents.tokenless == 0 else np.nan for problem in problems]),
-        flops=np.array([problem.flops for problem in problems]),
-        sampling_seconds=np.array([problem.sampling_seconds for problem in problems]),
-        roles={contestant.name: contestant.role for contestant in contestants},
-        baseline=baseline,
-        skipped=entrants.skipped,
-        duplicates=duplicates,
-    )
+    measurements.groups.update(_find_positions(groups, measurements.ids))
+    return measurements
 
 
 def default_ns(n_max: int) -> list[int]:
@@ -164,105 +184,107 @@ def default_ns(n_max: int) -> list[int]:
     return sorted({2**power for power in range(n_max.bit_length()) if 2**power <= n_max} | ({n_max} - {0}))
 
 
-@dataclass(slots=True, eq=False)
-class _CurveValues:
-    """The values of one selector on one problem: arrays are [K], `deviations` [B, K] with B = 0 unless asked for."""
+def _allocate(
+    entrants: Entrants, question: Question, ns: tuple[int, ...], problems: int, duplicates: int, scorers: Sequence[str]
+) -> Measurements:
+    """Return measurements for so many problems, undefined throughout, to be filled in problem by problem.
 
-    accuracy: Array
-    abstained: Array
-    error: Array
-    exact: NDArray[np.bool_]
-    if_wrong: Array
-    if_right: Array
-    seconds: float
-    deviations: Array
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _ProblemValues:
-    """One problem: its counts, the mean cost of a graded trajectory, and the values of each selector."""
-
-    id: str
-    size: int
-    ungraded: int
-    failed: int
-    tokens: float
-    flops: float
-    sampling_seconds: float
-    curves: Mapping[str, _CurveValues]
-
-
-def _measure_problem(
-    outcomes: Outcomes,
-    contestants: Sequence[Contestant],
-    ns: Sequence[int],
-    question: Question,
-    policy: PolicySize | None,
-) -> _ProblemValues:
-    size = len(outcomes.correct)
-    curves: dict[str, _CurveValues] = {}
-    for contestant in contestants:
-        start = time.perf_counter()
-        curve = contestant.estimate(outcomes, ns)
-        # Where an estimator does not say how it drew, its curve is not taken as exact, and its error is unknown.
-        is_exact = contestant.tells_draws
-        error, exact = np.where(is_exact & ~np.isnan(curve.accuracy), 0.0, np.nan), np.full(len(ns), is_exact)
-        if isinstance(curve, SampledCurve):
-            error, exact = curve.error, curve.exact
-        wrong, right = (
-            (curve, curve)
-            if outcomes.extremes is None
-            else (contestant.estimate(extreme, ns) for extreme in outcomes.extremes)
-        )
-        seconds = time.perf_counter() - start
-        curves[contestant.name] = _CurveValues(
-            curve.accuracy,
-            curve.abstained,
-            error,
-            exact,
-            wrong.accuracy,
-            right.accuracy,
-            seconds,
-            np.empty((0, len(ns))),
-        )
-    if question.resample != "problems":
-        _add_deviations(curves, contestants, outcomes, ns, question.seed)
-    return _ProblemValues(
-        id=outcomes.problem_id,
-        size=size,
-        ungraded=outcomes.ungraded,
-        failed=int(outcomes.failed.sum()),
-        tokens=float(outcomes.sampled_tokens.mean()) if size else 0.0,
-        flops=_mean_flops(outcomes, policy),
-        sampling_seconds=np.nan if outcomes.sampling_seconds is None else outcomes.sampling_seconds,
-        curves=curves,
+    `scorers` are all that the run has stored scores of.
+    """
+    names = list(entrants.contestants)
+    shape = (problems, len(ns))
+    pools = 0 if question.resample == "problems" else INNER_POOLS
+    return Measurements(
+        ids=[],
+        ns=ns,
+        accuracy={name: np.full(shape, np.nan) for name in names},
+        abstained={name: np.full(shape, np.nan) for name in names},
+        error={name: np.full(shape, np.nan) for name in names},
+        exact={name: np.zeros(shape, dtype=np.bool_) for name in names},
+        if_wrong={name: np.full(shape, np.nan) for name in names},
+        if_right={name: np.full(shape, np.nan) for name in names},
+        deviations={name: np.full((pools, *shape), np.nan) for name in names},
+        seconds=dict.fromkeys(names, 0.0),
+        sizes=np.zeros(problems, dtype=np.int64),
+        counts=[],
+        aucs={scorer: np.full(problems, np.nan) for scorer in scorers},
+        step_aucs={},
+        mismatched_steps={},
+        tokens=np.full(problems, np.nan),
+        flops=np.full(problems, np.nan),
+        sampling_seconds=np.full(problems, np.nan),
+        roles={name: contestant.role for name, contestant in entrants.contestants.items()},
+        baseline=entrants.find_baseline(question.baseline),
+        skipped=entrants.skipped,
+        duplicates=duplicates,
+        groups={},
     )
 
 
-def _check_indices(outcomes: Outcomes) -> None:
-    """Raise DataError where two trajectories of a problem have the same index."""
+def _record_pool(
+    measurements: Measurements, position: int, outcomes: Outcomes, policy: PolicySize | None, has_tokens: bool
+) -> None:
+    """Fill in the size, the AUC of each scorer and the costs of one problem.
+
+    FLOPs stay undefined where the size of the `policy` or the prompts are unknown. Raises DataError where two
+    trajectories have the same index.
+    """
     if len(set(outcomes.indices.tolist())) < len(outcomes.indices):
         raise DataError(
             f"problem {outcomes.problem_id!r}: two of its trajectories have the same index; a pool holds each "
             "index once. Import or sample this problem into a new run."
         )
+    size = len(outcomes.correct)
+    measurements.ids.append(outcomes.problem_id)
+    measurements.sizes[position] = size
+    for scorer, aucs in measurements.aucs.items():
+        area = pool_auc(outcomes, scorer)
+        aucs[position] = np.nan if area is None else area
+    if has_tokens:
+        measurements.tokens[position] = outcomes.sampled_tokens.mean() if size else 0.0
+    if policy is not None and outcomes.prompt_tokens is not None and size:
+        flops = policy.count_flops(outcomes.prompt_tokens, outcomes.sampled_tokens)
+        measurements.flops[position] = flops.mean()
+    if outcomes.sampling_seconds is not None:
+        measurements.sampling_seconds[position] = outcomes.sampling_seconds
 
 
-def _mean_flops(outcomes: Outcomes, policy: PolicySize | None) -> float:
-    """Return the mean FLOPs of a graded trajectory; NaN where the size of the policy or the prompts are unknown."""
-    if policy is None or outcomes.prompt_tokens is None or not len(outcomes.correct):
-        return np.nan
-    return float(policy.count_flops(outcomes.prompt_tokens, outcomes.sampled_tokens).mean())
+def _record_steps(measurements: Measurements, connection: duckdb.DuckDBPyConnection) -> None:
+    """Fill in the AUC of step scores over the labelled steps of each problem."""
+    steps = read_step_aucs(connection)
+    for scorer, aucs in steps.by_problem.items():
+        measurements.step_aucs[scorer] = np.array([aucs.get(id, np.nan) for id in measurements.ids], dtype=np.float64)
+    measurements.mismatched_steps.update(steps.mismatched)
 
 
-def _add_deviations(
-    curves: Mapping[str, _CurveValues],
-    contestants: Sequence[Contestant],
-    outcomes: Outcomes,
-    ns: Sequence[int],
-    seed: int,
+def _record_curve(
+    measurements: Measurements,
+    position: int,
+    contestant: Contestant,
+    curve: Curve,
+    extremes: tuple[Outcomes, Outcomes] | None,
 ) -> None:
-    """Add the curves of pools of the same size drawn with replacement, minus their mean; the same pools for all.
+    """Fill in what belongs to the accuracy of a contestant on one problem: abstention, Monte Carlo error, bounds.
+
+    Where an estimator does not say how it drew subsets, its curve is not taken as exact, and its error is unknown.
+    """
+    name = contestant.name
+    measurements.abstained[name][position] = curve.abstained
+    if isinstance(curve, SampledCurve):
+        measurements.error[name][position], measurements.exact[name][position] = curve.error, curve.exact
+    elif contestant.tells_draws:
+        measurements.error[name][position] = np.where(np.isnan(curve.accuracy), np.nan, 0.0)
+        measurements.exact[name][position] = True
+    bounds = (curve, curve)
+    if extremes is not None:
+        bounds = tuple(contestant.estimate(outcomes, measurements.ns) for outcomes in extremes)
+    measurements.if_wrong[name][position], measurements.if_right[name][position] = (bound.accuracy for bound in bounds)
+
+
+def _record_deviations(
+    measurements: Measurements, position: int, contestants: Sequence[Contestant], outcomes: Outcomes, seed: int
+) -> None:
+    """Fill in the curves of pools of the same size drawn with replacement, minus their mean; the same pools for all.
 
     Their spread is that of samples about the pool's own mean, too small by (N - 1) / N in variance; a factor corrects
     this.
@@ -271,9 +293,13 @@ def _add_deviations(
     rng = np.random.default_rng(derive_seed(seed, outcomes.problem_id, 1))
     pools = [outcomes.take(rng.integers(0, size, size)) if size else outcomes for _ in range(INNER_POOLS)]
     scale = math.sqrt(size / (size - 1)) if size > 1 else 1.0
-    values = {
-        contestant.name: np.stack([contestant.estimate(pool, ns).accuracy for pool in pools])
-        for contestant in contestants
-    }
-    for name, accuracy in values.items():
-        curves[name].deviations = scale * (accuracy - accuracy.mean(axis=0))
+    for contestant in contestants:
+        accuracy = np.stack([contestant.estimate(pool, measurements.ns).accuracy for pool in pools])
+        measurements.deviations[contestant.name][:, position] = scale * (accuracy - accuracy.mean(axis=0))
+
+
+def _find_positions(groups: Mapping[str, Sequence[str]], ids: Sequence[str]) -> dict[str, NDArray[np.int64]]:
+    """Return the positions in `ids` of the problems of each group; a group without any is left out."""
+    positions = {problem_id: position for position, problem_id in enumerate(ids)}
+    members = {label: [positions[id] for id in group if id in positions] for label, group in groups.items()}
+    return {label: np.array(numbers, dtype=np.int64) for label, numbers in members.items() if numbers}

@@ -13,9 +13,9 @@ def name_runs(paths: Sequence[Path]) -> list[str]:
     Raises ConfigError where two paths lead to the same run.
     """
     absolute = [path.resolve() for path in paths]
-    twice = [path for path, count in Counter(absolute).items() if count > 1]
-    if twice:
-        raise ConfigError([f"run {path} was named twice; name each run once" for path in twice])
+    duplicates = [path for path, count in Counter(absolute).items() if count > 1]
+    if duplicates:
+        raise ConfigError([f"run {path} was named twice; name each run once" for path in duplicates])
     length = 1
     while len({path.parts[-length:] for path in absolute}) < len(absolute):
         length += 1

@@ -8,7 +8,7 @@ This module does not know selectors, estimators or how answers are compared. Sha
 """
 
 from collections.abc import Iterator, Sequence
-from itertools import groupby
+from itertools import chain, groupby
 from typing import Any
 
 import duckdb
@@ -21,6 +21,9 @@ from nbest.storage.parts import list_parts
 from nbest.storage.run import Run
 from nbest.storage.tables import TRAJECTORIES
 
+MEASURED_COLUMNS = ("text", "prompt_tokens")
+"""The large columns of trajectories that these queries may read, as lengths: connect to a run with these."""
+
 _FETCH_ROWS = 8192
 
 _JOINED = """
@@ -31,7 +34,7 @@ _JOINED = """
 _FAILED = "t.finish = 'error'"
 _SECONDS = "TRY_CAST(json_extract_string(t.meta, '$.generation_time') AS DOUBLE)"
 """Wall-clock seconds of one generation, as NeMo-Skills writes them; no other source records any."""
-_FIRST_SCORE = 9
+_FIRST_SCORE = 10
 """The column of the first score in a row of outcomes."""
 _GRADED = f"({_FAILED} OR v.correct IS NOT NULL)"
 
@@ -60,9 +63,26 @@ _SIGNS = f"""
 """
 
 
+_LENGTHLESS = f"""
+    SELECT count(*)
+    FROM (
+        SELECT count(*) FILTER (t.sampled_tokens = 0) AS tokenless,
+               count(*) FILTER (t.text = '') AS textless,
+               count(*) FILTER (t.text = '' AND (t.answer IS NOT NULL OR v.answer IS NOT NULL)) AS answered,
+               count(*) AS trajectories
+        {_JOINED}
+        WHERE NOT {_FAILED}
+        GROUP BY t.problem_id
+    )
+    WHERE tokenless > 0 AND (answered > 0 OR textless = trajectories)
+"""
+"""Problems whose lengths are unknown: a text is absent, not empty, if it has an answer or if all texts are empty."""
+
+
 def survey(connection: duckdb.DuckDBPyConnection) -> Survey:
     """Count what the run behind `connection` holds."""
     counts = _rows(connection, _SURVEY)[0]
+    tokenless = int(counts[6])
     names = [str(row[0]) for row in _rows(connection, "SELECT DISTINCT scorer FROM scores ORDER BY scorer")]
     signs = _rows(connection, _SIGNS) if names else []
     return Survey(
@@ -71,6 +91,8 @@ def survey(connection: duckdb.DuckDBPyConnection) -> Survey:
         negative={str(row[0]): int(row[1]) for row in signs},
         infinite={str(row[0]): int(row[2]) for row in signs},
         voting={str(row[0]): int(row[3]) for row in signs},
+        # The text column is large: it is read only if lengths are not counted in tokens.
+        lengthless=int(_rows(connection, _LENGTHLESS)[0][0]) if tokenless else 0,
     )
 
 
@@ -89,12 +111,12 @@ def require_verdicts(contents: Survey, run: str) -> None:
 
 def count_duplicates(run: Run, connection: duckdb.DuckDBPyConnection) -> int:
     """Count the stored trajectories whose id an earlier part or row holds; readers drop them, so none counts twice."""
-    stored = 0
+    rows = 0
     for path in list_parts(run.path / TRAJECTORIES.name, SUFFIX):
-        opened: Any = open_part(path, TRAJECTORIES)  # Arrow comes without types
-        with opened as part:
-            stored += int(part.metadata.num_rows)
-    return stored - int(_rows(connection, "SELECT count(*) FROM trajectories")[0][0])
+        file: Any = open_part(path, TRAJECTORIES)  # Arrow comes without types
+        with file as part:
+            rows += int(part.metadata.num_rows)
+    return rows - int(_rows(connection, "SELECT count(*) FROM trajectories")[0][0])
 
 
 def read_outcomes(
@@ -113,13 +135,14 @@ def read_outcomes(
     prompts = "len(t.prompt_tokens)" if with_prompt_tokens else "NULL"
     query = f"""
         SELECT t.problem_id, t."index", {_FAILED}, v.correct, v.answer, t.sampled_tokens, {characters}, {prompts},
-               {_SECONDS} {columns}
+               {_SECONDS}, p.kind {columns}
         {_JOINED} {_join_scores(len(scorers))}
         ORDER BY p.position, t.problem_id, t."index"
     """
     result = connection.execute(query, list(scorers))
-    for problem_id, rows in groupby(_fetch(result), key=lambda row: str(row[0])):
-        yield _make_outcomes(problem_id, list(rows), scorers)
+    rows = chain.from_iterable(iter(lambda: result.fetchmany(_FETCH_ROWS), []))
+    for problem_id, pool in groupby(rows, key=lambda row: str(row[0])):
+        yield _make_outcomes(problem_id, list(pool), scorers)
 
 
 def _join_scores(scorers: int) -> str:
@@ -133,20 +156,20 @@ def _count_unscored(connection: duckdb.DuckDBPyConnection, scorers: Sequence[str
     if not scorers:
         return {}
     columns = range(len(scorers))
-    scored = ", ".join(
+    counts = ", ".join(
         f"count(*) FILTER (s.s{column} IS NOT NULL AND NOT isnan(s.s{column})) AS n{column}" for column in columns
     )
     query = f"""
         SELECT {", ".join(f"count(*) FILTER (n{column} = 0)" for column in columns)}
         FROM (
-            SELECT {scored}
+            SELECT {counts}
             {_JOINED} {_join_scores(len(scorers))}
             WHERE NOT {_FAILED} AND v.correct IS NOT NULL
             GROUP BY t.problem_id
         )
     """
-    counts = _rows(connection, query, scorers)[0]
-    return {name: int(count) for name, count in zip(scorers, counts, strict=True)}
+    row = _rows(connection, query, scorers)[0]
+    return {name: int(count) for name, count in zip(scorers, row, strict=True)}
 
 
 def _make_outcomes(problem_id: str, rows: Sequence[tuple[Any, ...]], scorers: Sequence[str]) -> Outcomes:
@@ -181,12 +204,8 @@ def _make_outcomes(problem_id: str, rows: Sequence[tuple[Any, ...]], scorers: Se
         positions=np.array(positions, dtype=np.int64) if ungraded else None,
         extremes=extremes,
         sampling_seconds=None if None in seconds or not rows else float(np.mean(seconds)),
+        kind=rows[0][9] if rows else "math",
     )
-
-
-def _fetch(result: duckdb.DuckDBPyConnection) -> Iterator[tuple[Any, ...]]:
-    while rows := result.fetchmany(_FETCH_ROWS):
-        yield from rows
 
 
 def _rows(connection: duckdb.DuckDBPyConnection, query: str, parameters: Sequence[str] = ()) -> list[tuple[Any, ...]]:

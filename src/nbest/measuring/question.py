@@ -1,4 +1,4 @@
-"""What is asked of a run: which selectors, at which n, with which resamples. Does not know how it is answered."""
+"""The settings of a comparison: which selectors, at which n, with which resamples."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from nbest.specs import did_you_mean
 from nbest.statistics.intervals import RESAMPLES
 
 Resample: TypeAlias = Literal["problems", "samples", "both"]
-"""What intervals draw again; see `statistics/intervals.py`."""
+"""What intervals resample; see `statistics/intervals.py`."""
 
 RESAMPLE_LEVELS: tuple[Resample, ...] = get_args(Resample)
 DEFAULT = "default"
@@ -22,7 +22,7 @@ STORED_PREFIX = "stored:"
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A question about a run; every field is described at the parameter of `compare.compare` of the same name."""
+    """The settings of a comparison; each field is described at the parameter of `compare.compare` of the same name."""
 
     selectors: Sequence[str | Contestant] | None = None
     ns: Sequence[int] | None = None

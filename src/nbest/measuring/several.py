@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from nbest.measuring.cells import UNDEFINED, show_interval, show_percent
+from nbest.measuring.cells import UNDEFINED, TextTable, show_interval, show_percent
 from nbest.measuring.comparison import Comparison
 
 MACRO, POOLED = "macro average", "pooled"
@@ -45,25 +45,19 @@ class SeveralRuns:
             "pooled": self.pooled.to_json(),
         }
 
-    def table_columns(self) -> list[str]:
-        """Return the heads of `table_rows`."""
-        return ["selector", *self.runs, MACRO, f"{self.macro.level:.0%} interval", POOLED]
-
-    def table_rows(self, n: int) -> list[list[str]]:
-        """Return one list of cells per selector: accuracy in percent on each run at `n`, and the averages."""
+    def accuracy_table(self, n: int) -> TextTable:
+        """Return one row per selector: accuracy in percent on each run at `n`, and the averages."""
         columns = [self._accuracies(run, n) for run in self.runs.values()]
         macro = {row.selector: row for row in self.macro.rows if row.n == n}
         pooled = self._accuracies(self.pooled, n)
-        table: list[list[str]] = []
+        table = TextTable(["selector", *self.runs, MACRO, f"{self.macro.level:.0%} interval", POOLED], [])
         for name in self.selectors:
-            cells = [show_percent(column.get(name)) for column in columns]
             row = macro.get(name)
-            averages = (
-                [UNDEFINED, UNDEFINED]
-                if row is None
-                else [show_percent(row.accuracy), show_interval(row.low, row.high)]
-            )
-            table.append([name, *cells, *averages, show_percent(pooled.get(name))])
+            averages = [UNDEFINED, UNDEFINED]
+            if row is not None:
+                averages = [show_percent(row.accuracy), show_interval(row.low, row.high)]
+            cells = [show_percent(column.get(name)) for column in columns]
+            table.rows.append([name, *cells, *averages, show_percent(pooled.get(name))])
         return table
 
     @staticmethod

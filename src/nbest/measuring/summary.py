@@ -10,44 +10,46 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from nbest.measuring.cells import FEWEST_PROBLEMS, show_percent
 from nbest.measuring.comparison import AccuracyRow, Comparison, Paired
 from nbest.measuring.measurement import Measurements
 from nbest.measuring.pairing import pair_sets, pair_with_baseline
-from nbest.measuring.question import Question
+from nbest.measuring.question import STORED_PREFIX, Question
+from nbest.measuring.ranking import ScoreRanking
+from nbest.measuring.trajectory_counts import add_counts
+from nbest.plurals import agree, show_count
 from nbest.statistics.intervals import intervals
 from nbest.statistics.strata import Weighing, average_intervals, set_weights
 
 Array: TypeAlias = NDArray[np.float64]
 
 
-def summarise(
-    measurements: Measurements, question: Question, groups: Mapping[str, Comparison] | None = None
-) -> Comparison:
-    """Return rows and paired differences of the problems of a run.
-
-    `groups` are the comparisons of its parts; None where the problems are such a part themselves.
-    """
-    names = measurements.names
+def summarise(measurements: Measurements, question: Question) -> Comparison:
+    """Return rows and paired differences of the problems of a run or of a part of it, and of each of its groups."""
+    names, duplicates = measurements.names, measurements.duplicates
     rows = _make_rows([measurements], names, question, "pooled")
-    duplicates = 0 if groups is None else measurements.duplicates
-    notes = [f"{duplicates} trajectories are stored twice; the first of each id counts"] if duplicates else []
+    stored = f"{show_count(duplicates, 'trajectory')} {agree(duplicates, 'is')} stored twice"
+    notes = [f"{stored}; the first of each id counts"] if duplicates else []
+    groups, counts = measurements.groups.items(), add_counts(measurements.counts)
     return Comparison(
         problems=len(measurements.ids),
         n_max=measurements.largest_pool,
         rows=tuple(rows),
-        ungraded=int(measurements.ungraded.sum()),
-        failed=int(measurements.failed.sum()),
-        skipped={} if groups is None else measurements.skipped,
-        warnings=(*notes, *warn(measurements), *_warn_of_draws(rows)),
+        ungraded=counts.ungraded,
+        failed=counts.failed,
+        skipped=measurements.skipped,
+        warnings=(*notes, *_warn(measurements, question.resample), *_explain_one(measurements), *_warn_of_draws(rows)),
         seed=question.seed,
         resamples=question.resamples,
         paired=tuple(_pair([measurements], names, question, "pooled")),
         duplicates=duplicates,
         resample=question.resample,
-        by=None if groups is None else question.by,
-        groups=groups or {},
+        by=question.by if groups else None,
+        groups={label: summarise(measurements.take(positions), question) for label, positions in groups},
         roles=measurements.roles,
         baseline=measurements.baseline,
+        counts=counts,
+        scores=rank_scores([measurements], question, "pooled"),
     )
 
 
@@ -60,12 +62,13 @@ def average(sets: Mapping[str, Measurements], question: Question, weighing: Weig
     names = [name for name in members[0].names if all(name in member.names for member in members)]
     rows = _make_rows(members, names, question, weighing)
     partial = {name for member in members for name in member.names if name not in names}
+    counts = add_counts(count for member in members for count in member.counts)
     return Comparison(
         problems=sum(len(member.ids) for member in members),
         n_max=min(member.largest_pool for member in members),
         rows=tuple(rows),
-        ungraded=sum(int(member.ungraded.sum()) for member in members),
-        failed=sum(int(member.failed.sum()) for member in members),
+        ungraded=counts.ungraded,
+        failed=counts.failed,
         skipped={name: f"{name}: not every run has it" for name in sorted(partial)},
         warnings=(*_warn_of_small_runs(sets), *_warn_of_draws(rows)),
         seed=question.seed,
@@ -74,6 +77,8 @@ def average(sets: Mapping[str, Measurements], question: Question, weighing: Weig
         resample=question.resample,
         roles=members[0].roles,
         baseline=members[0].baseline,
+        counts=counts,
+        scores=rank_scores(members, question, weighing),
     )
 
 
@@ -107,32 +112,28 @@ def _make_rows(
     tokens = _average_costs([member.tokens for member in sets], sets, weights)
     flops = _average_costs([member.flops for member in sets], sets, weights)
     seconds = _average_costs([member.sampling_seconds for member in sets], sets, weights)
-    rows: list[AccuracyRow] = []
-    for position, name in enumerate(names):
-        for column, n in enumerate(ns):
-            bound = bounds[position * len(ns) + column]
-            shares = weights[:, column]
-            rows.append(
-                AccuracyRow(
-                    selector=name,
-                    n=n,
-                    accuracy=bound.mean,
-                    low=bound.low,
-                    high=bound.high,
-                    exact=all(bool(member.exact[name][:, column].all()) for member in sets),
-                    seconds=sum(member.seconds[name] for member in sets),
-                    standard_error=bound.standard_error,
-                    abstained=_mean([member.abstained[name][:, column] for member in sets], shares),
-                    problems=bound.problems,
-                    monte_carlo_error=_combine_errors([member.error[name][:, column] for member in sets], shares),
-                    accuracy_if_wrong=_mean_of_whole([member.if_wrong[name][:, column] for member in sets], weighing),
-                    accuracy_if_right=_mean_of_whole([member.if_right[name][:, column] for member in sets], weighing),
-                    sampled_tokens=tokens[column],
-                    flops=flops[column],
-                    sampling_seconds=seconds[column],
-                )
-            )
-    return rows
+    columns = [(name, column) for name in names for column in range(len(ns))]
+    return [
+        AccuracyRow(
+            selector=name,
+            n=ns[column],
+            accuracy=interval.mean,
+            low=interval.low,
+            high=interval.high,
+            exact=all(bool(member.exact[name][:, column].all()) for member in sets),
+            seconds=sum(member.seconds[name] for member in sets),
+            standard_error=interval.standard_error,
+            abstained=_mean([member.abstained[name][:, column] for member in sets], weights[:, column]),
+            problems=interval.problems,
+            monte_carlo_error=_combine_errors([member.error[name][:, column] for member in sets], weights[:, column]),
+            accuracy_if_wrong=_mean_of_whole([member.if_wrong[name][:, column] for member in sets], weighing),
+            accuracy_if_right=_mean_of_whole([member.if_right[name][:, column] for member in sets], weighing),
+            sampled_tokens=tokens[column],
+            flops=flops[column],
+            sampling_seconds=seconds[column],
+        )
+        for (name, column), interval in zip(columns, bounds, strict=True)
+    ]
 
 
 def _mean(columns: Sequence[Array], weights: Array) -> float | None:
@@ -175,13 +176,13 @@ def _average_costs(means: Sequence[Array], sets: Sequence[Measurements], weights
 
 
 def _warn_of_draws(rows: Sequence[AccuracyRow]) -> list[str]:
-    """Return what the reader of rows that are not exact should know."""
-    drawn = [row for row in rows if row.monte_carlo_error]
-    if not drawn:
+    """Return a sentence on the Monte Carlo error of rows that are not exact; none where all are."""
+    errors = [(row.selector, row.monte_carlo_error) for row in rows if row.monte_carlo_error]
+    if not errors:
         return []
-    names = ", ".join(dict.fromkeys(row.selector for row in drawn))
-    largest = max(row.monte_carlo_error or 0.0 for row in drawn)
-    return [f"{names}: subsets were drawn; Monte Carlo standard error at most {100 * largest:.2f} points"]
+    names = ", ".join(dict.fromkeys(name for name, _ in errors))
+    largest = max(error for _, error in errors)
+    return [f"{names}: measured on random subsets; Monte Carlo standard error at most {100 * largest:.2f} points"]
 
 
 def _warn_of_small_runs(sets: Mapping[str, Measurements]) -> list[str]:
@@ -193,23 +194,101 @@ def _warn_of_small_runs(sets: Mapping[str, Measurements]) -> list[str]:
     return messages
 
 
-def warn(measurements: Measurements) -> list[str]:
+def _warn(measurements: Measurements, resample: str) -> list[str]:
     """Return what was left out or counted as wrong, a sentence each."""
     messages: list[str] = []
     sizes = measurements.sizes
-    ungraded, failed = int(measurements.ungraded.sum()), int(measurements.failed.sum())
-    trajectories = int(sizes.sum()) + ungraded
+    counts = add_counts(measurements.counts)
     for n in measurements.ns:
         small = int(np.count_nonzero(sizes < n))
         if small == len(sizes):
             largest = measurements.largest_pool
-            messages.append(f"n={n}: undefined, the largest pool has {largest} graded trajectories")
+            messages.append(f"n={n}: undefined, the largest pool has {show_count(largest, 'graded trajectory')}")
         elif small:
-            messages.append(f"n={n}: {small} of {len(sizes)} problems have fewer graded trajectories and are left out")
-    if ungraded:
-        messages.append(f"{ungraded} of {trajectories} trajectories could not be graded and are left out")
-    if failed:
-        messages.append(f"{failed} of {trajectories} trajectories failed; they count as wrong")
+            problems = f"{small:,} of {show_count(len(sizes), 'problem')} {agree(small, 'has')}"
+            messages.append(f"n={n}: {problems} fewer graded trajectories and {agree(small, 'is')} left out")
+    total = show_count(counts.total, "trajectory")
+    if counts.ungraded:
+        verb = agree(counts.ungraded, "is")
+        messages.append(f"{counts.ungraded:,} of {total} could not be graded and {verb} left out")
+    if counts.failed:
+        rule = "it counts as wrong" if counts.failed == 1 else "they count as wrong"
+        messages.append(f"{counts.failed:,} of {total} failed; {rule}")
+    for scorer, count in measurements.mismatched_steps.items():
+        trajectories = f"{show_count(count, 'trajectory')} {agree(count, 'has')}"
+        messages.append(f"{scorer}: {trajectories} other numbers of step labels and step scores; left out")
     if len(sizes) == 1:
-        messages.append("one problem: its interval is undefined")
+        messages.append("there is only one problem, so intervals are undefined")
+    elif len(sizes) < FEWEST_PROBLEMS and resample != "samples":
+        problems = show_count(len(sizes), "problem")
+        messages.append(f"there are only {problems}, so no intervals are shown; they need at least {FEWEST_PROBLEMS}")
     return messages
+
+
+def _explain_one(measurements: Measurements) -> list[str]:
+    """Return why selectors differ from pass@1 at N = 1, where each can only pick the one trajectory or nothing.
+
+    Stored selections are left out: they are of whole pools.
+    """
+    if 1 not in measurements.ns:
+        return []
+    column, has_pool = measurements.ns.index(1), measurements.sizes > 0
+    right = np.array([count.right for count in measurements.counts], dtype=np.float64)
+    expected = _round_mean(right[has_pool] / measurements.sizes[has_pool])
+    unread = np.array([count.right_without_answer for count in measurements.counts], dtype=np.float64)
+    voters = _round_mean((right - unread)[has_pool] / measurements.sizes[has_pool])
+    means = {
+        name: _round_mean(measurements.accuracy[name][has_pool, column])
+        for name in measurements.names
+        if not name.startswith(STORED_PREFIX)
+    }
+    below = {name: mean for name, mean in means.items() if mean < expected}
+    without_vote = [name for name, mean in below.items() if mean == voters]
+    others = [name for name in below if name not in without_vote]
+    head = f"N=1: pass@1 is {show_percent(expected)}, but"
+    messages: list[str] = []
+    if without_vote:
+        messages.append(
+            f"{head} {', '.join(without_vote)}: {show_percent(voters)}, "
+            f"because {show_count(int(unread.sum()), 'right trajectory')} "
+            f"{agree(int(unread.sum()), 'has')} no answer that could be read, and so no vote"
+        )
+    if others:
+        figures = ", ".join(f"{name}: {show_percent(below[name])}" for name in others)
+        messages.append(f"{head} {figures}, because they pick nothing if the one trajectory has no answer or no score")
+    return messages
+
+
+def _round_mean(values: Array) -> float:
+    """Return the mean, rounded so that sums in another order are equal; NaN for no values."""
+    return round(float(values.mean()), 9) if len(values) else math.nan
+
+
+def rank_scores(sets: Sequence[Measurements], question: Question, weighing: Weighing) -> tuple[ScoreRanking, ...]:
+    """Return the ranking of each scorer that all sets have, averaged over the sets."""
+    names = [name for name in sets[0].aucs if all(name in member.aucs for member in sets)]
+    if not names:
+        return ()
+    unlabelled = [np.full(len(member.ids), np.nan) for member in sets]
+    tables = [
+        np.stack(
+            [
+                *(member.aucs[name] for name in names),
+                *(member.step_aucs.get(name, unlabelled[number]) for name in names),
+            ],
+            axis=1,
+        )
+        for number, member in enumerate(sets)
+    ]
+    if len(sets) == 1:
+        means = intervals(tables[0], seed=question.seed, resamples=question.resamples)
+    else:
+        means = average_intervals(tables, weighing, seed=question.seed, resamples=question.resamples)
+    return tuple(
+        ScoreRanking(
+            name,
+            *(pools.mean, pools.low, pools.high, pools.problems),
+            *(steps.mean, steps.low, steps.high, steps.problems),
+        )
+        for name, pools, steps in zip(names, means[: len(names)], means[len(names) :], strict=True)
+    )

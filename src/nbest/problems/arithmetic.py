@@ -25,7 +25,7 @@ LARGEST_OPERAND = 99
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """The sentences of a story, one per operation; `{n}` is the operand."""
+    """The sentences of a story: the start, one per operation, and the question. `{n}` is the operand."""
 
     name: str
     start: str
@@ -119,7 +119,7 @@ class Chain:
 
     @property
     def split(self) -> Split:
-        """The split, by the fingerprint: 80 % train, 10 % validation, 10 % test."""
+        """The split of the fingerprint: 80 % are train, 10 % validation, 10 % test."""
         bucket = int(self.fingerprint, 16) % 10
         return "test" if bucket == 9 else "validation" if bucket == 8 else "train"
 
@@ -141,7 +141,7 @@ class Chain:
 
 
 def draw_chain(rng: random.Random, steps: tuple[int, int]) -> Chain:
-    """Draw one chain; its number of operations is uniform between the two ends of `steps`, inclusive."""
+    """Draw one chain; its number of operations is uniform from `steps[0]` to `steps[1]`, both included."""
     start = rng.randint(12, 99)
     value, operations = start, list[Operation]()
     for _ in range(rng.randint(*steps)):
@@ -165,7 +165,7 @@ def _draw_operation(rng: random.Random, value: int) -> Operation:
 
 
 def draw_chains(split: Split, seed: int, steps: tuple[int, int] = (3, 6)) -> Iterator[Chain]:
-    """Yield distinct chains of one split without end. Raises ConfigError if `split` or `steps` is not allowed."""
+    """Yield distinct chains of one split, endlessly. Raises ConfigError if `split` or `steps` is not allowed."""
     if split not in SPLITS:
         raise ConfigError(f"problems.split: got {split!r}; allowed: {', '.join(SPLITS)}")
     if not 1 <= steps[0] <= steps[1]:

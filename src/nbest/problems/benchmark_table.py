@@ -11,7 +11,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
-from nbest.errors import ConfigError
+from nbest.answers.rules import ALLOWED, DEFAULT, parse_rule
+from nbest.errors import ConfigError, UnavailableError
 from nbest.records import KINDS, Kind
 from nbest.specs import did_you_mean
 from nbest.text.json_lines import describe
@@ -32,10 +33,13 @@ class Benchmark:
     empty.
 
     Content: `hub` is the id of the dataset (empty = unknown), `problems` the number of problems (0 = any), `hash` the
-    content hash that the set must have (empty = any). With `distinct`, rows that repeat a question are skipped. With
-    `untested`, the source has neither answers nor tests, so that verdicts can only be imported.
+    content hash that the problems must have (empty = any). With `distinct`, rows that repeat a question are skipped.
+    With `untested`, the source has neither answers nor tests, so that verdicts can only be imported.
 
-    Documentation: `rule` says in a line how an answer is graded; `unconfirmed` names the fields that no source
+    Answers: `kind` and `answer_rule` say how they are read (see `nbest.answers.rules`); a column `answer_rule` of the
+    rows goes before the latter.
+
+    Documentation: `rule` says in one line how an answer is graded; `unconfirmed` names the fields that no source
     confirms.
     """
 
@@ -46,6 +50,7 @@ class Benchmark:
     id: tuple[str, ...] = ()
     answer_after: str = ""
     kind: Kind = "math"
+    answer_rule: str = DEFAULT
     template: str = QUESTION
     hub: str = ""
     config: str = ""
@@ -83,13 +88,13 @@ def find_benchmark(name: str) -> Benchmark:
     """
     if name.endswith(".toml"):
         return _read_own(Path(name))
-    known = {benchmark.name: benchmark for benchmark in list_benchmarks()}
-    if name not in known:
+    benchmarks = {benchmark.name: benchmark for benchmark in list_benchmarks()}
+    if name not in benchmarks:
         raise ConfigError(
-            f"benchmark: got {name!r}; allowed: {', '.join(known)}, or the path of a .toml file."
-            f"{did_you_mean(name, known)}"
+            f"benchmark: got {name!r}; allowed: {', '.join(benchmarks)}, or the path of a .toml file."
+            f"{did_you_mean(name, benchmarks)}"
         )
-    return known[name]
+    return benchmarks[name]
 
 
 @cache
@@ -101,7 +106,7 @@ def templates() -> Mapping[str, str]:
 def find_template(text: str, field: str) -> str:
     """Return the preset of this name, or `text` itself.
 
-    Raises ConfigError if it does not hold `{question}` exactly once.
+    Raises ConfigError if it does not contain `{question}` exactly once.
     """
     template = templates().get(text, text)
     if template.count(QUESTION) != 1:
@@ -141,16 +146,16 @@ _TEXTS = (
 )
 _DAYS = ("since", "until")
 _SWITCHES = ("distinct", "untested")
-_ALLOWED = {*_COLUMNS, *_TEXTS, *_DAYS, *_SWITCHES, "kind", "problems", "file"}
+_ALLOWED = {*_COLUMNS, *_TEXTS, *_DAYS, *_SWITCHES, "kind", "answer_rule", "problems", "file"}
 
 
 def _read_entry(name: str, entry: dict[str, Any], source: str, is_own: bool = False) -> Benchmark:
     faults = _find_type_faults(entry, source)
     columns = {key: _read_names(entry.get(key)) for key in _COLUMNS}
-    needed = ("question",) if columns["tests"] or entry.get("untested") is True else ("question", "answer")
+    required = ("question",) if columns["tests"] or entry.get("untested") is True else ("question", "answer")
     faults += [
         f"{source}: {key}: got {describe(entry.get(key))}; allowed: a column name or a list of them"
-        for key in needed
+        for key in required
         if not columns[key]
     ]
     texts: dict[str, str] = {}
@@ -160,6 +165,7 @@ def _read_entry(name: str, entry: dict[str, Any], source: str, is_own: bool = Fa
                 texts[key] = find_template(entry[key], f"{source}: {key}")
             except ConfigError as error:
                 faults += error.faults
+    faults += _find_rule_faults(entry, source)
     faults += _find_pairing_faults(entry, source)
     if faults:
         raise ConfigError(faults)
@@ -185,8 +191,19 @@ def _find_type_faults(entry: dict[str, Any], source: str) -> list[str]:
     return faults
 
 
+def _find_rule_faults(entry: dict[str, Any], source: str) -> list[str]:
+    rule: Any = entry.get("answer_rule", DEFAULT)
+    if not isinstance(rule, str):
+        return [f"{source}: answer_rule: got {describe(rule)}; allowed: {ALLOWED}"]
+    try:
+        parse_rule(rule)
+    except (ConfigError, UnavailableError) as error:
+        return [f"{source}: answer_rule: {error}"]
+    return []
+
+
 def _find_pairing_faults(entry: dict[str, Any], source: str) -> list[str]:
-    """Return the faults of fields that need another one: since and until need released, starter its template."""
+    """Return the faults of fields that need another: since and until need released, starter needs its template."""
     faults: list[str] = []
     if any(day in entry for day in _DAYS) and not entry.get("released"):
         faults.append(f"{source}: released: got nothing; allowed: the column of dates that since and until limit")

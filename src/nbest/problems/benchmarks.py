@@ -1,4 +1,4 @@
-"""Load published problem sets as `Problem`s, from a local copy or from the hub; `benchmark_table` lists them.
+"""Loads published problem sets as `Problem`s, from a local copy or from the hub; `benchmark_table` lists them.
 
 The prompt of a problem is its question in a template: the placeholders `{question}`, `{starter}` and `{tests}` are
 replaced in one pass and nothing else is interpreted, so `\\boxed{}` needs no escaping; `meta["question"]` holds the
@@ -13,10 +13,13 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import date, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from nbest.errors import DataError
+from nbest.answers.rules import DEFAULT
+from nbest.errors import ConfigError, DataError
+from nbest.problems.answer_rules import take_answer_rule
 from nbest.problems.benchmark_table import (
     QUESTION,
     STARTER,
@@ -29,7 +32,9 @@ from nbest.problems.benchmark_table import (
 )
 from nbest.problems.content_records import check_record
 from nbest.problems.hub import read_hub, resolve_revision
+from nbest.problems.problem_files import guess_benchmark, is_problem_file
 from nbest.problems.rows import read_rows
+from nbest.problems.stated_answers import take_answer
 from nbest.records import Problem
 from nbest.text.json_lines import Fault, Fields, LineOrFault, describe
 
@@ -52,28 +57,41 @@ _PLACEHOLDERS = re.compile("|".join(re.escape(name) for name in (QUESTION, START
 def load_benchmark(
     name: str, file: Path | None = None, revision: str | None = None, template: str | None = None
 ) -> list[Problem]:
-    """Return the problems of a benchmark in the order of the source.
+    """Return the problems of a benchmark in the order of the source. `name` may also be the path of a table of
+    problems, whose columns are then guessed (`problem_files`).
 
     Ids are `<name>/<id>`, with the 0-based position for rows without an id. `file` is a local copy in the upstream
     schema (JSONL, also with gzip, CSV, Parquet); without one the dataset is loaded from the hub at `revision` (None =
-    the newest). `template` replaces that of the benchmark: the name of a preset, or a text with `{question}`. The
-    content hash of a published set is recorded at its first load on this machine, and a later load with another content
-    is rejected; a user's own set is checked against its `hash`, if it has one.
+    the newest). `template` replaces the template of the benchmark: the name of a preset, or a text with `{question}`.
+    The content hash of a published set is recorded at its first load on this machine, and a later load with another
+    content is rejected; a user's own set is checked against its `hash`, if it has one.
 
-    Raises ConfigError (unknown name, faulty TOML), DataError (a faulty row, another number of problems or another
-    content), MissingExtraError (no `datasets`), EngineError (the hub cannot be reached), StorageError (the hash cannot
-    be recorded).
+    Raises ConfigError (unknown name, faulty TOML), DataError (a faulty row, no row, another number of problems, another
+    content hash), MissingExtraError (no `datasets`), EngineError (the hub cannot be reached), StorageError (the hash
+    cannot be recorded).
     """
-    benchmark = find_benchmark(name)
+    if is_problem_file(name):
+        if file is not None or revision is not None:
+            fields = {"file": file, "revision": revision}
+            raise ConfigError(
+                f"problems.{field}: got {value}, but the source {name!r} is a file already; leave it out"
+                for field, value in fields.items()
+                if value is not None
+            )
+        benchmark = guess_benchmark(Path(name))
+    else:
+        benchmark = find_benchmark(name)
     if template is not None:
         benchmark = replace(benchmark, template=find_template(template, "template"), template_starter="")
     source, commit = file or benchmark.file, ""
     if source is None:
         commit = resolve_revision(benchmark, revision)
-        rows = read_hub(benchmark, commit)
+        rows = read_hub(benchmark, commit, is_reached=commit != revision)
     else:
         rows = read_rows(source)
     problems = list(_read_problems(rows, benchmark))
+    if not problems:
+        raise DataError(f"{source or benchmark.hub}: it has no problems. Give a source with at least one problem.")
     if benchmark.problems and len(problems) != benchmark.problems:
         raise DataError(
             f"{source or benchmark.hub}: got {len(problems)} problems; {benchmark.name} has {benchmark.problems}. "
@@ -84,17 +102,21 @@ def load_benchmark(
 
 
 def content_hash(problems: Iterable[Problem]) -> str:
-    """Return a hash of 32 hex digits over the id, prompt, target and tests (if any) of the problems, in their order."""
+    """Return a hash of 32 hex digits over the problems in their order.
+
+    It covers id, prompt and target, and tests and answer rule where a problem has others than none and the default.
+    """
     digest = hashlib.blake2b(digest_size=16)
     for problem in problems:
         fields = [problem.id, problem.prompt, problem.target, *([problem.tests] if problem.tests else [])]
+        fields += [] if problem.answer_rule == DEFAULT else [{"answer_rule": problem.answer_rule}]
         digest.update(json.dumps(fields, ensure_ascii=True).encode() + b"\n")
     return digest.hexdigest()
 
 
 def source_hash(problems: Iterable[Problem]) -> str:
-    """Return the `content_hash` of the bare questions, which does not depend on the template."""
-    return content_hash(replace(p, prompt=str(p.meta.get("question", p.prompt))) for p in problems)
+    """Return the `content_hash` of the bare questions, which depends on neither the template nor answer rules."""
+    return content_hash(replace(p, prompt=str(p.meta.get("question", p.prompt)), answer_rule=DEFAULT) for p in problems)
 
 
 def apply_template(template: str, question: str, starter: str = "", tests: Sequence[str] = ()) -> str:
@@ -157,14 +179,16 @@ def _is_repeated(fields: Fields, benchmark: Benchmark, questions: set[bytes]) ->
 
 
 def _read_problem(fields: Fields, benchmark: Benchmark, position: int, day: date | None) -> Problem:
-    question = _take_first(fields, benchmark.question, fields.take_text) or ""
-    answer = _take_first(fields, benchmark.answer, fields.take_term) if benchmark.answer else None
+    question = _take_question(fields, benchmark)
+    take = partial(take_answer, fields, kind=benchmark.kind)
+    answer = _take_first(fields, benchmark.answer, take) if benchmark.answer else None
     target = answer
     if answer is not None and benchmark.answer_after and benchmark.answer_after in answer:
         target = answer.rpartition(benchmark.answer_after)[2].strip()
     id = next((fields.take_term(name) for name in benchmark.id if fields.has(name)), None)
     tests = tuple(test for name in benchmark.tests for test in _take_tests(fields, name))
     starter = fields.take_text(benchmark.starter) or "" if benchmark.starter else ""
+    rule = take_answer_rule(fields) or benchmark.answer_rule
     meta = fields.rest() | {"benchmark": benchmark.name, "question": question}
     if target != answer:
         meta["stated_answer"] = answer
@@ -174,7 +198,17 @@ def _read_problem(fields: Fields, benchmark: Benchmark, position: int, day: date
         meta[benchmark.released] = day.isoformat()
     template = benchmark.template_starter if starter and benchmark.template_starter else benchmark.template
     prompt = apply_template(template, question, starter, tests)
-    return Problem(f"{benchmark.name}/{position if id is None else id}", prompt, target, benchmark.kind, tests, meta)
+    problem_id = f"{benchmark.name}/{position if id is None else id}"
+    return Problem(problem_id, prompt, target, benchmark.kind, tests, meta, rule)
+
+
+def _take_question(fields: Fields, benchmark: Benchmark) -> str:
+    """Return the question of a row. One that is empty or blank is a fault."""
+    question = _take_first(fields, benchmark.question, fields.take_text)
+    if question is not None and not question.strip():
+        name = next(name for name in benchmark.question if fields.has(name))
+        fields.add_fault(name, describe(question), "a question that is not empty")
+    return question or ""
 
 
 def _take_first(fields: Fields, names: Sequence[str], take: Callable[[str, bool], str | None]) -> str | None:

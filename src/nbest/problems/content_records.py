@@ -1,4 +1,4 @@
-"""Record the content hash of each problem set at its first load on this machine, in one small file.
+"""Records the content hash of each problem set at its first load on this machine, in one small file.
 
     $XDG_CACHE_HOME/nbest/benchmarks.json        (~/.cache/nbest/benchmarks.json if the variable is not set)
     {"math_500": {"hash": "...", "problems": 500, "revision": "<commit>"}, "math_500 <absolute path of a copy>": {...}}
@@ -8,30 +8,24 @@ each local copy has its own entry. This module does not know how the hash is com
 """
 
 import json
-import os
-import uuid
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
 from nbest.errors import DataError, StorageError
+from nbest.storage.outputs import write_file
+from nbest.user_cache import find_cache_folder
 
 
 def records_file() -> Path:
-    """Return the path of the file of hashes.
-
-    A relative $XDG_CACHE_HOME is ignored, as the XDG specification demands.
-    """
-    folder = os.environ.get("XDG_CACHE_HOME", "")
-    cache = Path(folder) if os.path.isabs(folder) else Path.home() / ".cache"
-    return cache / "nbest" / "benchmarks.json"
+    """Return the path of the file of hashes."""
+    return find_cache_folder() / "benchmarks.json"
 
 
 def check_record(key: str, content_hash: str, problems: int, revision: str) -> None:
     """Record the hash at the first load of `key`, and compare it at every later load.
 
-    `revision` is recorded with it (empty for a local copy). Raises DataError if the hash differs from the recorded one,
-    or if the file of records is damaged, StorageError if it cannot be written.
+    `revision` is recorded beside it (empty for a local copy). Raises DataError if the hash differs from the recorded
+    one, or if the file of records is damaged, StorageError if it cannot be written.
     """
     path = records_file()
     records = _read(path)
@@ -71,16 +65,10 @@ def _is_entry(entry: Any) -> bool:
 
 
 def _write(path: Path, records: dict[str, dict[str, Any]]) -> None:
-    """Write the file atomically. If two processes write at once, one entry may be lost until the next load."""
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+    """Write the file. If two processes write at once, one entry may be lost until the next load."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(json.dumps(records, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-        os.replace(temporary, path)
-    except OSError as error:
-        with suppress(OSError):
-            temporary.unlink()
+        write_file(path, json.dumps(records, indent=2, sort_keys=True) + "\n")
+    except StorageError as error:
         raise StorageError(
-            f"{path}: the content hash cannot be recorded ({error.strerror}). Set XDG_CACHE_HOME to a folder that can "
-            "be written."
+            f"the content hash cannot be recorded: {error} Set XDG_CACHE_HOME to a folder that can be written."
         ) from error

@@ -1,5 +1,5 @@
 # pyright: standard
-"""Read the rows of a table file as `Line`s: JSON lines (also with gzip), CSV with a header, or Parquet.
+"""Reads the rows of a table file as `Line`s: JSON lines (also with gzip), CSV with a header, or Parquet.
 
 Parquet is recognised by its content, CSV by the ending (.csv, .csv.gz); every other file is read as JSON lines. This
 module does not know which columns a table has.

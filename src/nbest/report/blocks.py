@@ -1,4 +1,4 @@
-"""The parts a report is made of, as plain values: whoever writes HTML or Markdown draws these and nothing else.
+"""The parts of a report as plain values: the writers of HTML and Markdown need nothing else.
 
 This module does not know runs, selectors or formats.
 """
@@ -14,8 +14,8 @@ from nbest.report.charts import Chart
 class Cell:
     """A cell of a table.
 
-    `aside` stands small beside or under the text (an interval, say), `colour` marks the head of a line as in the
-    charts, `is_best` is emphasized, `anchor` names the `Detail` it leads to, `tint` within 0..1 shades it.
+    `aside` is small print beside or under the text (an interval, say), `colour` that of the selector in the charts,
+    `is_best` sets the text in bold, `anchor` names the `Detail` that the cell links to, `tint` within 0..1 shades it.
     """
 
     text: str
@@ -28,13 +28,17 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table; the first `words` columns hold words, the others numbers. A rule stands above each line of `rules`."""
+    """A table; the first `words` columns hold words, the others numbers. `rules` are the lines with a rule above.
+
+    `foot` is the line under it, "" for none.
+    """
 
     heads: Sequence[str]
     lines: Sequence[Sequence[Cell]]
     caption: str = ""
     words: int = 1
     rules: Sequence[int] = ()
+    foot: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +52,14 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Names with the fact that each one stands for."""
+    """Facts by name."""
 
     pairs: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class Detail:
-    """Something to look up, folded away where a format can: a table and preformatted text."""
+    """Preformatted text and a table to look up, folded away where the format allows it."""
 
     anchor: str
     title: str
@@ -75,7 +79,7 @@ Block: TypeAlias = Table | Figure | Facts | Detail | Notes
 
 @dataclass(frozen=True, slots=True)
 class PageSection:
-    """A section of a report: a head, a sentence on how to read it, and the blocks under it."""
+    """A section of a report: a title, a lead on how to read it, and its blocks."""
 
     title: str
     lead: str

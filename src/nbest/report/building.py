@@ -1,41 +1,43 @@
-"""All that is known about selectors on one or several runs, as plain values: what a report draws.
+"""The content of a report as plain values: what is known about selectors on one or several runs.
 
-`build_report` evaluates (`measuring.compare`, `findings`) and joins the runs. Several runs are several benchmarks: the
-macro average weighs them alike, problems and confidences are put together.
+`build_report` compares the selectors (`measuring`), examines the pools (`findings`) and joins the runs. Several runs
+are several benchmarks: in the macro average each has the same weight; problems and confidences are pooled.
 
 This module does not know how a table or a chart looks.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from itertools import groupby
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nbest.errors import ConfigError
-from nbest.measuring.compare import compare_run, compare_runs, count_largest_pool
-from nbest.measuring.comparison import AccuracyRow, Comparison, Cost
+from nbest.measuring.compare import compare_runs, count_largest_pool
+from nbest.measuring.comparison import Comparison, Cost
 from nbest.measuring.contestants import enter_contestants
-from nbest.measuring.measurement import default_ns
+from nbest.measuring.measurement import default_ns, measure
 from nbest.measuring.naming import name_runs
-from nbest.measuring.outcomes import survey
+from nbest.measuring.outcomes import MEASURED_COLUMNS, survey
 from nbest.measuring.question import Question
 from nbest.measuring.stored import covers_pools
+from nbest.measuring.summary import summarise
+from nbest.progress import OnProgress, ignore_progress, report_activity
 from nbest.protocols import Clusterer
 from nbest.report.findings import CONTESTED, Findings, examine, spread_of
-from nbest.report.reliability import Confidences, Reliability, join, measure_reliability
+from nbest.report.reliability import Reliability, measure_sources
 from nbest.selecting.estimators import RememberedClusters
 from nbest.storage.run import Run
+from nbest.verifying.remembering import remember_clusters
 from nbest.version import VERSION
 
 COSTS: tuple[Cost, ...] = ("sampled_tokens", "flops")
 LENGTH_SHARES = (0.05, 0.25, 0.5, 0.75, 0.95)
 MOST_COMPETING = 6
-"""Selectors drawn in charts beside the bounds and the baseline: more lines cannot be told apart."""
-SHOWN_PROBLEMS = 20
-"""Contested problems that are shown with their prompts; report.json holds all."""
+"""Competitors in charts beside the bounds and the baseline: more lines cannot be told apart."""
+LISTED_PROBLEMS = 20
+"""Contested problems that are listed with their prompts; report.json contains all."""
 _ROUNDING = 1e-12
 
 
@@ -54,24 +56,27 @@ class RunFindings:
             "name": self.name,
             "path": self.path,
             "comparison": self.comparison.to_json(),
-            "trajectories": self.findings.trajectories.to_json(),
+            "trajectories": self._count_trajectories(),
             "finishes": dict(self.findings.finishes),
             "selectors": {name: asdict(counts) for name, counts in self.findings.counts.items()},
             "stored_selections": {name: asdict(picks) for name, picks in self.findings.picks.items()},
             "lengths": {
                 "unit": self.findings.length_unit,
-                "right": summarise_lengths(self.findings.right_lengths),
-                "wrong": summarise_lengths(self.findings.wrong_lengths),
+                **{verdict: summarise_lengths(lengths) for verdict, lengths in self.findings.lengths.items()},
             },
             "manifest": dict(self.manifest),
         }
+
+    def _count_trajectories(self) -> dict[str, Any]:
+        counts = self.findings.trajectories
+        return {"graded": counts.graded, "right": counts.right, "wrong": counts.wrong} | counts.to_json()
 
 
 @dataclass(frozen=True, slots=True)
 class Contested:
     """A problem on which the selectors of the charts disagree, by `spread`; `values` are those of all selectors.
 
-    `prompt` and `target` are empty for problems that are not shown.
+    `prompt` and `target` are empty for problems that the page does not list.
     """
 
     run: str
@@ -110,10 +115,10 @@ class Disagreement:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What was evaluated, run by run and over all runs together.
+    """The content of a report, run by run and over all runs together.
 
     `overall` is the comparison of the only run, or the macro average over several (`pooled` weighs each problem alike,
-    None for one run). `drawn` are the selectors of the charts, `contested` the problems on which these disagree, most
+    None for one run). `chart_selectors` are those in the charts, `contested` the problems on which these disagree, most
     first. `baseline` is the selector that the others are paired with, None where it was not evaluated.
     """
 
@@ -123,7 +128,7 @@ class Report:
     runs: tuple[RunFindings, ...]
     overall: Comparison
     pooled: Comparison | None
-    drawn: tuple[str, ...]
+    chart_selectors: tuple[str, ...]
     disagreement: Disagreement
     contested: tuple[Contested, ...]
     reliability: tuple[Reliability, ...]
@@ -144,6 +149,13 @@ class Report:
         largest = max(run.comparison.n_max for run in self.runs)
         return f"{runs}{self.problems:,} problems, up to {largest} candidates each · nbest {self.version}"
 
+    @property
+    def warnings(self) -> list[str]:
+        """The sentences that come first: of each run, which trajectories no figure rests on, where they are many."""
+        prefixes = [f"{run.name}: " if len(self.runs) > 1 else "" for run in self.runs]
+        messages = [run.comparison.counts.warn() for run in self.runs]
+        return [prefix + message for prefix, message in zip(prefixes, messages, strict=True) if message]
+
     def to_json(self) -> dict[str, Any]:
         """Return plain values for `json.dumps`, without NaN and infinities."""
         return {
@@ -151,74 +163,90 @@ class Report:
             "nbest": self.version,
             "baseline": self.baseline,
             "problems": self.problems,
+            "warnings": self.warnings,
             "runs": [run.to_json() for run in self.runs],
             "overall": self.overall.to_json(),
             "pooled": self.pooled.to_json() if self.pooled else None,
             "points": _points_to_json(self.overall),
-            "drawn": list(self.drawn),
+            "drawn": list(self.chart_selectors),
             "disagreement": self.disagreement.to_json(),
             "contested": [asdict(problem) for problem in self.contested],
             "reliability": [asdict(source) for source in self.reliability],
         }
 
 
-def build_report(runs: Sequence[Run], question: Question, equivalence: Clusterer, title: str = "") -> Report:
-    """Ask `question` of `runs` and examine their pools; what all have is joined.
+def build_report(
+    runs: Sequence[Run],
+    question: Question,
+    equivalence: Clusterer,
+    title: str = "",
+    *,
+    on_progress: OnProgress = ignore_progress,
+) -> Report:
+    """Compare selectors on `runs` by the settings of `question`, examine the pools, and join what all runs have.
 
-    Raises ConfigError for no runs, one named twice, or runs that have no selector or no n in common, and all that
-    `measuring.compare.compare` raises.
+    Raises ConfigError without runs, for a run named twice, and for runs that have no selector or no n in common, else
+    as `measuring.compare.compare`.
     """
     if not runs:
         raise ConfigError("report: no run was named; give one or more run folders")
-    named = dict(zip(name_runs([run.path for run in runs]), runs, strict=True))
-    clusterer = RememberedClusters(equivalence)
+    members = dict(zip(name_runs([run.path for run in runs]), runs, strict=True))
     pooled = None
-    if len(named) == 1:
-        name, run = next(iter(named.items()))
-        overall = compare_run(run, question, clusterer)
+    if len(members) == 1:
+        name, run = next(iter(members.items()))
+        overall = summarise(measure(run, question, equivalence, on_progress), question)
         comparisons: Mapping[str, Comparison] = {name: overall}
     else:
         if question.ns is None:
-            question = replace(question, ns=default_ns(min(map(count_largest_pool, named.values()))))
-        several = compare_runs(named, question, clusterer)
+            question = replace(question, ns=default_ns(min(map(count_largest_pool, members.values()))))
+        several = compare_runs(members, question, equivalence, on_progress)
         overall, pooled, comparisons = several.macro, several.pooled, several.runs
-    if not any(row.accuracy is not None for row in overall.rows):
-        raise ConfigError(
-            f"report: {', '.join(named)} have no selector and number of candidates in common. Name some that all "
-            "allow with --selector and --n, or report them one by one"
-        )
-    findings = [_examine_run(name, run, comparisons[name], question, clusterer) for name, run in named.items()]
-    drawn = choose_drawn(overall)
+    _require_values(overall, list(members))
+    findings: list[RunFindings] = []
+    for name, run in members.items():
+        report_activity(f"examine the pools of {name}", on_progress)
+        with remember_clusters(equivalence, run.path) as clusterer:
+            findings.append(_examine_run(name, run, comparisons[name], question, RememberedClusters(clusterer)))
+    chart_selectors = choose_chart_selectors(overall)
     return Report(
-        title=title or f"Selectors on {', '.join(named)}",
+        title=title or f"Selectors on {', '.join(members)}",
         version=VERSION,
         baseline=overall.baseline,
         runs=tuple(findings),
         overall=overall,
         pooled=pooled,
-        drawn=tuple(drawn),
+        chart_selectors=tuple(chart_selectors),
         disagreement=_find_disagreement(findings, overall),
-        contested=tuple(_list_contested(findings, named, drawn)),
-        reliability=tuple(_measure_sources([source for run in findings for source in run.findings.confidences])),
+        contested=tuple(_list_contested(findings, members, chart_selectors)),
+        reliability=tuple(measure_sources([source for run in findings for source in run.findings.confidences])),
     )
 
 
-def choose_drawn(comparison: Comparison) -> list[str]:
-    """Choose which selectors are drawn in charts, in the order of tables.
+def _require_values(overall: Comparison, runs: Sequence[str]) -> None:
+    """Raise ConfigError where no selector has an accuracy that all runs share."""
+    if not any(row.accuracy is not None for row in overall.rows):
+        raise ConfigError(
+            f"report: {', '.join(runs)} have no selector and number of candidates in common. Name some that all "
+            "allow with --selector and --n, or report them one by one"
+        )
+
+
+def choose_chart_selectors(comparison: Comparison) -> list[str]:
+    """Choose the selectors of the charts, in the order of tables.
 
     They are the bounds, one pick by chance, the baseline, and the best others at the largest n, one of those that have
     the same curve.
     """
-    ranked = comparison.rank()
+    names = comparison.rank()
     curves: dict[tuple[float | None, ...], str] = {}
-    for name in ranked:
+    for name in names:
         if comparison.role(name) == "competitor" and name != comparison.baseline:
             heights = [row.accuracy for row in comparison.rows if row.selector == name]
             curves.setdefault(tuple(None if height is None else round(height, 9) for height in heights), name)
-    chosen = {name for name in ranked if comparison.role(name) == "bound"} | {comparison.baseline}
-    chosen |= set([name for name in ranked if comparison.role(name) == "chance"][:1])
-    chosen |= set(list(curves.values())[:MOST_COMPETING])
-    return [name for name in ranked if name in chosen]
+    selection = {name for name in names if comparison.role(name) == "bound"} | {comparison.baseline}
+    selection |= set([name for name in names if comparison.role(name) == "chance"][:1])
+    selection |= set(list(curves.values())[:MOST_COMPETING])
+    return [name for name in names if name in selection]
 
 
 def summarise_lengths(lengths: NDArray[np.int64]) -> dict[str, float] | None:
@@ -226,17 +254,16 @@ def summarise_lengths(lengths: NDArray[np.int64]) -> dict[str, float] | None:
     if not len(lengths):
         return None
     quantiles = np.quantile(lengths, LENGTH_SHARES).tolist()
-    named = {f"p{round(100 * share)}": value for share, value in zip(LENGTH_SHARES, quantiles, strict=True)}
-    return {"mean": float(lengths.mean()), **named, "largest": float(lengths.max())}
+    shares = {f"p{round(100 * share)}": value for share, value in zip(LENGTH_SHARES, quantiles, strict=True)}
+    return {"mean": float(lengths.mean()), **shares, "largest": float(lengths.max())}
 
 
 def _points_to_json(comparison: Comparison) -> list[dict[str, Any]]:
     """Return each row with its gap to the bound and the costs at which it is on the Pareto front."""
     gaps = comparison.gaps()
     fronts = {cost: comparison.pareto_front(cost) for cost in COSTS}
-
-    def describe(row: AccuracyRow) -> dict[str, Any]:
-        return {
+    return [
+        {
             "selector": row.selector,
             "n": row.n,
             "accuracy": row.accuracy,
@@ -247,15 +274,15 @@ def _points_to_json(comparison: Comparison) -> list[dict[str, Any]]:
             "flops": row.flops,
             "front": [cost for cost in COSTS if row.key in fronts[cost]],
         }
-
-    return [describe(row) for row in comparison.rows]
+        for row in comparison.rows
+    ]
 
 
 def _examine_run(
     name: str, run: Run, comparison: Comparison, question: Question, clusterer: RememberedClusters
 ) -> RunFindings:
     """Examine the selectors that have a value for whole pools."""
-    with run.connect() as connection:
+    with run.connect(large=MEASURED_COLUMNS) as connection:
         contents = survey(connection)
     entrants = enter_contestants(run, question, contents, clusterer).contestants.values()
     contestants = [contestant for contestant in entrants if covers_pools(contestant.name)]
@@ -275,33 +302,21 @@ def _find_disagreement(runs: Sequence[RunFindings], overall: Comparison) -> Disa
     return Disagreement(tuple(selectors), len(values), wins, differing)
 
 
-def _list_contested(runs: Sequence[RunFindings], folders: Mapping[str, Run], drawn: Sequence[str]) -> list[Contested]:
-    """Return the problems on which the informed selectors of the charts disagree, most first, then the evenest."""
-    problems: list[tuple[float, Contested]] = []
+def _list_contested(runs: Sequence[RunFindings], folders: Mapping[str, Run], names: Sequence[str]) -> list[Contested]:
+    """Return the problems on which the informed selectors of the charts disagree: most first, then the evenest."""
+    entries: list[tuple[float, Contested]] = []
     for run in runs:
-        names = [name for name in drawn if name in run.findings.informed]
+        informed = [name for name in names if name in run.findings.informed]
         for p in run.findings.problems:
-            values = [p.values[name] for name in names if name in p.values]
+            values = [p.values[name] for name in informed if name in p.values]
             spread = spread_of(values)
             if spread >= CONTESTED:
-                contested = Contested(run.name, p.problem_id, p.candidates, p.right, spread, p.values, p.answers)
-                problems.append((_balance(values), contested))
-    problems.sort(key=lambda entry: (-entry[1].spread, -entry[0]))
-    result = [problem for _, problem in problems]
-    for position, problem in enumerate(result[:SHOWN_PROBLEMS]):
+                problem = Contested(run.name, p.problem_id, p.candidates, p.right, spread, p.values, p.answers)
+                mean = sum(values) / len(values)
+                entries.append((mean * (1 - mean), problem))  # largest where half of the selectors are right
+    entries.sort(key=lambda entry: (-entry[1].spread, -entry[0]))
+    problems = [problem for _, problem in entries]
+    for position, problem in enumerate(problems[:LISTED_PROBLEMS]):
         record = folders[problem.run].problem(problem.problem_id)
-        result[position] = replace(problem, prompt=record.prompt, target=record.target or "")
-    return result
-
-
-def _balance(values: Collection[float]) -> float:
-    """Return how evenly selectors are split: 0.25 where half of them are right."""
-    mean = sum(values) / len(values)
-    return mean * (1 - mean)
-
-
-def _measure_sources(sources: Sequence[Confidences]) -> list[Reliability]:
-    """Return the reliability of every source of confidence, with the cases of all runs that have it put together."""
-    order = {name: number for number, name in enumerate(dict.fromkeys(source.name for source in sources))}
-    ordered = sorted(sources, key=lambda source: order[source.name])
-    return [measure_reliability(join(list(parts))) for _, parts in groupby(ordered, key=lambda source: source.name)]
+        problems[position] = replace(problem, prompt=record.prompt, target=record.target or "")
+    return problems

@@ -1,9 +1,9 @@
 # pyright: reportUnknownMemberType=false
-"""How every chart looks, and the accuracy curve: Altair definitions drawn as PNG, SVG or HTML without any network.
+"""How every chart looks, and the accuracy curve, as Altair definitions.
 
-One colour per scorer (its argmax is dashed with triangles, its votes are solid with circles), so that a selector looks
-the same in every chart of a report; bounds and picks by chance are grey, which leaves the colours to what competes.
-This module does not know runs or estimators; it draws the rows it is given.
+A selector looks the same in every chart of a report. Each scorer has one colour; its argmax is dashed with triangles,
+its votes are solid with circles. Bounds and picks by chance are grey, which leaves the colours to the competitors.
+This module does not know runs or estimators; it draws the rows of its arguments.
 """
 
 import json
@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import altair as alt
-import vl_convert
 
-from nbest.errors import StorageError
+from nbest.errors import ConfigError, UnavailableError
 from nbest.measuring.comparison import Comparison
+from nbest.measuring.question import STORED_PREFIX
+from nbest.registry import find_spec
+from nbest.report.rendering import Chart, write_chart_files
 from nbest.specs import Role
 
 FONT = "Inter, 'Helvetica Neue', Helvetica, Arial, 'Liberation Sans', sans-serif"
@@ -28,16 +30,37 @@ ROLE_COLOURS: Mapping[Role, tuple[str, ...]] = {
     "chance": ("#9aa1ab", "#c3c8cf"),
     "baseline": ("#2563eb",),
 }
+DARK_COLOURS: Mapping[str, str] = {
+    "#d9480f": "#ff8a4c",
+    "#0f8a5f": "#34d399",
+    "#9333ea": "#c084fc",
+    "#b8860b": "#e3b341",
+    "#db2777": "#f472b6",
+    "#0e7490": "#22d3ee",
+    "#65740b": "#b5c83a",
+    "#7c3f1d": "#d19a7a",
+    "#475fb3": "#93a5f5",
+    "#c2255c": "#ff7a9c",
+    "#2563eb": "#6ea0ff",
+    "#4b5563": "#b4bbc6",
+    "#9aa1ab": "#8b93a0",
+    "#c3c8cf": "#6a717c",
+    "#374151": "#cbd2dc",
+    INK: "#e6e9ee",
+    MUTED: "#9aa3af",
+    RULE: "#2c313a",
+}
+"""The colours of charts on a dark page, by those on a light one."""
 WIDTH, HEIGHT = 640, 360
+FACET = (300, 220)
+"""Width and height of one panel of several."""
 MOST_BANDS = 4
-_PNG_SCALE = 2.0
 _EMBEDDING = {"embedOptions": {"actions": {"export": True, "source": False, "compiled": False, "editor": False}}}
 """The menu of a chart in HTML: saving it as a picture, nothing that would leave the page."""
 _SOLID, _DASHED, _LONG_DASHED = (1, 0), (5, 3), (7, 4)
 
-Chart: TypeAlias = alt.LayerChart | alt.FacetChart | alt.Chart | alt.VConcatChart | alt.HConcatChart
 ChartData: TypeAlias = Sequence[Mapping[str, Any]]
-"""What a chart draws: one mapping per mark."""
+"""The rows of a chart: one mapping per mark."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +72,25 @@ class Style:
     shape: str = "circle"
 
 
-def accuracy_chart(
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How the selectors of one report look in all of its charts and tables.
+
+    `colours` are by selector and by scorer; a scorer has the colour of the selectors that read it.
+    """
+
+    styles: Mapping[str, Style]
+    colours: Mapping[str, str]
+
+
+def choose_look(selectors: Iterable[str], roles: Mapping[str, Role]) -> Look:
+    """Return how selectors look in the charts and tables of one report."""
+    styles = choose_styles(selectors, roles)
+    scorers = {name.partition(":")[2]: style.colour for name, style in styles.items() if ":" in name}
+    return Look(styles, scorers | {name: style.colour for name, style in styles.items()})
+
+
+def draw_accuracy(
     comparison: Comparison,
     title: str = "Accuracy by number of candidates",
     subtitle: str = "",
@@ -59,15 +100,15 @@ def accuracy_chart(
 
     `styles` names the selectors to draw; None draws all. `subtitle` defaults to the number of problems.
     """
-    data = accuracy_data(comparison, styles)
-    names = by_height(data, "accuracy")
-    banded = choose_banded(names, comparison.roles)
-    lines = accuracy_curve(data, banded, styles or choose_styles(names, comparison.roles))
+    data = list_accuracies(comparison, styles)
+    names = order_by_height(data, "accuracy")
+    band_owners = choose_band_owners(names, comparison.roles)
+    lines = draw_curve(data, band_owners, styles or choose_styles(names, comparison.roles))
     head = subtitle or f"{comparison.problems} problems, macro mean"
-    return styled(lines, title, f"{head}; {explain_bands(banded, comparison.level)}")
+    return apply_style(lines, title, f"{head}; {explain_bands(band_owners, comparison.level)}")
 
 
-def accuracy_data(comparison: Comparison, selectors: Iterable[str] | None = None) -> list[dict[str, Any]]:
+def list_accuracies(comparison: Comparison, selectors: Iterable[str] | None = None) -> list[dict[str, Any]]:
     """Return the rows of a comparison whose accuracy is known, of all selectors or those named."""
     names = comparison.selectors if selectors is None else set(selectors)
     return [
@@ -77,10 +118,10 @@ def accuracy_data(comparison: Comparison, selectors: Iterable[str] | None = None
     ]
 
 
-def choose_banded(names: Sequence[str], roles: Mapping[str, Role]) -> list[str]:
+def choose_band_owners(names: Sequence[str], roles: Mapping[str, Role]) -> list[str]:
     """Choose which selectors get an interval band; `names` are ordered by height.
 
-    All of a few; else the best competitor and the baseline, because many bands over one another cannot be read.
+    All get one where they are few, else the best competitor and the baseline: many overlapping bands cannot be read.
     """
     if len(names) <= MOST_BANDS:
         return list(names)
@@ -88,24 +129,25 @@ def choose_banded(names: Sequence[str], roles: Mapping[str, Role]) -> list[str]:
     return [*best, *(name for name in names if roles.get(name) == "baseline")]
 
 
-def explain_bands(banded: Sequence[str], level: float) -> str:
-    owners = f" of {' and '.join(banded)}" if len(banded) < MOST_BANDS else ""
+def explain_bands(band_owners: Sequence[str], level: float) -> str:
+    """Return the words of a subtitle on the interval bands of `band_owners`."""
+    owners = f" of {' and '.join(band_owners)}" if len(band_owners) < MOST_BANDS else ""
     return f"bands{owners}: {level:.0%} intervals over problems"
 
 
-def accuracy_curve(data: ChartData, banded: Sequence[str], styles: Mapping[str, Style]) -> Any:
-    """Draw a line for each selector of `data` (selector, n, accuracy, low, high), and a band for those in `banded`."""
-    look = selector_look(by_height(data, "accuracy"), styles)
-    x = n_axis(sorted({int(value["n"]) for value in data}))
+def draw_curve(data: ChartData, band_owners: Sequence[str], styles: Mapping[str, Style]) -> Any:
+    """Draw a line for each selector of `data` (selector, n, accuracy, low, high), and bands for `band_owners`."""
+    look = encode_selectors(order_by_height(data, "accuracy"), styles)
+    x = make_n_axis(sorted({int(value["n"]) for value in data}))
     y = alt.Y("accuracy:Q", title="accuracy", axis=alt.Axis(format=".0%", tickCount=6)).scale(zero=False, nice=True)
-    marks = alt.Chart(source(data)).encode(x=x, color=look["color"])
+    marks = alt.Chart(embed_rows(data)).encode(x=x, color=look["color"])
     bands = (
-        marks.transform_filter(f"isValid(datum.low) && indexof({json.dumps(list(banded))}, datum.selector) >= 0")
+        marks.transform_filter(f"isValid(datum.low) && indexof({json.dumps(list(band_owners))}, datum.selector) >= 0")
         .mark_area(opacity=0.12)
         .encode(y=alt.Y("low:Q"), y2=alt.Y2("high:Q"))
     )
     lines = marks.mark_line(strokeWidth=2.2).encode(y=y, strokeDash=look["strokeDash"])
-    tips = [*tooltips("accuracy"), alt.Tooltip("low:Q", format=".1%", title="from")]
+    tips = [*list_tooltips("accuracy"), alt.Tooltip("low:Q", format=".1%", title="from")]
     tips.append(alt.Tooltip("high:Q", format=".1%", title="to"))
     points = marks.mark_point(filled=True, size=48, opacity=1).encode(y=y, shape=look["shape"], tooltip=tips)
     return alt.layer(bands, lines, points)
@@ -113,40 +155,15 @@ def accuracy_curve(data: ChartData, banded: Sequence[str], styles: Mapping[str, 
 
 def write_chart(comparison: Comparison, png_path: Path, html_path: Path) -> None:
     """Write the curve as PNG and as an HTML page that holds its own JavaScript. Raises StorageError."""
-    write_chart_files(accuracy_chart(comparison), png_path, html_path)
+    write_chart_files(draw_accuracy(comparison), png_path, html_path)
 
 
-def write_chart_files(chart: Chart, png_path: Path, html_path: Path) -> None:
-    """Write any chart as PNG and as an HTML page that holds its own JavaScript. Raises StorageError."""
-    write_png(chart, png_path)
-    write_file(html_path, vl_convert.vegalite_to_html(chart.to_dict(), bundle=True).encode())
-
-
-def write_png(chart: Chart, path: Path) -> None:
-    """Write a chart as PNG. Raises StorageError."""
-    write_file(path, vl_convert.vegalite_to_png(chart.to_dict(), scale=_PNG_SCALE))
-
-
-def chart_svg(chart: Chart) -> str:
-    """Return the chart as SVG markup to stand inside a page."""
-    return vl_convert.vegalite_to_svg(chart.to_dict())
-
-
-def write_file(path: Path, content: bytes) -> None:
-    """Write a file of a report, and make the folder it stands in. Raises StorageError."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-    except OSError as error:
-        raise StorageError(f"cannot write {path}: {error}") from error
-
-
-def source(data: ChartData) -> Any:
-    """Return rows as the data of a chart (typed as Any, since the stubs know data frames only)."""
+def embed_rows(data: ChartData) -> Any:
+    """Return rows as the data of a chart (typed as Any, because the stubs of Altair accept data frames alone)."""
     return alt.Data(values=[dict(value) for value in data])
 
 
-def n_axis(ns: Sequence[int]) -> alt.X:
+def make_n_axis(ns: Sequence[int]) -> alt.X:
     """Return the number of candidates as a logarithmic axis with a tick at each of `ns`."""
     axis = alt.Axis(values=list(ns), grid=False, format="d", labelOverlap=True)
     # A log axis needs two different ends.
@@ -156,14 +173,15 @@ def n_axis(ns: Sequence[int]) -> alt.X:
     )
 
 
-def tooltips(measure: str) -> list[alt.Tooltip]:
+def list_tooltips(measure: str) -> list[alt.Tooltip]:
+    """Return what the tooltip of a point shows: selector, N and the measure in percent."""
     return [alt.Tooltip("selector:N"), alt.Tooltip("n:Q", title="N"), alt.Tooltip(f"{measure}:Q", format=".1%")]
 
 
-def by_height(data: ChartData, measure: str) -> list[str]:
-    """Return the selectors as the eye meets them at the right edge of a curve: highest first."""
-    ordered = sorted(data, key=lambda value: value["n"])
-    heights = {str(value["selector"]): float(value[measure] or 0.0) for value in ordered}
+def order_by_height(data: ChartData, measure: str) -> list[str]:
+    """Return the selectors in the order of `measure` at their largest n, highest first."""
+    rows = sorted(data, key=lambda row: row["n"])
+    heights = {str(row["selector"]): float(row[measure] or 0.0) for row in rows}
     return sorted(heights, key=lambda name: -heights[name])
 
 
@@ -182,9 +200,9 @@ def choose_styles(selectors: Iterable[str], roles: Mapping[str, Role]) -> dict[s
     for name in names:
         role = roles.get(name, "competitor")
         if role == "competitor":
-            is_argmax = name.startswith("score:")
-            look = (_DASHED, "triangle-up") if is_argmax else (_SOLID, "circle")
-            styles[name] = Style(families[_family(name)], *look)
+            is_argmax = _reads_scores_alone(name)
+            dash, shape = (_DASHED, "triangle-up") if is_argmax else (_SOLID, "circle")
+            styles[name] = Style(families[_family(name)], dash, shape)
             continue
         number = counts[role] = counts.get(role, -1) + 1
         colours = ROLE_COLOURS[role]
@@ -192,7 +210,7 @@ def choose_styles(selectors: Iterable[str], roles: Mapping[str, Role]) -> dict[s
     return styles
 
 
-def selector_look(selectors: Sequence[str], styles: Mapping[str, Style]) -> dict[str, Any]:
+def encode_selectors(selectors: Sequence[str], styles: Mapping[str, Style]) -> dict[str, Any]:
     """Return colour, dash and shape by selector, in one legend in this order."""
     legend = alt.Legend(title=None, symbolOpacity=1, symbolDash=[1, 0], symbolStrokeWidth=0, symbolSize=75)
     names = list(selectors)
@@ -209,14 +227,15 @@ def selector_look(selectors: Sequence[str], styles: Mapping[str, Style]) -> dict
     }
 
 
-def styled(
+def apply_style(
     chart: Any, title: str, subtitle: str | Sequence[str], size: tuple[int, int] | None = (WIDTH, HEIGHT)
 ) -> Any:
-    """Return a chart with title, fonts and lines as all have them. `size` None: its parts have their own sizes."""
-    sized = chart.properties(width=size[0], height=size[1]) if size else chart
+    """Return a chart with a title and the common fonts and lines. `size` None: its parts have sizes of their own."""
+    if size is not None:
+        chart = chart.properties(width=size[0], height=size[1])
     heading = alt.TitleParams(title, subtitle=subtitle if isinstance(subtitle, str) else list(subtitle))
     return (
-        sized.properties(title=heading, usermeta=_EMBEDDING)
+        chart.properties(title=heading, usermeta=_EMBEDDING)
         .configure(background="white", font=FONT, padding=12)
         .configure_title(
             anchor="start",
@@ -243,6 +262,17 @@ def styled(
         .configure_header(labelFontSize=13, labelFontWeight=600, labelColor=INK, labelAnchor="start", title=None)
         .configure_view(stroke=None)
     )
+
+
+def _reads_scores_alone(selector: str) -> bool:
+    """Return whether a selector picks by the scores of one scorer without comparing answers: the argmax."""
+    if selector.startswith(STORED_PREFIX):
+        return False
+    try:
+        spec = find_spec("selector", selector)
+    except (ConfigError, UnavailableError):  # a published selector, or one that only this comparison has
+        return False
+    return spec.reads_scores and "answers" not in spec.needs
 
 
 def _family(selector: str) -> str:

@@ -1,6 +1,6 @@
-"""What the whole pools of one run show beside accuracy: who is right where, ties, missing answers, lengths, confidence.
+"""What the whole pools of one run show beside accuracy: which selector is right where, ties, lengths, confidence.
 
-Streams over the run once more, one problem at a time. Everything here is about the whole pool of each problem (not
+Reads the run once more, one problem at a time. Everything here is about the whole pool of each problem (not
 about subsets of it), so every selector has one value per problem: 1 right, 0 wrong, between them the share of right
 ones among equally good picks.
 
@@ -16,11 +16,12 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
-from nbest.measuring.outcomes import read_outcomes
+from nbest.measuring.outcomes import MEASURED_COLUMNS, read_outcomes
+from nbest.measuring.ranking import pool_auc
+from nbest.measuring.trajectory_counts import TrajectoryCounts, add_counts, count_trajectories
 from nbest.report.reliability import Confidences
 from nbest.selecting.estimators import Contestant, RememberedClusters, cluster_answers
 from nbest.selecting.outcomes import Outcomes
-from nbest.statistics.ranking import auc
 from nbest.storage.run import Run
 
 CONTESTED = 0.5
@@ -85,38 +86,12 @@ class StoredPicks:
     notes: dict[str, int] = field(default_factory=dict[str, int])
 
 
-@dataclass(slots=True)
-class TrajectoryCounts:
-    """What became of the trajectories of a run; `graded` ones are right or wrong, `without_answer` some of these."""
-
-    graded: int = 0
-    right: int = 0
-    wrong: int = 0
-    without_answer: int = 0
-    failed: int = 0
-    ungraded: int = 0
-
-    @property
-    def total(self) -> int:
-        return self.graded + self.failed + self.ungraded
-
-    def to_json(self) -> dict[str, int]:
-        return {
-            "judged": self.graded,
-            "right": self.right,
-            "wrong": self.wrong,
-            "without_answer": self.without_answer,
-            "failed": self.failed,
-            "unjudged": self.ungraded,
-        }
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Findings:
-    """All that is found in one run.
+    """The findings on the pools of one run.
 
-    `informed` names the selectors whose disagreement says something: bounds and blind picks are left out. The lengths
-    are those of right and wrong trajectories in `length_unit`; `confidences` has one entry per source.
+    `informed` names the selectors whose disagreement says something, without bounds and blind ones. `lengths`
+    are those of `right` and of `wrong` trajectories in `length_unit`; `confidences` has one entry per source.
     """
 
     problems: tuple[ProblemFinding, ...]
@@ -125,8 +100,7 @@ class Findings:
     finishes: Mapping[str, int]
     counts: Mapping[str, SelectorCounts]
     picks: Mapping[str, StoredPicks]
-    right_lengths: NDArray[np.int64]
-    wrong_lengths: NDArray[np.int64]
+    lengths: Mapping[str, NDArray[np.int64]]
     length_unit: str
     confidences: tuple[Confidences, ...]
 
@@ -142,12 +116,13 @@ def examine(
 
     Lengths are read in characters unless `has_tokens`. The run must be verified.
     """
-    connection = run.connect()
+    connection = run.connect(large=MEASURED_COLUMNS)
     try:
         columns = list(dict.fromkeys([*scorers, *(name for contestant in contestants for name in contestant.scorers)]))
         gathering = _Gathering(contestants, scorers, clusterer)
         for outcomes in read_outcomes(connection, columns, with_characters=not has_tokens):
             gathering.add(outcomes)
+        trajectories = add_counts(count_trajectories(connection).values())
         finishes = {str(name): int(count) for name, count in connection.execute(_FINISHES).fetchall()}
         picks, selection_confidences = _read_picks(connection)
     finally:
@@ -156,33 +131,32 @@ def examine(
     return Findings(
         problems=tuple(gathering.problems),
         informed=tuple(gathering.informed),
-        trajectories=gathering.trajectories,
+        trajectories=trajectories,
         finishes=finishes,
         counts=gathering.counts,
         picks=picks,
-        right_lengths=right,
-        wrong_lengths=wrong,
+        lengths={"right": right, "wrong": wrong},
         length_unit="tokens" if has_tokens else "characters",
         confidences=(*gathering.confidences(), *selection_confidences),
     )
 
 
 class _Gathering:
-    """Takes one problem after the other."""
+    """Collects the findings, problem by problem."""
 
     def __init__(self, contestants: Sequence[Contestant], scorers: Sequence[str], clusterer: RememberedClusters):
         self._clusterer = clusterer
         self._contestants = contestants
         self._scores: dict[str, list[tuple[NDArray[np.float64], NDArray[np.bool_]]]] = {name: [] for name in scorers}
+        self._aucs: dict[str, list[float]] = {name: [] for name in scorers}
         self._vote_shares: dict[str, list[tuple[float, float]]] = {}
         self.informed = [c.name for c in contestants if c.role != "bound" and not c.is_blind]
         self.problems: list[ProblemFinding] = []
         self.counts = {contestant.name: SelectorCounts() for contestant in contestants}
-        self.trajectories = TrajectoryCounts()
         self.lengths: tuple[list[NDArray[np.int64]], list[NDArray[np.int64]]] = ([], [])
 
     def add(self, outcomes: Outcomes) -> None:
-        self._count_trajectories(outcomes)
+        self._add_lengths(outcomes)
         size = len(outcomes.correct)
         if not size:
             return
@@ -200,6 +174,8 @@ class _Gathering:
         for name, pools in self._scores.items():
             is_scored = ~np.isnan(outcomes.scores[name]) & ~outcomes.failed
             pools.append((outcomes.scores[name][is_scored], outcomes.correct[is_scored]))
+            if (area := pool_auc(outcomes, name)) is not None:
+                self._aucs[name].append(area)
 
     def confidences(self) -> list[Confidences]:
         """Return the vote shares of the baseline, then the scores of each scorer."""
@@ -211,24 +187,16 @@ class _Gathering:
             if any(len(values) for values, _ in pools):
                 values = np.concatenate([values for values, _ in pools])
                 right = np.concatenate([correct for _, correct in pools]).astype(np.float64)
-                areas = [area for values, correct in pools if (area := auc(correct, values)) is not None]
-                sources.append(Confidences(name, "trajectory", values, right, areas))
+                sources.append(Confidences(name, "trajectory", values, right, self._aucs[name]))
         return sources
 
-    def _count_trajectories(self, outcomes: Outcomes) -> None:
-        graded = ~outcomes.failed
-        counts, right = self.trajectories, int(outcomes.correct.sum())
-        counts.graded += int(graded.sum())
-        counts.right += right
-        counts.wrong += int(graded.sum()) - right
-        counts.without_answer += sum(
-            1 for answer, is_graded in zip(outcomes.answers, graded, strict=True) if is_graded and answer is None
-        )
-        counts.failed += int(outcomes.failed.sum())
-        counts.ungraded += outcomes.ungraded
+    def _add_lengths(self, outcomes: Outcomes) -> None:
+        """Store the lengths of right and wrong trajectories; a pool whose lengths are all 0 holds none."""
+        is_graded = ~outcomes.failed
         lengths = outcomes.sampled_tokens if not outcomes.characters.any() else outcomes.characters
-        self.lengths[0].append(lengths[graded & outcomes.correct])
-        self.lengths[1].append(lengths[graded & ~outcomes.correct])
+        if lengths.any():
+            self.lengths[0].append(lengths[is_graded & outcomes.correct])
+            self.lengths[1].append(lengths[is_graded & ~outcomes.correct])
 
     def _examine_selector(self, contestant: Contestant, outcomes: Outcomes, value: float, abstained: float) -> None:
         """Count ties and abstentions, and keep the share of votes for the answer that the baseline picks."""

@@ -1,74 +1,32 @@
 """One self-contained HTML page of sections of blocks: tables, charts as SVG, facts. No script, no network.
 
-This module does not know runs or estimators; all text is plain and is escaped.
+This module does not know runs or estimators; all text is plain and is escaped, and its hidden characters are shown. How
+the page looks is in `page_style.py`.
 """
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from html import escape
+from html import escape as escape_markup
 from typing import Any
 
-from nbest.report.blocks import Block, Cell, Detail, Facts, Figure, Notes, PageSection, Table
-from nbest.report.charts import chart_svg
+from nbest.report.blocks import Block, Detail, Facts, Figure, Notes, PageSection, Table
+from nbest.report.page_style import STYLE, color_variable
+from nbest.report.rendering import render_page_svgs
+from nbest.text.visible import show_text
 
-_STYLE = """
-:root { color-scheme: light; --ink: #1f2937; --muted: #6b7280; --rule: #e8eaee; --strong: #374151; }
-* { box-sizing: border-box; }
-body { margin: 0; background: #f5f6f8; color: var(--ink);
-       font: 15px/1.55 Inter, 'Helvetica Neue', Helvetica, Arial, 'Liberation Sans', sans-serif; }
-main { max-width: 1080px; margin: 36px auto; padding: 44px 56px 56px; background: #fff; border: 1px solid #e3e6ea;
-       border-radius: 10px; }
-h1 { margin: 0 0 4px; font-size: 27px; line-height: 1.25; letter-spacing: -0.012em; }
-h2 { margin: 48px 0 6px; font-size: 19px; letter-spacing: -0.005em; }
-.lead { margin: 0 0 6px; color: var(--muted); }
-h2 + p { margin: 0 0 16px; color: var(--muted); max-width: 96ch; font-size: 14px; }
-nav { margin: 20px 0 0; padding: 12px 0; border-top: 1px solid var(--rule); border-bottom: 1px solid var(--rule);
-      display: flex; flex-wrap: wrap; gap: 4px 20px; font-size: 13px; }
-a { color: #1d4ed8; text-decoration: none; }
-a:hover { text-decoration: underline; }
-figure { margin: 18px 0 26px; }
-figure svg { margin-left: -12px; max-width: 100%; height: auto; display: block; }
-figcaption, caption { color: var(--muted); font-size: 13px; text-align: left; }
-caption { caption-side: top; padding: 0 0 8px; color: var(--strong); font-weight: 600; }
-.scroll { overflow-x: auto; margin: 14px 0 26px; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; border-top: 1.5px solid var(--strong);
-        border-bottom: 1.5px solid var(--strong); min-width: 60%; font-size: 14px; }
-th, td { padding: 4px 12px; text-align: right; white-space: nowrap; vertical-align: baseline; }
-th { font-weight: 600; color: var(--strong); font-size: 13px; border-bottom: 1px solid var(--strong);
-     padding: 8px 12px; vertical-align: bottom; white-space: normal; max-width: 124px; line-height: 1.3; }
-th.word, td.word { text-align: left; }
-th:first-child, td:first-child { padding-left: 4px; }
-td.wide { white-space: normal; min-width: 260px; }
-tr.rule td { border-top: 1px solid #b6bcc6; }
-tbody tr:hover td { background: #f8fafc; }
-.aside { display: block; color: var(--muted); font-size: 11px; line-height: 1.2; font-weight: 400; }
-.dot ~ .aside, .no-dot ~ .aside { padding-left: 18px; }
-.best { font-weight: 700; }
-.dot { display: inline-block; width: 9px; height: 9px; border-radius: 50%; margin-right: 9px; }
-.no-dot { display: inline-block; width: 18px; }
-dl { display: grid; grid-template-columns: max-content 1fr; gap: 5px 24px; margin: 12px 0 24px; font-size: 14px; }
-dt { color: var(--muted); }
-dd { margin: 0; overflow-wrap: anywhere; }
-ul { margin: 8px 0 20px; padding-left: 20px; font-size: 14px; }
-details { border-top: 1px solid var(--rule); padding: 8px 0; font-size: 14px; }
-details div { scroll-margin-top: 60px; }
-details:last-of-type { border-bottom: 1px solid var(--rule); }
-summary { cursor: pointer; color: var(--strong); }
-pre { margin: 10px 0; padding: 12px 14px; background: #f7f8fa; border-radius: 6px;
-      white-space: pre-wrap; overflow-wrap: anywhere;
-      font: 12.5px/1.5 ui-monospace, 'SF Mono', Menlo, Consolas, 'Liberation Mono', monospace; }
-@media (max-width: 760px) { main { margin: 0; padding: 24px 18px; border: 0; border-radius: 0; } }
-@media print { body { background: #fff; } main { margin: 0; padding: 0; border: 0; max-width: none; }
-  nav { display: none; } figure, tr { break-inside: avoid; } h2 { break-after: avoid; } }
-"""
 _WIDE_CHARACTERS = 60
 """A cell with more may break its lines."""
+_DIGIT, _LETTER, _DOT = 7.8, 6.3, 18
+_PADDING, _NARROW_PADDING = 24, 18
+_WIDEST_HEAD, _NARROW_LABEL, _WIDE_CELL = 100, 122, 260
+"""Widths in pixels, as `page_style.py` sets them, from which the width of a table is estimated."""
 
 
-def render_html(title: str, lead: str, sections: Sequence[PageSection]) -> str:
-    """Return the markup of a whole page, with links to its sections."""
+def render_html(title: str, lead: str, sections: Sequence[PageSection], warnings: Sequence[str] = ()) -> str:
+    """Return the markup of a whole page, with links to its sections. `warnings` come first."""
     links = "".join(f"<a href='#{_slug(section.title)}'>{escape(section.title)}</a>" for section in sections)
-    body = [f"<h1>{escape(title)}</h1>", f"<p class='lead'>{escape(lead)}</p>", f"<nav>{links}</nav>"]
+    body = [f"<p class='warning'>{escape(warning)}</p>" for warning in warnings]
+    body += [f"<h1>{escape(title)}</h1>", f"<p class='lead'>{escape(lead)}</p>", f"<nav>{links}</nav>"]
     for section in sections:
         body.append(f"<section id='{_slug(section.title)}'>\n<h2>{escape(section.title)}</h2>")
         if section.lead:
@@ -77,14 +35,20 @@ def render_html(title: str, lead: str, sections: Sequence[PageSection]) -> str:
         body.append("</section>")
     return (
         f"<!doctype html>\n<html lang='en'>\n<head>\n<meta charset='utf-8'>\n<title>{escape(title)}</title>\n"
-        f"<meta name='viewport' content='width=device-width, initial-scale=1'>\n<style>{_STYLE}</style>\n</head>\n"
+        f"<meta name='viewport' content='width=device-width, initial-scale=1'>\n<style>{STYLE}</style>\n</head>\n"
         "<body>\n<main>\n" + "\n".join(body) + "\n</main>\n</body>\n</html>\n"
     )
 
 
+def escape(text: str) -> str:
+    """Return text that means nothing in HTML, with its hidden characters as escapes."""
+    return escape_markup(show_text(text))
+
+
 def _figure(figure: Figure) -> str:
     caption = f"<figcaption>{escape(figure.caption)}</figcaption>" if figure.caption else ""
-    return f"<figure>{chart_svg(figure.chart)}{caption}</figure>"
+    wide, narrow = render_page_svgs(figure.chart)
+    return f"<figure><div class='wide'>{wide}</div><div class='narrow'>{narrow}</div>{caption}</figure>"
 
 
 def _facts(facts: Facts) -> str:
@@ -113,30 +77,55 @@ def _table(table: Table) -> str:
     has_dots = any(line and line[0].colour for line in table.lines)
     body: list[str] = []
     for number, line in enumerate(table.lines):
-        cells = (_cell(cell, column, table.words, has_dots and column == 0) for column, cell in enumerate(line))
-        body.append(f"<tr{' class=rule' if number in table.rules else ''}>{''.join(cells)}</tr>")
+        body.append(f"<tr{' class=rule' if number in table.rules else ''}>")
+        for column, cell in enumerate(line):
+            text = escape(cell.text)
+            if cell.anchor:
+                text = f"<a href='#{escape(cell.anchor)}'>{text}</a>"
+            if cell.is_best:
+                text = f"<span class='best'>{text}</span>"
+            if cell.aside:
+                text += f"<span class='aside'>{escape(cell.aside)}</span>"
+            if has_dots and column == 0:
+                dot = f"'dot' style='background:{color_variable(cell.colour)}'" if cell.colour else "'no-dot'"
+                text = f"<span class={dot}></span>{text}"
+            classes = _classes(column, table.words, is_wide=len(cell.text) > _WIDE_CHARACTERS)
+            tint = f" style='--tint:{cell.tint:.2f}'" if cell.tint else ""
+            body.append(f"<td{classes}{tint}>{text}</td>")
+        body.append("</tr>\n")
     caption = f"<caption>{escape(table.caption)}</caption>" if table.caption else ""
-    lines = "\n".join(body)
+    foot = f"<p class='foot'>{escape(table.foot)}</p>" if table.foot else ""
+    wide, narrow = _estimate_widths(table)
     return (
+        f"<div class='table' style='--wide:{wide}px;--narrow:{narrow}px'>"
+        "<p class='hint'>This table is wider than the screen: scroll it sideways &#8594;</p>"
         f"<div class='scroll'><table>{caption}\n<thead><tr>{heads}</tr></thead>\n"
-        f"<tbody>\n{lines}\n</tbody>\n</table></div>"
+        f"<tbody>\n{''.join(body)}</tbody>\n</table></div>{foot}</div>"
     )
 
 
-def _cell(cell: Cell, column: int, words: int, has_dot: bool) -> str:
-    text = escape(cell.text)
-    if cell.anchor:
-        text = f"<a href='#{escape(cell.anchor)}'>{text}</a>"
-    if cell.is_best:
-        text = f"<span class='best'>{text}</span>"
-    if cell.aside:
-        text += f"<span class='aside'>{escape(cell.aside)}</span>"
-    if has_dot and cell.colour:
-        text = f"<span class='dot' style='background:{cell.colour}'></span>{text}"
-    elif has_dot:
-        text = f"<span class='no-dot'></span>{text}"
-    tint = f" style='background:rgba(37,99,235,{cell.tint:.2f})'" if cell.tint else ""
-    return f"<td{_classes(column, words, len(cell.text) > _WIDE_CHARACTERS)}{tint}>{text}</td>"
+def _estimate_widths(table: Table) -> tuple[int, int]:
+    """Return about how many pixels wide a table is, on a wide and on a narrow screen.
+
+    The page says with them where a table does not fit. A head is as wide as its longest part that is not broken.
+    """
+    total = label = 0.0
+    for column, head in enumerate(table.heads):
+        width = min(max(map(_measure, re.split(r"[\s:-]", head))), _WIDEST_HEAD)
+        for line in table.lines:
+            cell = line[column]
+            text = _measure(cell.text) if len(cell.text) <= _WIDE_CHARACTERS else _WIDE_CELL
+            width = max(width, text + (_DOT if cell.colour else 0), 0.8 * _measure(cell.aside))
+        total += width
+        label = label or width
+    narrow = total - label + _NARROW_LABEL
+    return round(total + _PADDING * len(table.heads)), round(narrow + _NARROW_PADDING * len(table.heads))
+
+
+def _measure(text: str) -> float:
+    """Return about how many pixels wide a text is."""
+    digits = sum(letter.isdecimal() for letter in text)
+    return _DIGIT * digits + _LETTER * (len(text) - digits)
 
 
 def _break_name(text: str) -> str:

@@ -1,16 +1,18 @@
-"""A report as Markdown: tables, pictures in files beside it, notes. Asides of cells stand in brackets.
+"""A report as Markdown, with its pictures in files beside it. The small print of cells is in brackets.
 
-This module does not know runs or selectors; it draws blocks.
+This module does not know runs or selectors.
 """
 
 from collections.abc import Sequence
 
 from nbest.report.blocks import Block, Cell, Detail, Facts, Figure, Notes, PageSection, Table
+from nbest.text.visible import show_line, show_text
 
 
-def render_markdown(title: str, lead: str, sections: Sequence[PageSection]) -> str:
-    """Return the whole report as Markdown text."""
-    parts = [f"# {_plain(title)}", _plain(lead)]
+def render_markdown(title: str, lead: str, sections: Sequence[PageSection], warnings: Sequence[str] = ()) -> str:
+    """Return the whole report as Markdown text. `warnings` come first, in bold: Markdown has no colours."""
+    parts = [f"**{_plain(warning)}**" for warning in warnings]
+    parts += [f"# {_plain(title)}", _plain(lead)]
     for section in sections:
         parts.append(f"## {_plain(section.title)}")
         if section.lead:
@@ -38,7 +40,8 @@ def _table(table: Table) -> str:
     marks = [":--" if column < table.words else "--:" for column in range(len(table.heads))]
     lines = ["| " + " | ".join(_cell(cell) for cell in line) + " |" for line in table.lines]
     caption = f"**{_plain(table.caption)}**\n\n" if table.caption else ""
-    return caption + "\n".join([heads, f"| {' | '.join(marks)} |", *lines])
+    foot = f"\n\n{_plain(table.foot)}" if table.foot else ""
+    return caption + "\n".join([heads, f"| {' | '.join(marks)} |", *lines]) + foot
 
 
 def _cell(cell: Cell) -> str:
@@ -50,10 +53,10 @@ def _fenced(text: str) -> str:
     fence = "```"
     while fence in text:
         fence += "`"
-    return f"{fence}text\n{text}\n{fence}"
+    return f"{fence}text\n{show_text(text)}\n{fence}"
 
 
 def _plain(text: str) -> str:
     """Return text on one line, escaped so that it means nothing in Markdown or HTML."""
-    escaped = "".join(f"\\{mark}" if mark in "\\`*|[]" else mark for mark in " ".join(text.split()))
+    escaped = "".join(f"\\{mark}" if mark in "\\`*|[]" else mark for mark in show_line(" ".join(text.split())))
     return escaped.replace("<", "&lt;").replace(" _", " \\_")

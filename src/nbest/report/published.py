@@ -1,8 +1,8 @@
 """Published results as data, and beside a user's own: in one table and in one chart.
 
-Averages are recomputed from the counts where a paper prints them; where the print differs, ours counts and the row says
-so. A published row is one draw of N without an interval, on other problems or of another model than a run, so nothing
-is paired with it. This module does not know runs or estimators.
+Averages are recomputed from the counts where a paper prints them; where the paper prints another average, the
+recomputed one is used and the row says so. A published row is one draw of N without an interval, on other problems or
+of another model than a run, so nothing is paired with it. This module does not know runs or estimators.
 """
 
 import math
@@ -19,15 +19,15 @@ from nbest.measuring.comparison import AccuracyRow, Comparison
 from nbest.report.charts import (
     Chart,
     Style,
-    accuracy_curve,
-    accuracy_data,
-    by_height,
-    choose_banded,
+    apply_style,
+    choose_band_owners,
     choose_styles,
+    draw_curve,
     explain_bands,
-    styled,
-    write_chart_files,
+    list_accuracies,
+    order_by_height,
 )
+from nbest.report.rendering import write_chart_files
 from nbest.specs import Role, did_you_mean
 
 Mark: TypeAlias = Literal["printed", "agrees", "recomputed"]
@@ -66,8 +66,8 @@ class PublishedRow:
 class PublishedTable:
     """One paper's table.
 
-    `read` says how the numbers came to us, `drawn` which selectors are shown by default, `roles` which of them are no
-    competitors; `problems` is empty where they are not stated.
+    `read` says where the numbers were read, `default_selectors` which selectors are shown by default, `roles` which
+    selectors are no competitors; `problems` counts those of each benchmark, and is empty where they are not stated.
     """
 
     name: str
@@ -77,7 +77,7 @@ class PublishedTable:
     setting: str
     benchmarks: tuple[str, ...]
     averaged: tuple[str, ...]
-    drawn: tuple[str, ...]
+    default_selectors: tuple[str, ...]
     rows: tuple[PublishedRow, ...]
     problems: tuple[int, ...] = ()
     roles: Mapping[str, Role] = field(default_factory=dict[str, Role])
@@ -105,11 +105,11 @@ def published_rows(name: str, selectors: Sequence[str] | None = None) -> list[Pu
     table = published_table(name)
     unknown = [selector for selector in selectors or () if selector not in table.selectors]
     if unknown:
-        known = ", ".join(table.selectors)
-        raise ConfigError([f"published {name}: selector {selector!r} is none of {known}" for selector in unknown])
+        allowed = ", ".join(table.selectors)
+        raise ConfigError([f"published {name}: selector {selector!r} is none of {allowed}" for selector in unknown])
     order = list(selectors) if selectors is not None else table.selectors
-    wanted = [row for row in table.rows if row.selector in order]
-    return sorted(wanted, key=lambda row: (order.index(row.selector), row.n))
+    rows = [row for row in table.rows if row.selector in order]
+    return sorted(rows, key=lambda row: (order.index(row.selector), row.n))
 
 
 def merge_published(comparison: Comparison, name: str, selectors: Sequence[str] | None = None) -> Comparison:
@@ -122,15 +122,15 @@ def merge_published(comparison: Comparison, name: str, selectors: Sequence[str] 
     ConfigError where there is no such table or selector.
     """
     table = published_table(name)
-    published = published_rows(name, table.drawn if selectors is None else selectors)
+    published = published_rows(name, table.default_selectors if selectors is None else selectors)
     total = sum(table.problems)
     rows = (*comparison.rows, *(_make_row(f"{row.selector}{SUFFIX}", row.n, row.accuracy, total) for row in published))
-    known = {row.key: row for row in rows}
+    rows_by_key = {row.key: row for row in rows}
     ns = sorted({row.n for row in rows})
     names = dict.fromkeys(row.selector for row in rows)
     return replace(
         comparison,
-        rows=tuple(known.get((name, n)) or _make_row(name, n, None, 0) for name in names for n in ns),
+        rows=tuple(rows_by_key.get((name, n)) or _make_row(name, n, None, 0) for name in names for n in ns),
         paired=(),
         warnings=(*comparison.warnings, describe_published(name)),
         roles={**comparison.roles, **{f"{name}{SUFFIX}": role for name, role in table.roles.items()}},
@@ -146,12 +146,12 @@ def tabulate_published(
     """
     merged = merge_published(comparison, name, selectors)
     last = max(comparison.ns, default=0)
-    known = {row.key: row for row in merged.rows}
+    rows_by_key = {row.key: row for row in merged.rows}
     rows: list[list[str]] = []
     for selector in merged.selectors:
-        row = known.get((selector, last))
+        row = rows_by_key.get((selector, last))
         interval = UNDEFINED if row is None else show_interval(row.low, row.high)
-        rows.append([selector, *(show_percent(known[selector, n].accuracy) for n in merged.ns), interval])
+        rows.append([selector, *(show_percent(rows_by_key[selector, n].accuracy) for n in merged.ns), interval])
     return ["selector", *(f"N={n}" for n in merged.ns), f"{comparison.level:.0%} interval at N={last}"], rows
 
 
@@ -159,18 +159,18 @@ def draw_published(comparison: Comparison, name: str, selectors: Sequence[str] |
     """Draw the accuracy of `comparison` with its bands, and the published curves beside it. Raises ConfigError."""
     table = published_table(name)
     merged = merge_published(comparison, name, selectors)
-    data = accuracy_data(merged)
-    banded = choose_banded(by_height(accuracy_data(comparison), "accuracy"), comparison.roles)
-    styles = choose_styles(by_height(data, "accuracy"), merged.roles)
+    data = list_accuracies(merged)
+    band_owners = choose_band_owners(order_by_height(list_accuracies(comparison), "accuracy"), comparison.roles)
+    styles = choose_styles(order_by_height(data, "accuracy"), merged.roles)
     for selector, role in table.roles.items():
         if role in _PALE and (style := styles.get(f"{selector}{SUFFIX}")):
             styles[f"{selector}{SUFFIX}"] = Style(_PALE[role], style.dash, style.shape)
     subtitle = [
-        f"own: {comparison.problems} problems, macro mean; {explain_bands(banded, comparison.level)}",
+        f"own: {comparison.problems} problems, macro mean; {explain_bands(band_owners, comparison.level)}",
         f"published: {table.title}, {table.source}; {len(table.averaged)} benchmarks, one draw of N, no interval",
     ]
-    curve = accuracy_curve(data, banded, styles)
-    return styled(curve, title or "Accuracy by number of candidates, own and published", subtitle)
+    curve = draw_curve(data, band_owners, styles)
+    return apply_style(curve, title or "Accuracy by number of candidates, own and published", subtitle)
 
 
 def write_published(comparison: Comparison, name: str, png_path: Path, html_path: Path) -> None:
@@ -180,7 +180,8 @@ def write_published(comparison: Comparison, name: str, png_path: Path, html_path
 
 def published_json(name: str) -> dict[str, Any]:
     """Return the table as plain values for `json.dumps`. Raises ConfigError."""
-    return asdict(published_table(name))
+    fields = asdict(published_table(name))
+    return {"drawn" if field == "default_selectors" else field: value for field, value in fields.items()}
 
 
 def describe_published(name: str) -> str:
@@ -226,7 +227,7 @@ def _read_table(name: str, entry: dict[str, Any]) -> PublishedTable:
         setting=entry["setting"],
         benchmarks=benchmarks,
         averaged=averaged,
-        drawn=tuple(cast("list[str]", entry["drawn"])),
+        default_selectors=tuple(cast("list[str]", entry["drawn"])),
         rows=tuple(_read_row(row, problems, columns) for row in cast("list[dict[str, Any]]", entry["rows"])),
         problems=problems,
         roles=cast("dict[str, Role]", entry.get("roles", {})),

@@ -6,6 +6,7 @@ This module does not know runs or charts. Shapes: M cases.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import TypeAlias
 
 import numpy as np
@@ -82,6 +83,13 @@ def measure_reliability(source: Confidences) -> Reliability:
         bins=tuple(reliability_bins(confidence, right, count_bins(len(confidence)))) if is_probability else (),
         meaning=source.meaning,
     )
+
+
+def measure_sources(sources: Sequence[Confidences]) -> list[Reliability]:
+    """Return the reliability of each source by its name, over the cases of all runs that have it."""
+    order = {name: number for number, name in enumerate(dict.fromkeys(source.name for source in sources))}
+    groups = groupby(sorted(sources, key=lambda source: order[source.name]), key=lambda source: source.name)
+    return [measure_reliability(join(list(parts))) for _, parts in groups]
 
 
 def count_bins(cases: int) -> int:

@@ -1,37 +1,50 @@
-"""Finds, loads and describes a causal language model in the format of Hugging Face.
+"""Loads and describes a causal language model in the format of Hugging Face; `model_checks.py` finds it.
 
-`bundled:NAME` is the folder `bundled/NAME` of this package; any other name is a local folder or a hub id. This module
-does not know how a model is sampled.
+This module does not know how a model is sampled.
 """
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging
 
 from nbest.errors import ConfigError
+from nbest.hub import describe_error, find_cached_commit, needs_cache
 from nbest.records import Message
-from nbest.sampling.tokenizing import TOKENIZING, count_text_tokens, require_template, tokenize_messages
+from nbest.sampling.model_checks import (
+    check_template,
+    choose_device,
+    choose_dtype,
+    find_layer_fault,
+    loading,
+    locate_checkpoint,
+    read_model_config,
+)
+from nbest.sampling.model_files import hash_model
+from nbest.sampling.tokenizing import (
+    TOKENIZING,
+    count_text_tokens,
+    require_template,
+    set_template_arguments,
+    tokenize_messages,
+)
 from nbest.statistics.flops import forward_flops
-
-BUNDLED = "bundled:"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Checkpoint:
     """A loaded policy and its vocabulary.
 
-    `pieces` [V] is the text of each id; `end_tokens` end a completion; `context_tokens` is None where the config
-    names no limit; `info` is what a run's manifest keeps.
+    `pieces` [V] is the text of each id; `end_tokens` end a completion; `context_tokens` is None if the config has no
+    limit; `info` is the description that a run's manifest keeps.
     """
 
     model: Any
@@ -54,25 +67,26 @@ class Checkpoint:
     def hidden_size(self) -> int:
         return self.model.config.get_text_config().hidden_size
 
+    @property
+    def embedding_rows(self) -> int:
+        """How many token ids the model can read; a tokenizer may know fewer."""
+        return self.model.get_input_embeddings().weight.shape[0]
+
     def resolve_layers(self, layers: tuple[int, ...]) -> tuple[int, ...]:
         """Return `layers` counted from 0, as in `hidden_states[k]`. Raises ConfigError for one that does not exist."""
-        states = self.layer_count + 1
-        wrong = [layer for layer in layers if not -states <= layer < states]
-        if wrong or not layers:
-            raise ConfigError(
-                f"capture: layers {list(wrong or layers)} asked for; this model has hidden states 0..{states - 1} "
-                f"(0 = embeddings, {states - 1} = last layer after the final norm; negative counts from the end)"
-            )
-        return tuple(layer % states for layer in layers)
+        if fault := find_layer_fault(layers, self.layer_count):
+            raise ConfigError(fault)
+        return tuple(layer % (self.layer_count + 1) for layer in layers)
 
     def tokenize_prompt(self, messages: Sequence[Message]) -> list[int]:
         """Return the ids that the model reads for a conversation, generation prompt included."""
         return tokenize_messages(self.tokenizer, messages, self.template)
 
     def tokenize_text(self, text: str) -> list[int]:
-        """Return the ids of a sampled text alone: the texts of control tokens are read as these tokens."""
+        """Return the ids of a sampled text without a template: the texts of control tokens become these tokens."""
         with TOKENIZING:
-            return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+            # A text beyond the model's context needs no warning: what reads the ids says so.
+            return list(self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
 
     def count_tokens(self, text: str) -> int:
         return count_text_tokens(self.tokenizer, text)
@@ -100,24 +114,8 @@ class Checkpoint:
 
 def _measure_attention(config: Any) -> int:
     """Return the number of attention heads times their size."""
-    return config.num_attention_heads * (
-        getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    )
-
-
-def locate_checkpoint(model: str) -> str:
-    """Return the folder of `bundled:NAME`, or any other name as it is.
-
-    Raises ConfigError where the package has no such model.
-    """
-    if not model.startswith(BUNDLED):
-        return model
-    root = Path(str(resources.files("nbest"))) / "bundled"
-    folder = root / model.removeprefix(BUNDLED)
-    if not (folder / "config.json").is_file():
-        present = sorted(path.parent.name for path in root.glob("*/config.json"))
-        raise ConfigError(f"model: {model!r} is not in this package (looked for {folder}; bundled: {present})")
-    return str(folder)
+    head_size = config.head_dim if hasattr(config, "head_dim") else None
+    return config.num_attention_heads * (head_size or config.hidden_size // config.num_attention_heads)
 
 
 def load_checkpoint(
@@ -127,32 +125,27 @@ def load_checkpoint(
     device: str = "auto",
     template: str = "chat",
     local_files_only: bool = False,
+    template_arguments: Mapping[str, bool | int | float | str] | None = None,
 ) -> Checkpoint:
     """Load a causal language model for inference.
 
     `dtype` "auto" is the checkpoint's own on an accelerator and float32 on a CPU (bfloat16 is emulated on most);
     `device` "auto" is the first CUDA device, else the CPU; `template` is "chat" (the tokenizer's chat template) or
-    "none" (the prompt as it is). Raises ConfigError, naming what was looked for and where.
+    "none" (the prompt as it is), and `template_arguments` are values of its variables. Raises
+    ConfigError, which names the model and what it lacks.
     """
-    if template not in ("chat", "none"):
-        raise ConfigError(f"template: {template!r} given; allowed are 'chat' and 'none'")
+    check_template(template)
     target = choose_device(device)
     folder = locate_checkpoint(model)
+    local_files_only = local_files_only or needs_cache(folder, "model", revision)
     kwargs: dict[str, Any] = {"revision": revision, "local_files_only": local_files_only}
-    try:
-        _refuse_recurrent(model, AutoConfig.from_pretrained(folder, **kwargs))
+    read_model_config(model, revision, local_files_only)
+    with loading(model, revision, local_files_only):
         tokenizer = AutoTokenizer.from_pretrained(folder, **kwargs)
-        with without_progress_bar():
-            network: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=choose_dtype(dtype, target), **kwargs)
-    except ConfigError:
-        raise
-    except (OSError, ValueError, KeyError) as error:
-        raise ConfigError(
-            f"model: {model!r} (revision {revision or 'default'}) could not be loaded as a causal language model: "
-            f"it is neither a local folder with config.json, weights and tokenizer, nor a hub id that can be reached "
-            f"(local_files_only={local_files_only}). {type(error).__name__}: {error}"
-        ) from error
     require_template(tokenizer, model, template)
+    set_template_arguments(tokenizer, model, template_arguments or {})
+    with loading(model, revision, local_files_only), without_progress_bar():
+        network: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=choose_dtype(dtype, target), **kwargs)
     network.to(target).eval().requires_grad_(False)
     return describe_checkpoint(network, tokenizer, template, model, revision)
 
@@ -160,20 +153,22 @@ def load_checkpoint(
 def load_prompt_tokenizer(tokenizer: str) -> Any:
     """Load the tokenizer that counts prompts, without its model: `bundled:NAME`, a folder or a hub id.
 
-    Raises ConfigError where it cannot be loaded or has no chat template.
+    Raises ConfigError if it cannot be loaded or has no chat template.
     """
+    folder = locate_checkpoint(tokenizer)
+    local_files_only = needs_cache(folder, "tokenizer")
     try:
-        loaded: Any = AutoTokenizer.from_pretrained(locate_checkpoint(tokenizer))
+        counter: Any = AutoTokenizer.from_pretrained(folder, local_files_only=local_files_only)
     except (OSError, ValueError, KeyError) as error:
         raise ConfigError(
             f"tokenizer: {tokenizer!r} could not be loaded: it is neither bundled:NAME, nor a folder with a tokenizer, "
-            f"nor a hub id that can be reached. {type(error).__name__}: {error}"
+            f"nor a hub id that can be reached. {describe_error(error)}"
         ) from error
-    if not loaded.chat_template:
+    if not counter.chat_template:
         raise ConfigError(f"tokenizer: {tokenizer!r} has no chat template, and prompts are counted through it")
-    # Prompts beyond the model's window are counted, not fed: no warning about them.
-    loaded.model_max_length = int(1e30)
-    return loaded
+    # Prompts are only counted, so one beyond the model's window needs no warning.
+    counter.model_max_length = int(1e30)
+    return counter
 
 
 def describe_checkpoint(
@@ -181,7 +176,7 @@ def describe_checkpoint(
 ) -> Checkpoint:
     """Return the Checkpoint of a model and tokenizer that are in memory already, such as one in training.
 
-    `info["content_hash"]` is None where no weight files stand behind `name`.
+    `info["content_hash"]` is None if `name` is not a folder of weight files.
     """
     text_config = model.config.get_text_config()
     size = model.get_output_embeddings().weight.shape[0]
@@ -193,7 +188,7 @@ def describe_checkpoint(
         tokenizer=tokenizer,
         pieces=(*pieces, *[""] * (size - token_count)),
         end_tokens=_find_end_tokens(model, tokenizer),
-        context_tokens=getattr(text_config, "max_position_embeddings", None),
+        context_tokens=text_config.max_position_embeddings if hasattr(text_config, "max_position_embeddings") else None,
         template=template,
         info={**info, "template": template},
     )
@@ -211,39 +206,10 @@ def without_progress_bar() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def choose_device(device: str) -> torch.device:
-    """Return the device of this name; "auto" is the first CUDA device, else the CPU. Raises ConfigError."""
-    try:
-        target = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
-    except RuntimeError as error:
-        raise ConfigError(f"device: {device!r} given; allowed are 'auto', 'cpu', 'cuda', 'cuda:N'") from error
-    if target.type == "cuda" and not torch.cuda.is_available():
-        raise ConfigError(f"device: {device!r} asked for, but this torch ({torch.__version__}) sees no CUDA device")
-    return target
-
-
-def choose_dtype(dtype: str, target: torch.device) -> Any:
-    """Return what transformers takes as `dtype` for a model on this device. Raises ConfigError."""
-    if dtype == "auto":
-        return torch.float32 if target.type == "cpu" else "auto"
-    if dtype not in ("float32", "bfloat16", "float16"):
-        raise ConfigError(f"dtype: {dtype!r} given; allowed are 'auto', 'float32', 'bfloat16', 'float16'")
-    return getattr(torch, dtype)
-
-
-def _refuse_recurrent(model: str, config: Any) -> None:
-    kinds = set(getattr(config.get_text_config(), "layer_types", None) or ())
-    recurrent = sorted(kind for kind in kinds if "attention" not in kind or "linear" in kind)
-    if recurrent:
-        raise ConfigError(
-            f"model: {model!r} has layers of type {recurrent}, whose state is not a cache of keys and values; "
-            f"this engine samples attention models only"
-        )
-
-
 def _find_end_tokens(model: Any, tokenizer: Any) -> frozenset[int]:
     tokens: set[int] = set()
-    for value in (getattr(model.generation_config, "eos_token_id", None), tokenizer.eos_token_id):
+    generation = model.generation_config
+    for value in (None if generation is None else generation.eos_token_id, tokenizer.eos_token_id):
         tokens.update(value if isinstance(value, list) else [] if value is None else [value])
     return frozenset(tokens)
 
@@ -253,15 +219,15 @@ def _describe(model: Any, tokenizer: Any, name: str, revision: str | None) -> di
     embeddings = embedding.numel() + (0 if output is embedding else output.numel())
     parameters = sum(parameter.numel() for parameter in model.parameters())
     folder = Path(locate_checkpoint(name)) if name else None
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    text = backend.to_str() if backend is not None else json.dumps(tokenizer.get_vocab(), sort_keys=True)
+    has_backend = tokenizer.is_fast
+    text = tokenizer.backend_tokenizer.to_str() if has_backend else json.dumps(tokenizer.get_vocab(), sort_keys=True)
     return {
         "model": name,
         "revision": revision,
-        "commit": getattr(model.config, "_commit_hash", None),
-        "content_hash": _hash_folder(folder) if folder is not None and folder.is_dir() else None,
+        "commit": find_cached_commit(str(folder), revision) if folder is not None else None,
+        "content_hash": hash_model(str(folder)) if folder is not None and folder.is_dir() else None,
         "tokenizer_hash": _hash(text),
-        "chat_template_hash": _hash(json.dumps(getattr(tokenizer, "chat_template", None), sort_keys=True)),
+        "chat_template_hash": _hash(json.dumps(tokenizer.chat_template, sort_keys=True)),
         "dtype": str(model.dtype).removeprefix("torch."),
         "device": str(model.device),
         "torch": torch.__version__,
@@ -277,14 +243,3 @@ def _describe(model: Any, tokenizer: Any, name: str, revision: str | None) -> di
 
 def _hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _hash_folder(folder: Path) -> str:
-    """Return one hash of the config and weight files, by name and content."""
-    digest = hashlib.sha256()
-    for path in sorted([folder / "config.json", *folder.glob("*.safetensors"), *folder.glob("*.bin")]):
-        digest.update(f"{path.name}\x1f{path.stat().st_size}\x1f".encode())
-        with path.open("rb") as file:
-            while chunk := file.read(1 << 22):
-                digest.update(chunk)
-    return digest.hexdigest()

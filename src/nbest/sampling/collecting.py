@@ -1,4 +1,7 @@
-"""All completions of one call at once, for callers that have no use for the first one alone."""
+"""Collects all completions of one call, for callers that do not use them one by one.
+
+This module does not know which engine samples.
+"""
 
 from collections import defaultdict, deque
 from collections.abc import Sequence

@@ -1,9 +1,9 @@
 """A cache of keys and values for rows that join and leave. This module does not know tokens and sampling.
 
-All rows write their next token into the same column, so one slice copy per layer serves the whole batch; a row that
-joins later begins in a later column, and the columns left of its beginning are masked. That is the left padding which
-every transformers model understands: a mask [rows columns], with the true positions beside it. Buffers are allocated
-ahead and moved only when columns run out; finished rows are replaced in place.
+All rows write their next token into the same column, so one slice copy per layer serves the whole batch. A row that
+joins later begins in a later column, and the columns to the left of its first one are masked. This is left padding,
+which every transformers model supports: a mask [rows columns], and the true positions beside it. Buffers are allocated
+ahead and moved only when columns run out; a new row takes over the buffer of a finished one.
 
 Shapes: R rows allocated, C columns allocated, H heads, D head size; buffers [R H C D].
 """
@@ -16,7 +16,7 @@ from transformers.cache_utils import Cache, CacheLayerMixin
 
 
 class ColumnLayer(CacheLayerMixin):
-    """The keys and values of one layer. The cache that owns it says where they are written."""
+    """The keys and values of one layer, written at the column of the cache that owns it."""
 
     is_sliding = False
 
@@ -59,7 +59,7 @@ class ColumnCache(Cache):
     """`rows` x `columns` of keys and values for every attention layer, and the mask that belongs to them.
 
     `window` = (lowest column in use, column written next). `mask` [R C] is True from each row's first column on,
-    the columns not yet written included.
+    including columns that are not written yet.
     """
 
     def __init__(self, layer_count: int, rows: int, columns: int, device: torch.device):
@@ -70,24 +70,25 @@ class ColumnCache(Cache):
         self.column_layers = [ColumnLayer(self) for _ in range(layer_count)]
         super().__init__(layers=[*self.column_layers])
 
-    def allocate(self, like: Tensor) -> Tensor:
+    def allocate(self, example: Tensor) -> Tensor:
+        """Return a buffer [R H C D] with the heads, head size, type and device of `example`."""
         # Zeros, not empty memory: a masked value is multiplied by 0, and 0 times a stray NaN is NaN.
-        shape = (self.rows, like.shape[1], self.columns, like.shape[3])
-        return torch.zeros(shape, dtype=like.dtype, device=like.device)
+        shape = (self.rows, example.shape[1], self.columns, example.shape[3])
+        return torch.zeros(shape, dtype=example.dtype, device=example.device)
 
     def advance(self, tokens: int = 1) -> None:
         low, column = self.window
         self.window = (low, column + tokens)
 
     def view_mask(self, rows: int) -> Tensor | None:
-        """Return the mask [rows columns] of the next token, or None where no column of the window is masked."""
+        """Return the mask [rows columns] of the next token, or None if no column of the window is masked."""
         low, column = self.window
         if not rows or int(self.starts[:rows].max()) <= low:
             return None
         return self.mask[:rows, low : column + 1]
 
     def trim(self, live: Tensor) -> None:
-        """Forget the columns left of every live row; `live` [rows] is True for the rows that still draw."""
+        """Drop the columns to the left of all live rows; `live` [rows] is True for rows that are not finished."""
         column = self.window[1]
         starts = self.starts[: len(live)][live]
         self.window = (int(starts.min()) if len(starts) else column, column)
@@ -99,7 +100,7 @@ class ColumnCache(Cache):
             return
         target = max(column - low, behind)
         columns = self.columns
-        # A quarter stays free after a move, or a nearly full buffer would be moved again for each column.
+        # A quarter stays free after a move; otherwise a nearly full buffer would be moved again for each column.
         while columns < target + max(ahead, columns // 4):
             columns += max(columns // 2, 64)
         self._move(target - column, columns)
@@ -126,8 +127,8 @@ class ColumnCache(Cache):
         starts = prefix.starts[sources] + (column - width)
         self.starts[targets] = starts
         self.window = (min(low, int(starts.min())), column)
-        own, theirs = targets.to(self.device), sources.to(self.device)
-        self.mask[own] = torch.arange(self.columns, device=self.device) >= starts.to(self.device)[:, None]
+        target_rows, source_rows = targets.to(self.device), sources.to(self.device)
+        self.mask[target_rows] = torch.arange(self.columns, device=self.device) >= starts.to(self.device)[:, None]
         if not width:
             return
         for layer, source_layer in zip(self.column_layers, prefix.column_layers, strict=True):
@@ -136,15 +137,15 @@ class ColumnCache(Cache):
             if not layer.is_initialized:
                 layer.lazy_initialization(*source_layer.buffers)
             for buffer, source in zip(layer.buffers, source_layer.buffers, strict=True):
-                buffer[own, :, column - width : column] = source[theirs, :, :width]
+                buffer[target_rows, :, column - width : column] = source[source_rows, :, :width]
 
     def move_rows(self, sources: Tensor, targets: Tensor) -> None:
         """Copy rows `sources` into rows `targets`."""
         low, column = self.window
         self.starts[targets] = self.starts[sources]
-        new, old = targets.to(self.device), sources.to(self.device)
-        self.mask[new] = self.mask[old]
+        target_rows, source_rows = targets.to(self.device), sources.to(self.device)
+        self.mask[target_rows] = self.mask[source_rows]
         for layer in self.column_layers:
             if layer.is_initialized:
                 for buffer in layer.buffers:
-                    buffer[new, :, low:column] = buffer[old, :, low:column]
+                    buffer[target_rows, :, low:column] = buffer[source_rows, :, low:column]

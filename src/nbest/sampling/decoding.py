@@ -2,7 +2,7 @@
 
 A row is one completion in progress. Rows of one job share the prefill of their prompt: keys and values of all its
 tokens but the last are computed once and copied into every row, and the last token is each row's first input. Finished
-rows stay until a sixteenth of the batch is finished; then new completions take their rows, or the rows from the end do.
+rows stay until a sixteenth of the batch is finished; then new completions, or rows from the end, take their positions.
 This module does not know event loops and files.
 
 Shapes: B rows in use, P tokens of a prompt, V vocabulary, D hidden size.
@@ -25,7 +25,7 @@ from nbest.sampling.rows import Job, Request, Rows, RowTable
 from nbest.text.steps import StepRule, StepTracker
 
 PREFILL_TOKENS = 16_384
-"""The most prompt tokens computed in one forward pass; a longer prompt is computed alone."""
+"""The largest number of prompt tokens computed in one forward pass; a longer prompt is computed alone."""
 
 
 class Batch:
@@ -40,7 +40,7 @@ class Batch:
         self._ends[list(checkpoint.end_tokens)] = True
         self._stop_marks: dict[tuple[str, ...], NDArray[np.bool_]] = {}
         # A model without position ids (ALiBi) reads positions from the mask.
-        self._accepted = frozenset(inspect.signature(checkpoint.model.forward).parameters)
+        self._argument_names = frozenset(inspect.signature(checkpoint.model.forward).parameters)
 
     @property
     def free_rows(self) -> int:
@@ -60,7 +60,7 @@ class Batch:
                 self.table.release(row)
 
     def admit(self, jobs: Sequence[Job]) -> None:
-        """Give rows to what waits in these jobs, in order, while there are any."""
+        """Give free rows to the waiting completions of these jobs, in order."""
         free = self.free_rows
         requests: list[Request] = []
         for job in jobs:
@@ -74,13 +74,13 @@ class Batch:
         fresh = np.arange(self.length, self.length + len(requests) - len(finished))
         rows = np.concatenate([finished, fresh])
         self.length += len(fresh)
-        self.table.seat(requests, rows)
+        self.table.assign(requests, rows)
         self.tracker.reset(rows)
         groups = self.table.group_by_prefix(rows)
         self.cache.reserve(max(prefix.columns for prefix, _, _ in groups), 1)
         for prefix, sources, targets in groups:
             self.cache.join(prefix, torch.tensor(sources), torch.tensor(targets))
-        # A batch that is never empty would otherwise attend over the columns of all rows it ever had.
+        # Without this, a batch that is never empty would attend over the columns of all its earlier rows.
         self._trim()
         for request in requests:
             if not request.job.waiting:
@@ -95,8 +95,8 @@ class Batch:
         while jobs:
             shortest = len(jobs[0].prompt_tokens)
             longest = max(shortest + 8, shortest * 5 // 4)
-            most = max(1, PREFILL_TOKENS // longest)
-            part = [job for job in jobs[:most] if len(job.prompt_tokens) <= longest]
+            count = max(1, PREFILL_TOKENS // longest)
+            part = [job for job in jobs[:count] if len(job.prompt_tokens) <= longest]
             jobs = jobs[len(part) :]
             prefix = self._compute_prefix([job.prompt_tokens[:-1] for job in part])
             for row, job in enumerate(part):
@@ -129,11 +129,11 @@ class Batch:
             past_key_values=cache,
             use_cache=True,
             output_hidden_states=has_states,
-            **{name: value for name, value in optional.items() if name in self._accepted},
+            **{name: value for name, value in optional.items() if name in self._argument_names},
         )
 
     def step(self) -> list[tuple[Request, Completion]]:
-        """Draw one token per row, and return the completions that this finished."""
+        """Draw one token per row, and return the completions that are finished now."""
         count, table = self.length, self.table
         self.cache.reserve(0, 1)
         has_states = bool((table.captures[:count] & table.alive[:count]).any())
@@ -141,52 +141,58 @@ class Batch:
         output = self._forward(ids, positions, self.cache.view_mask(count), self.cache, has_states)
         self.cache.advance()
         tokens, *numbers = self._draw(output.logits[:, -1].float())
-        before, here, starts = self.tracker.feed(tokens, table.counts[:count])
+        rows_before, rows_at, starts = self.tracker.feed(tokens, table.counts[:count])
         if has_states:
-            self._capture(output.hidden_states, before, starts)
+            self._capture(output.hidden_states, rows_before, starts)
         table.ending[:count] = -1
-        table.ending[here] = starts[here]
-        table.record(tokens, *numbers)
+        table.ending[rows_at] = starts[rows_at]
+        table.append(tokens, *numbers)
         return self._finish(tokens)
 
     def _draw(
         self, logits: Tensor
     ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-        """Return tokens, log-probabilities, confidences and certainties, all [B]; 0 where a row asks for none."""
+        """Return tokens, log-probabilities, confidences and certainties, all [B]; 0 if a row needs none."""
         count, device, table = self.length, self.checkpoint.device, self.table
         uniforms = torch.from_numpy(draw_uniforms(table.streams[:count], table.counts[:count])).to(device)
         settings, params = table.settings[:count], list(table.numbers)
-        used = np.unique(settings).tolist()
+        setting_numbers = np.unique(settings).tolist()
         packed = torch.zeros((4, count), dtype=torch.float64, device=device)
-        for number in used:
-            rows = slice(None) if len(used) == 1 else torch.from_numpy(np.flatnonzero(settings == number)).to(device)
+        for number in setting_numbers:
+            rows = (
+                slice(None)
+                if len(setting_numbers) == 1
+                else torch.from_numpy(np.flatnonzero(settings == number)).to(device)
+            )
             for index, values in enumerate(draw_tokens(logits[rows], uniforms[rows], params[number])):
                 if values is not None:
                     packed[index, rows] = values.double()
-        # One transfer per step: on an accelerator each one waits for the device.
-        host = packed.cpu().numpy()
-        return host[0].astype(np.int64), host[1], host[2], host[3]
+        # One transfer per step, because each one waits for the accelerator.
+        arrays = packed.cpu().numpy()
+        return arrays[0].astype(np.int64), arrays[1], arrays[2], arrays[3]
 
-    def _capture(self, states: tuple[Tensor, ...], before: Rows, starts: NDArray[np.int32]) -> None:
-        """Keep the states of the tokens just fed, for the rows whose step they end."""
+    def _capture(self, states: tuple[Tensor, ...], rows_before: Rows, starts: NDArray[np.int32]) -> None:
+        """Keep the states of the tokens that were just read, for the rows in which they end a step."""
         count, table = self.length, self.table
         begins = table.ending[:count].copy()
-        begins[before] = starts[before]
+        begins[rows_before] = starts[rows_before]
         rows = np.flatnonzero((begins >= 0) & table.captures[:count] & table.alive[:count])
         if not len(rows):
             return
         layers_of = {row: request.job.layers for row in rows.tolist() if (request := table.requests[row]) is not None}
         distinct = set(layers_of.values())
         layers = next(iter(distinct)) if len(distinct) == 1 else tuple(sorted(set().union(*distinct)))
-        where = torch.from_numpy(rows).to(self.checkpoint.device)
-        columns = [states[layer][:, -1].index_select(0, where) for layer in layers]
+        indices = torch.from_numpy(rows).to(self.checkpoint.device)
+        columns = [states[layer][:, -1].index_select(0, indices) for layer in layers]
         block = columns[0][:, None] if len(columns) == 1 else torch.stack(columns, dim=1)
         values: NDArray[np.float32] = block.float().cpu().numpy()
         spans = zip(rows.tolist(), begins[rows].tolist(), table.counts[rows].tolist(), values, strict=True)
         for row, start, end, value in spans:
-            own = layers_of[row]
+            row_layers = layers_of[row]
             table.steps[row].append(Step(start, end))
-            table.states[row].append(value if own == layers else value[[layers.index(layer) for layer in own]])
+            table.states[row].append(
+                value if row_layers == layers else value[[layers.index(layer) for layer in row_layers]]
+            )
 
     def _finish(self, tokens: NDArray[np.int64]) -> list[tuple[Request, Completion]]:
         count, table = self.length, self.table
@@ -198,7 +204,7 @@ class Batch:
         return finished
 
     def _find_stops(self, tokens: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Return which rows [B] have a stop string in their text now."""
+        """Return which rows [B] have a stop string in their text."""
         table = self.table
         has_stop = np.zeros(self.length, dtype=bool)
         for params, number in table.numbers.items():
@@ -242,7 +248,7 @@ class Batch:
         return request, completion
 
     def compact(self) -> None:
-        """Move rows from the end into the gaps of finished ones; the batch becomes as short as its live rows."""
+        """Move rows from the end to the positions of finished ones, so that the batch consists of live rows."""
         alive = self.table.alive[: self.length]
         count = int(alive.sum())
         targets = np.flatnonzero(~alive[:count])

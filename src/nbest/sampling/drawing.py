@@ -1,12 +1,12 @@
-"""From logits to tokens: the uniform numbers, the filters, the draw. This module does not know models and batches.
+"""Draws tokens from logits: the uniform numbers, the filters, the draw. This module does not know models and batches.
 
 Shapes: B rows, V vocabulary.
 
 Order of the filters, as transformers applies them: temperature, top-k, top-p over what top-k left, min-p relative to
 the most probable token. (vLLM applies min-p before the other two.) All three become one lowest logit per row; tokens
-with exactly that logit are kept, so a tie at the edge keeps all of them. The token is the first, in the order of the
-vocabulary, whose cumulative probability (float64) passes the uniform number: a small change of the probabilities
-then moves the edges between tokens a little, where an order by probability would swap neighbours.
+with exactly that logit are kept, so a tie at the edge keeps all its tokens. The token is the first, in the order of the
+vocabulary, whose cumulative probability (float64) passes the uniform number: a small change of the probabilities then
+moves the edges between tokens a little, where an order by probability would swap neighbours.
 """
 
 import math
@@ -48,9 +48,9 @@ def draw_uniforms(streams: NDArray[np.uint64], positions: NDArray[np.integer]) -
 def draw_tokens(
     logits: Float[Tensor, "B V"], uniforms: Float64[Tensor, " B"], params: SamplingParams
 ) -> tuple[Int64[Tensor, " B"], Float[Tensor, " B"], Float[Tensor, " B"] | None, Float[Tensor, " B"] | None]:
-    """Return tokens [B], their log-probabilities [B], confidences [B] and certainties [B], None where not asked for.
+    """Return tokens [B], their log-probabilities [B], confidences [B] and certainties [B], None if off.
 
-    `logits` [B V] float32, `uniforms` [B] float64 in [0, 1). All but the tokens are of the policy at temperature 1
+    `logits` [B V] float32, `uniforms` [B] float64 in [0, 1). All but the tokens belong to the policy at temperature 1,
     before any filter. Confidence is the mean log-probability of the `params.top_logprobs` most probable tokens.
     Certainty is KL(uniform || policy) = -(1/V) sum_v log(V p_v), in nats (self-certainty, arXiv 2502.18581).
     `temperature=0` takes the most probable token (the first of equals).
@@ -78,14 +78,14 @@ def _weigh(logits: Tensor, log_total: Tensor, params: SamplingParams) -> Tensor:
 
 
 def _find_cutoff(weights: Tensor, params: SamplingParams) -> Tensor | None:
-    """Return the lowest weight [B 1] that the filters leave, or None where no filter is on."""
+    """Return the lowest weight [B 1] that passes the filters, or None if no filter is on."""
     size = weights.shape[-1]
     top_k = min(params.top_k, size) if params.top_k > 0 else size
     cutoff: Tensor | None = None
     if params.top_p < 1:
         best = torch.topk(weights, top_k).values if top_k < size else weights.sort(dim=-1, descending=True).values
         before = best.cumsum(dim=-1) - best
-        # A token is kept while those above it do not yet hold top_p of the mass; the first always is.
+        # A token is kept while those above it have less than top_p of the mass; the first one always is.
         count = (before < params.top_p * best.sum(dim=-1, keepdim=True)).sum(dim=-1, keepdim=True).clamp_(min=1)
         cutoff = best.gather(-1, count - 1)
     elif top_k < size:

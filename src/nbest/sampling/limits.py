@@ -1,21 +1,25 @@
-"""What is asked of a policy against what it can do: ranges of settings, arrays no engine keeps, the model's context.
+"""Checks sampling settings: their ranges, the arrays that only some engines return, and the model's context.
 
 This module does not know any engine.
 """
 
 from dataclasses import dataclass
 
+from nbest.config import find_range_faults
 from nbest.errors import ConfigError
 from nbest.records import SamplingParams
 
 MOST_TOP_LOGPROBS = 20
-"""The most likely tokens whose log-probabilities a server returns per token: OpenAI's limit, and vLLM's default one."""
+"""How many alternatives per token a server returns log-probabilities of: OpenAI's limit, and vLLM's default."""
 
 
 @dataclass(frozen=True, slots=True)
 class TokenLimit:
-    """The most tokens of a completion. `note` says why there are fewer than asked for; with `tokens` 0 the prompt does
-    not fit and `note` is the reason why sampling fails."""
+    """The largest number of tokens that a completion may have.
+
+    `note` says why there are fewer than `max_tokens`, "" if there are not. With `tokens` 0 the prompt does not fit,
+    and `note` is the reason why sampling fails.
+    """
 
     tokens: int
     note: str = ""
@@ -37,27 +41,19 @@ def limit_tokens(context_tokens: int | None, prompt_tokens: int, max_tokens: int
 
 def check_ranges(params: SamplingParams) -> None:
     """Raise ConfigError listing every sampling setting that is out of its range."""
-    rules = {
-        "temperature": (params.temperature >= 0, "0 (greedy) or more"),
-        "top_p": (0 < params.top_p <= 1, "above 0, at most 1 (1 = off)"),
-        "top_k": (params.top_k >= 0, "0 (off) or more"),
-        "min_p": (0 <= params.min_p <= 1, "0 (off) to 1"),
-        "max_tokens": (params.max_tokens >= 1, "1 or more"),
-        "top_logprobs": (params.top_logprobs >= 0, "0 (off) or more"),
-        "stop": (all(params.stop), "strings that are not empty"),
-    }
-    faults = [
-        f"{name}: {getattr(params, name)!r} given; allowed is {rule}"
-        for name, (is_allowed, rule) in rules.items()
-        if not is_allowed
-    ]
+    faults = list_range_faults(params)
     if faults:
         raise ConfigError(faults)
 
 
+def list_range_faults(params: SamplingParams) -> list[str]:
+    """Return one message per sampling setting that is out of its range."""
+    rules = find_range_faults(params)
+    return [f"{name}: got {getattr(params, name)!r}; allowed is {rule}" for name, rule in rules.items()]
+
+
 def find_unavailable(params: SamplingParams) -> list[str]:
-    """Return what `params` asks for beyond text and log-probabilities, one message per field; for engines that return
-    no more than these."""
+    """Return one message per field of `params` that an engine of text and log-probabilities alone cannot fulfil."""
     faults: list[str] = []
     if params.capture is not None:
         faults.append(
@@ -66,8 +62,10 @@ def find_unavailable(params: SamplingParams) -> list[str]:
         )
     if params.self_certainty:
         faults.append(
-            "self_certainty: it needs the whole vocabulary at each token; only policy.type = 'transformers' reads it"
+            "self_certainty: it needs the probabilities of the whole vocabulary; use policy.type = 'transformers'"
         )
     if params.top_logprobs > MOST_TOP_LOGPROBS:
-        faults.append(f"top_logprobs: {params.top_logprobs} given; at most {MOST_TOP_LOGPROBS} are returned per token")
+        faults.append(
+            f"top_logprobs: got {params.top_logprobs}; this policy returns at most {MOST_TOP_LOGPROBS} per token"
+        )
     return faults

@@ -1,4 +1,7 @@
-"""The engines by the `type` of a policy's config. Each is imported when a policy of its type is loaded."""
+"""The specs of the built-in engines, by the `type` of a policy's config.
+
+An engine is imported when a policy of its type is loaded.
+"""
 
 from nbest.specs import Spec
 

@@ -1,19 +1,20 @@
-"""Sampling from any server that speaks OpenAI's protocol: vLLM, SGLang, llama.cpp, a hosted API, `nbest` itself.
+"""Samples from any server that speaks OpenAI's protocol: vLLM, SGLang, llama.cpp, a hosted API, `nbest` itself.
 
 Rules
     There is one request per seed, with n = 1: a completion depends on its own seed only, and a lost answer costs one
     completion.
-    These are tried again, with the same seed: status 408, 409, 425, 429 and 5xx, a connection that fails, an answer
-    that does not come in `timeout_seconds`, a body that is cut or no completion. Waits grow as 2^attempt with a jitter
-    drawn from the seed; a longer `Retry-After` overrides it; both end at MOST_WAIT_SECONDS.
+    A request is sent again, with the same seed, after status 408, 409, 425, 429 and 5xx, after a failed connection,
+    after `timeout_seconds` without an answer, and where the body is cut or is not a completion. Waits grow as
+    2^attempt, with a jitter drawn from the seed; a longer `Retry-After` overrides it; neither exceeds
+    MOST_WAIT_SECONDS.
     A completion has `finish="error"`, and a note that says what happened, after `retries` more attempts, where the
-    server says that trying again is no use (`x-should-retry: false`), and where the prompt does not fit the model.
+    server says not to retry (`x-should-retry: false`), and where the prompt does not fit the model.
     Any other 4xx is a fault of the settings and raised at once: ConfigError (400, 401, 403, 404, 405, 422) or
     EngineError.
-    `counts` has every attempt that failed, by kind, as tried again or as given up.
+    `counts` has every attempt that failed, by kind: as retried or as failed for good.
 
-This module does not know chat templates or tokenizers: both are the server's, and so is what it makes of control
-tokens that stand in a message.
+This module does not know chat templates or tokenizers: both belong to the server, which also decides how it reads the
+texts of control tokens in a message.
 """
 
 import asyncio
@@ -32,16 +33,17 @@ from nbest.errors import ConfigError, EngineError, MissingExtraError, NbestError
 from nbest.loop_thread import LoopThread, as_finished
 from nbest.protocols import PolicyDescription, Sampler
 from nbest.records import Completion, Message, SamplingParams, Usage, WorkReport, derive_seed
+from nbest.sampling.limits import check_ranges
 from nbest.sampling.openai_payloads import BadBodyError, Form, build_payload, check_params, read_completion
 
 Fault: TypeAlias = Literal[
     "rate-limit", "server-error", "timeout", "connection", "cut-body", "bad-body", "refused", "bad-prompt"
 ]
-"""Why an attempt failed. `refused`: the server said not to try again; `bad-prompt`: it does not fit the model."""
+"""Why an attempt failed. `refused`: the server said not to retry; `bad-prompt`: the prompt does not fit the model."""
 
 MOST_WAIT_SECONDS = 60.0
-_AGAIN = frozenset({408, 409, 425})
-_SETTINGS = frozenset({400, 401, 403, 404, 405, 422})
+_RETRY_STATUSES = frozenset({408, 409, 425})
+_SETTINGS_STATUSES = frozenset({400, 401, 403, 404, 405, 422})
 _TOO_LONG = re.compile(r"context[_ ](length|window|size)|maximum (model|context) length|prompt is too long", re.I)
 _FINAL: frozenset[Fault] = frozenset({"refused", "bad-prompt"})
 _MOST_SHOWN = 300
@@ -49,11 +51,11 @@ _MOST_SHOWN = 300
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where the server is, and how requests to it are limited and retried.
+    """The address of a server, and the limits and retry settings of requests to it.
 
     `base_url` usually ends in `/v1`. `api_key_env` names the environment variable of the key; None sends no key.
-    `timeout_seconds` limits one attempt, `retries` is the number of attempts after the first one, `concurrency` that of
-    requests at once, `backoff_seconds` the wait before the first retry.
+    `timeout_seconds` limits one attempt, `retries` is the number of attempts after the first one, `concurrency` is the
+    number of requests at once, and `backoff_seconds` is the wait before the first retry.
     """
 
     base_url: str
@@ -72,7 +74,7 @@ class Endpoint:
             "backoff_seconds": (self.backoff_seconds >= 0, "0 or more"),
         }
         faults = [
-            f"{name}: {getattr(self, name)!r} given; allowed is {rule}"
+            f"{name}: got {getattr(self, name)!r}; allowed is {rule}"
             for name, (is_allowed, rule) in rules.items()
             if not is_allowed
         ]
@@ -84,10 +86,10 @@ class Endpoint:
 
 @dataclass(slots=True)
 class RequestCounts:
-    """What happened to the requests.
+    """Counts of what happened to the requests.
 
-    Every attempt is in `attempts`; one that failed is also in `retried` (another one followed) or in `failed` (it ended
-    the completion as an error). `completions` counts the answers, `stopped` the errors raised to the caller.
+    Every attempt is in `attempts`; one that failed is also in `retried` (another one followed) or in `failed` (its
+    completion has `finish="error"`). `completions` counts the answers, `stopped` the errors raised to the caller.
     """
 
     attempts: int = 0
@@ -108,7 +110,7 @@ class OpenAISampler(Sampler):
     """A server's model as a Sampler. Needs the extra `openai`. Usable from any event loop; close it when done."""
 
     def __init__(self, endpoint: Endpoint, form: Form):
-        """Keep the settings; the first request connects. Raises MissingExtraError."""
+        """Create the sampler; the first request connects. Raises MissingExtraError."""
         try:
             import openai
         except ImportError as error:
@@ -124,22 +126,28 @@ class OpenAISampler(Sampler):
     async def sample(
         self, messages: Sequence[Message], seeds: Sequence[int], params: SamplingParams
     ) -> AsyncGenerator[tuple[int, Completion], None]:
-        """Yield one completion per seed, with its seed, as each answer comes. Closing the generator ends the requests.
+        """Yield one completion per seed, with its seed, as each answer comes. Closing the generator cancels the others.
 
         Raises UnavailableError before any request, and ConfigError or EngineError by the rules of this module; the
         other requests of the call are then cancelled.
         """
-        check_params(self.form, params)
+        self.check(params)
         works = [partial(self._draw, messages, seed, params) for seed in seeds]
         async with aclosing(self._thread.iterate(as_finished(works))) as completions:
             async for seed, completion in completions:
                 self._usage += completion.count_usage()
                 yield seed, completion
 
+    def check(self, params: SamplingParams) -> None:
+        check_ranges(params)
+        check_params(self.form, params)
+
     def describe(self) -> PolicyDescription:
-        """Return the model and the form of its requests as identity; where the server is does not change its model."""
+        """Return the model and the form of requests as identity; the address of the server is no part of it."""
         form = self.form
         identity = {"type": "openai", "model": form.model, "template": form.template, "dialect": form.dialect}
+        if form.template_arguments:
+            identity |= {"template_arguments": dict(form.template_arguments)}
         return PolicyDescription(identity, {"base_url": self.endpoint.base_url})
 
     @property
@@ -175,7 +183,7 @@ class OpenAISampler(Sampler):
             await asyncio.sleep(self._wait_seconds(seed, attempts, outcome))
 
     async def _attempt(self, payload: dict[str, Any], params: SamplingParams) -> Completion | _Failure:
-        """Send one request. Raises what no further attempt can mend."""
+        """Send one request. Raises the errors that no further attempt can avoid."""
         self.counts.attempts += 1
         client = self._open_client()
         try:
@@ -202,7 +210,7 @@ class OpenAISampler(Sampler):
                 base_url=self.endpoint.base_url,
                 api_key=os.environ[name] if name else "none",
                 timeout=self.endpoint.timeout_seconds,
-                # Its own retries would be counted by nobody.
+                # This sampler retries by itself, because it counts retries.
                 max_retries=0,
             )
         return self._client
@@ -212,12 +220,12 @@ class OpenAISampler(Sampler):
         reason = f"HTTP {status} from {error.request.url}: {error.response.text[:_MOST_SHOWN]!r}"
         if status == 400 and _TOO_LONG.search(error.response.text):
             return _Failure("bad-prompt", reason)
-        if status == 429 or status >= 500 or status in _AGAIN:
+        if status == 429 or status >= 500 or status in _RETRY_STATUSES:
             if headers.get("x-should-retry") == "false":
                 return _Failure("refused", reason)
             kind: Fault = "rate-limit" if status == 429 else "server-error"
             return _Failure(kind, reason, _read_retry_after(headers.get("retry-after")))
-        if status in _SETTINGS:
+        if status in _SETTINGS_STATUSES:
             raise ConfigError(f"{reason}. {_advise(status, self.endpoint, self.form)}") from error
         raise EngineError(reason) from error
 
@@ -247,7 +255,7 @@ def _read_connection_error(error: Exception) -> _Failure:
 
 
 def _read_retry_after(value: str | None) -> float:
-    """Return the seconds of a number or until a date; 0 for anything else."""
+    """Return the seconds of a `Retry-After` header, a number or a date; 0 for anything else."""
     if not value:
         return 0.0
     try:
@@ -259,12 +267,14 @@ def _read_retry_after(value: str | None) -> float:
 
 
 def _advise(status: int, endpoint: Endpoint, form: Form) -> str:
+    """Return what to do about a status for which the settings are to blame."""
     if status in (401, 403):
         variable = endpoint.api_key_env or "not set"
-        return f"Look at the key (api_key_env is {variable})."
+        return f"Check the key (api_key_env is {variable})."
     if status in (404, 405):
-        return f"Look at base_url ({endpoint.base_url}; it usually ends in /v1) and at the model ({form.model!r})."
+        return f"Check base_url ({endpoint.base_url}; it usually ends in /v1) and the model ({form.model!r})."
     return (
-        f"The server takes no such request. Where it names a field: dialect = 'openai' leaves out what OpenAI does not "
-        f"know, logprobs = false asks for no log-probabilities (now: {form.dialect!r}, {form.has_logprobs})."
+        f"The server refuses this request. If its message names a field, leave the field out: dialect = 'openai' sends "
+        f"only fields that OpenAI knows (dialect is {form.dialect!r}), and logprobs = false requests no "
+        f"log-probabilities (logprobs is {str(form.has_logprobs).lower()})."
     )

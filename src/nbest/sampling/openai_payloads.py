@@ -2,20 +2,21 @@
 
 There are two dialects. `openai` sends what OpenAI's own reference lists and nothing else. `vllm` adds the fields that
 vLLM, SGLang, llama.cpp and the server of this package read besides: `top_k`, `min_p`, `return_token_ids` and
-`skip_special_tokens` (false: `<think>` stays in the text where it is a special token); a server that returns no token
-ids is fine, one that refuses unknown fields needs `openai`. Messages are sent as role and content: how they become
-tokens, control tokens in their text included, is the server's affair.
+`skip_special_tokens` (false: `<think>` stays in the text where it is a special token). A server may leave out the token
+ids; one that refuses unknown fields needs the dialect `openai`. Messages are sent as role and content, and the server
+turns them into tokens, including the texts of control tokens in them.
 
 This module does not know connections and retries.
 """
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, cast
 
 import numpy as np
 
+from nbest.answers.reasoning import CLOSE_TAG, OPEN_TAG
 from nbest.errors import UnavailableError
 from nbest.records import Completion, Finish, Floats, Ids, Message, SamplingParams, Usage
 from nbest.sampling.limits import find_unavailable
@@ -30,12 +31,16 @@ _FINISHES: dict[Any, Finish] = {"stop": "stop", "length": "length", "error": "er
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """The form of requests to a server: model name, dialect, template, and whether they ask for log-probabilities."""
+    """The form of requests to a server: model name, dialect, template and its arguments, and whether they ask for
+    log-probabilities."""
 
     model: str
     dialect: Dialect = "vllm"
     template: Template = "chat"
     has_logprobs: bool = True
+    template_arguments: Mapping[str, bool | int | float | str] = field(
+        default_factory=dict[str, bool | int | float | str]
+    )
 
     @property
     def path(self) -> str:
@@ -43,22 +48,27 @@ class Form:
 
 
 class BadBodyError(ValueError):
-    """An answer with status 200 that is not what the protocol promises."""
+    """An answer with status 200 that does not follow the protocol."""
 
 
 def check_params(form: Form, params: SamplingParams) -> None:
-    """Raise UnavailableError listing every field of `params` that asks for what such a server does not return."""
+    """Raise UnavailableError listing every field of `params` that needs what such a server does not return."""
+    if faults := list_missing(form, params):
+        raise UnavailableError("\n".join(faults))
+
+
+def list_missing(form: Form, params: SamplingParams) -> list[str]:
+    """Return one message per field of `params` that needs what such a server does not return."""
     faults = find_unavailable(params)
     if params.top_logprobs and not form.has_logprobs:
-        faults.append("top_logprobs: this endpoint has logprobs = false, which asks for no log-probabilities")
+        faults.append("top_logprobs: this endpoint has logprobs = false, which requests no log-probabilities")
     if form.dialect == "openai":
         faults += [
             f"{name}: {value!r} is no field of OpenAI's protocol; set it to 0 (off), or use dialect = 'vllm'"
             for name, value in (("top_k", params.top_k), ("min_p", params.min_p))
             if value
         ]
-    if faults:
-        raise UnavailableError("\n".join(faults))
+    return faults
 
 
 def build_payload(form: Form, messages: Sequence[Message], seed: int, params: SamplingParams) -> dict[str, Any]:
@@ -82,15 +92,16 @@ def build_payload(form: Form, messages: Sequence[Message], seed: int, params: Sa
         payload |= {"return_token_ids": True, "skip_special_tokens": False}
         payload |= {"top_k": params.top_k} if params.top_k else {}
         payload |= {"min_p": params.min_p} if params.min_p else {}
+        payload |= {"chat_template_kwargs": dict(form.template_arguments)} if form.template_arguments else {}
     return payload
 
 
 def read_completion(form: Form, body: str, params: SamplingParams) -> Completion:
     """Return the completion in the body of an answer.
 
-    Reasoning that the server split off is put back before the text as `<think>...</think>`; without the closing tag
-    where it was cut at the token limit before any text came. Token ids are empty where the server gives none. Raises
-    BadBodyError, which says what is wrong and how the body begins.
+    Reasoning that the server separated is put before the text as `<think>...</think>`, without the closing tag where it
+    was cut at the token limit before any text. Token ids are empty if the server returns none. Raises BadBodyError,
+    which says what is wrong and how the body begins.
     """
     try:
         answer = json.loads(body)
@@ -127,27 +138,27 @@ def _read_chat_text(choice: Any) -> str:
     if not reasoning:
         return content or message.get("refusal") or ""
     is_cut = not content and choice.get("finish_reason") == "length"
-    return f"<think>{reasoning}" + ("" if is_cut else f"</think>{content or ''}")
+    return f"{OPEN_TAG}{reasoning}" + ("" if is_cut else f"{CLOSE_TAG}{content or ''}")
 
 
 def _read_logprobs(form: Form, entry: Any, top: int) -> tuple[Floats | None, Floats | None]:
     """Return the log-probabilities of the tokens, and the mean of the `top` likeliest per token.
 
-    Each is None where the server returned none.
+    Each is None if the server returned none.
     """
     if not entry:
         return None, None
-    own: list[float]
+    sampled: list[float]
     likeliest: list[list[float]]
     if form.template == "chat":
         rows: Any = entry.get("content") or []
-        own = [row["logprob"] for row in rows]
+        sampled = [row["logprob"] for row in rows]
         likeliest = [[token["logprob"] for token in row.get("top_logprobs") or ()] for row in rows]
     else:
-        own, best = entry["token_logprobs"], cast(Any, entry.get("top_logprobs") or ())
+        sampled, best = entry["token_logprobs"], cast(Any, entry.get("top_logprobs") or ())
         likeliest = [list(row.values()) if row else [] for row in best]
-    logprobs = np.array(own, dtype=np.float32)
-    if not top or len(likeliest) != len(own) or any(len(row) < top for row in likeliest):
+    logprobs = np.array(sampled, dtype=np.float32)
+    if not top or len(likeliest) != len(sampled) or any(len(row) < top for row in likeliest):
         return logprobs, None
     means = [float(np.mean(sorted(row, reverse=True)[:top])) for row in likeliest]
     return logprobs, np.array(means, dtype=np.float32)

@@ -28,9 +28,10 @@ class Request:
 
 @dataclass(eq=False)
 class Job:
-    """Completions of one prompt. `waiting` are those without a row yet; `layers` is `params.capture` counted from 0.
+    """Completions of one prompt.
 
-    `limit_tokens` is the most tokens of a completion; `note` is the note of one that reaches it.
+    `waiting` holds the requests that have no row yet; `layers` holds the layers of `params.capture`, counted from 0.
+    `limit_tokens` is the largest number of tokens of a completion; `note` is the note of a completion that reaches it.
     """
 
     prompt_tokens: list[int]
@@ -51,13 +52,13 @@ class Job:
 class RowTable:
     """A table of `rows` rows.
 
-    A row is alive from `seat` to `release`. `numbers` counts the distinct settings of sampling, `settings` [R] is the
-    number of each row's.
+    A row is alive from `assign` to `release`. `numbers` gives every distinct combination of sampling settings a number,
+    and `settings` [R] holds the number of each row's settings.
     """
 
     def __init__(self, rows: int):
         self.requests: list[Request | None] = [None] * rows
-        # The step ends of each row so far, and the states [L D] there, of the layers that its job asked for.
+        # The steps of each row so far, and the states [L D] at their ends, of the layers of its job.
         self.steps: list[list[Step]] = [[] for _ in range(rows)]
         self.states: list[list[NDArray[np.float32]]] = [[] for _ in range(rows)]
         self.alive = np.zeros(rows, dtype=bool)
@@ -68,7 +69,7 @@ class RowTable:
         self.streams = np.zeros(rows, dtype=np.uint64)
         self.settings = np.zeros(rows, dtype=np.int64)
         self.captures = np.zeros(rows, dtype=bool)
-        # The token that is fed next ends a step, which began at this token of the completion; else -1.
+        # Where the next input ends a step: the token of the completion at which the step began; else -1.
         self.ending = np.full(rows, -1, dtype=np.int64)
         self.tokens = np.zeros((rows, 256), dtype=np.int32)
         self.logprobs = np.zeros((rows, 256), dtype=np.float32)
@@ -76,25 +77,26 @@ class RowTable:
         self.certainties = np.zeros((rows, 256), dtype=np.float32)
         self.numbers: dict[SamplingParams, int] = {}
 
-    def seat(self, requests: Sequence[Request], rows: Rows) -> None:
+    def assign(self, requests: Sequence[Request], rows: Rows) -> None:
+        """Give each request its row."""
         for request, row in zip(requests, rows.tolist(), strict=True):
             job = request.job
             self.requests[row], self.steps[row], self.states[row] = request, [], []
             self.inputs[row], self.positions[row] = job.prompt_tokens[-1], len(job.prompt_tokens) - 1
             self.limits[row], self.captures[row] = job.limit_tokens, bool(job.layers)
             self.streams[row] = request.seed & (2**64 - 1)
-            self.settings[row] = self.numbers.setdefault(_drawing_part(job.params), len(self.numbers))
+            self.settings[row] = self.numbers.setdefault(_select_drawing_settings(job.params), len(self.numbers))
         self.counts[rows], self.alive[rows], self.ending[rows] = 0, True, -1
         self.streams[rows] = mix_seeds(self.streams[rows])
 
-    def record(
+    def append(
         self,
         tokens: NDArray[np.int64],
         logprobs: NDArray[np.float64],
         confidences: NDArray[np.float64],
         certainties: NDArray[np.float64],
     ) -> None:
-        """Append one token to each of the first rows; it is the token that they are fed next."""
+        """Append one token and its numbers to each of the first rows; the token is also their next input."""
         count = len(tokens)
         columns = self.counts[:count]
         if int(columns.max()) >= self.tokens.shape[1]:
@@ -107,7 +109,7 @@ class RowTable:
         self.confidences[rows, columns] = confidences
         self.certainties[rows, columns] = certainties
         self.inputs[:count] = tokens
-        # Finished rows still in the batch stay where they are, inside every model's context.
+        # Finished rows do not advance, so that their positions stay within the model's context.
         self.counts[:count] += self.alive[:count]
         self.positions[:count] += self.alive[:count]
 
@@ -117,7 +119,7 @@ class RowTable:
 
     def move(self, sources: Rows, targets: Rows) -> None:
         """Move rows `sources` into rows `targets`, and release them."""
-        for name in _MOVED:
+        for name in _ROW_ARRAYS:
             array = getattr(self, name)
             array[targets] = array[sources]
         width = int(self.counts[targets].max()) if len(targets) else 0
@@ -134,7 +136,7 @@ class RowTable:
         return HiddenStates(layers, tuple(self.steps[row]), values)
 
     def group_by_prefix(self, rows: Rows) -> list[tuple[ColumnCache, list[int], list[int]]]:
-        """Return the prefixes of newly seated rows as (prefix, its rows, our rows)."""
+        """Return the prefixes of newly assigned rows as (prefix, rows of the prefix, rows of the batch)."""
         prefixes: dict[int, ColumnCache] = {}
         pairs: defaultdict[int, tuple[list[int], list[int]]] = defaultdict(lambda: ([], []))
         for row in rows.tolist():
@@ -148,10 +150,10 @@ class RowTable:
         return [(prefixes[key], *pair) for key, pair in pairs.items()]
 
 
-_MOVED = ("alive", "inputs", "positions", "counts", "limits", "streams", "settings", "captures", "ending")
+_ROW_ARRAYS = ("alive", "inputs", "positions", "counts", "limits", "streams", "settings", "captures", "ending")
 
 
-def _drawing_part(params: SamplingParams) -> SamplingParams:
+def _select_drawing_settings(params: SamplingParams) -> SamplingParams:
     """Return the settings that drawing and stopping depend on: rows that share them are drawn together."""
     return SamplingParams(
         temperature=params.temperature,

@@ -1,8 +1,9 @@
 """Joins the completions of concurrent callers into one running batch, in a thread of its own.
 
-The event loop only hands jobs over and receives completions; every model call happens in the worker thread. An error
-in the batch reaches each caller whose completions were in it, and the next job starts with a fresh batch. The thread
-ends after some idle seconds, which frees the cache, and starts again with the next job.
+Event loops only hand over jobs and receive completions; every model call happens in the worker thread. An error in the
+batch reaches each caller whose completions were in it, and the next job starts with a new batch. The thread ends after
+IDLE_SECONDS without a job, which frees the cache, and starts again with the next job. This module does not know models
+and tokens.
 """
 
 import asyncio
@@ -24,7 +25,10 @@ _LOG = logging.getLogger(__name__)
 
 
 class Order(NamedTuple):
-    """One caller's job, and the queue of its event loop, which takes each completion with its seed, or the error."""
+    """One caller's job, with the queue and the event loop to which its results go.
+
+    The queue receives each completion with its seed, or the error that ended the batch.
+    """
 
     job: Job
     loop: asyncio.AbstractEventLoop
@@ -43,8 +47,8 @@ class Scheduler:
     def __init__(self, create_batch: Callable[[int], Batch], rows: int):
         self.rows = rows
         self._create_batch = create_batch
-        self._wake = threading.Condition()
-        self._arrived: list[Order] = []
+        self._condition = threading.Condition()
+        self._new_orders: list[Order] = []
         self._cancelled: set[Job] = set()
         self._is_closed = False
         self._thread: threading.Thread | None = None
@@ -53,7 +57,7 @@ class Scheduler:
         """Yield each completion with its seed as it finishes. Closing the generator takes its rows out of the batch."""
         job.add_requests(seeds)
         order = Order(job, asyncio.get_running_loop(), asyncio.Queue())
-        self._enter(order)
+        self._submit(order)
         unfinished = len(seeds)
         try:
             while unfinished:
@@ -65,24 +69,25 @@ class Scheduler:
                 yield result
         finally:
             if unfinished:
-                with self._wake:
+                with self._condition:
                     self._cancelled.add(job)
 
-    def _enter(self, order: Order) -> None:
-        with self._wake:
+    def _submit(self, order: Order) -> None:
+        """Give an order to the worker thread, which is started if it is not running. Raises EngineError if closed."""
+        with self._condition:
             if self._is_closed:
                 raise EngineError("this sampler is closed; create a new one")
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="nbest-sampler", daemon=True)
                 self._thread.start()
-            self._arrived.append(order)
-            self._wake.notify_all()
+            self._new_orders.append(order)
+            self._condition.notify_all()
 
     def close(self) -> None:
         """Stop the worker thread; callers still waiting get an EngineError. Safe to call twice."""
-        with self._wake:
+        with self._condition:
             self._is_closed = True
-            self._wake.notify_all()
+            self._condition.notify_all()
             thread = self._thread
         if thread is not None:
             thread.join()
@@ -101,18 +106,18 @@ class Scheduler:
                 failure.__cause__ = error
                 work.fail(failure)
             if shortage:
-                # Behind the handler, or the traceback would keep the tensors of the failed pass.
+                # Outside the handler, because its traceback would keep the tensors of the failed pass in memory.
                 self._shrink(work, shortage)
 
     def _receive(self, work: "_Work") -> bool:
-        """Wait for jobs and take them over; return False where the thread is to end."""
-        with self._wake:
-            if not (work.orders or self._arrived or self._is_closed):
-                self._wake.wait(IDLE_SECONDS)
-            is_idle = not (work.orders or self._arrived)
-            work.accept(self._arrived)
+        """Wait for jobs and accept them; return False if the thread must end."""
+        with self._condition:
+            if not (work.orders or self._new_orders or self._is_closed):
+                self._condition.wait(IDLE_SECONDS)
+            is_idle = not (work.orders or self._new_orders)
+            work.accept(self._new_orders)
             work.cancel(self._cancelled)
-            self._arrived, self._cancelled = [], set[Job]()
+            self._new_orders, self._cancelled = [], set[Job]()
             if self._is_closed or is_idle:
                 work.fail(EngineError("the sampler was closed while it sampled"))
                 self._thread = None
@@ -123,7 +128,7 @@ class Scheduler:
         return self._create_batch(self.rows)
 
     def _shrink(self, work: "_Work", shortage: str) -> None:
-        """Start everything unfinished again in a batch of half the rows; their seeds make them what they were."""
+        """Start all unfinished completions again in a batch of half the rows; their seeds give the same tokens."""
         if self.rows == 1:
             work.fail(EngineError(f"out of memory with a single row in the batch: {shortage}"))
             return
@@ -137,7 +142,8 @@ class Scheduler:
 class _Work:
     """The worker thread's own state: the batch, and the orders that are not finished.
 
-    `waiting` are jobs with completions that have no row yet, `finished` the positions of those that are delivered.
+    `waiting` are jobs with completions that have no row yet; `finished` holds, by job, the positions of completions
+    that were delivered.
     """
 
     def __init__(self, scheduler: Scheduler):
@@ -188,13 +194,13 @@ class _Work:
         self.finished.pop(job, None)
 
     def fail(self, error: EngineError) -> None:
-        """Deliver the error to every waiting caller; the next job begins with a fresh batch."""
+        """Deliver the error to every waiting caller; the next job begins with a new batch."""
         for order in self.orders.values():
             order.deliver(error)
         self.batch, self.orders, self.waiting, self.finished = None, {}, [], {}
 
     def restart(self) -> None:
-        """Put all that is unfinished back among the waiting, for a fresh batch."""
+        """Let all unfinished completions wait for a new batch."""
         self.batch = None
         for job in self.orders:
             finished = self.finished.get(job, set())

@@ -1,6 +1,6 @@
-"""A sampler without a model, for tests, examples and dry runs: the caller says what each seed replies.
+"""A sampler without a model, for tests, examples and dry runs: the caller sets the reply to each seed.
 
-It is deterministic and loads no torch. Its completions have no tokens unless the replies have them.
+It is deterministic and does not import torch. Its completions have no tokens unless the replies have them.
 """
 
 import inspect
@@ -17,16 +17,16 @@ Reply = Callable[[str, int], str | Completion]
 class ScriptedSampler(Sampler):
     """Replies from a function `(prompt, seed) -> text or Completion`, or from a list, in turn: `replies[seed % len]`.
 
-    The prompt is the contents of the messages. A text becomes a Completion with `finish="stop"`. A reply function that
-    raises gives a completion with `finish="error"` and the exception in its note, as an engine does. `calls` keeps
-    (prompt, seed), in order.
+    The prompt consists of the contents of the messages. A text becomes a Completion with `finish="stop"`. Where the
+    function raises, the completion has `finish="error"` and the exception in its note, as with an engine. `calls` lists
+    (prompt, seed) in order.
     """
 
     def __init__(self, reply: Reply | Sequence[str]):
         if not callable(reply) and (isinstance(reply, str) or not reply):
-            raise ConfigError("reply: a function (prompt, seed) -> text, or a list of at least one text, is needed")
+            raise ConfigError("reply: it must be a function (prompt, seed) -> text, or a list of at least one text")
         if inspect.iscoroutinefunction(reply):
-            raise ConfigError("reply: the function must not be async")
+            raise ConfigError("reply: got an async function; it must be an ordinary one")
         self._reply = reply
         self.calls: list[tuple[str, int]] = []
 
@@ -34,13 +34,16 @@ class ScriptedSampler(Sampler):
         self, messages: Sequence[Message], seeds: Sequence[int], params: SamplingParams
     ) -> AsyncGenerator[tuple[int, Completion], None]:
         """Yield one reply per seed, in their order. Raises UnavailableError where `params.capture` is set."""
+        self.check(params)
+        for seed in seeds:
+            yield seed, self._complete(join_contents(messages), seed)
+
+    def check(self, params: SamplingParams) -> None:
         if params.capture is not None:
             raise UnavailableError(
                 "capture: a scripted sampler has no model and no hidden states; leave capture out, or use a "
                 "TransformersSampler"
             )
-        for seed in seeds:
-            yield seed, self._complete(join_contents(messages), seed)
 
     def describe(self) -> PolicyDescription:
         script = [] if callable(self._reply) else list(self._reply)

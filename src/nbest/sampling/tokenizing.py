@@ -1,12 +1,13 @@
-"""From a conversation to the token ids that a policy reads. This module does not know models.
+"""Turns a conversation into the token ids that a policy reads. This module does not know models.
 
-The text of a message is text: where it holds the text of a control token (`<|im_end|>`, `</s>`), the policy reads these
-characters and no control token. Everything else becomes the ids that the tokenizer's own chat template gives.
+The text of a message is always text: where it contains the text of a control token (`<|im_end|>`, `</s>`), the policy
+reads these characters and no control token. Everything else becomes the ids that the tokenizer's chat template gives.
 """
 
+import json
 import re
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -15,11 +16,11 @@ from nbest.errors import ConfigError
 from nbest.records import Message
 
 TOKENIZING = threading.RLock()
-"""Held by whoever calls a tokenizer: a fast one refuses work in one thread while another changes its settings."""
+"""The lock for every call of a tokenizer: a fast one fails in one thread while another changes its settings."""
 
 _PRIVATE_USE = range(0xE000, 0xF900)
 _ANCHOR = "\n"
-"""A text that takes the place before a piece, so that the piece is not the beginning of what is tokenized."""
+"""A text that is put before a piece, so that the tokenizer does not treat the piece as the beginning of a text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +45,8 @@ class TokenizerVocabulary:
 def tokenize_messages(tokenizer: Any, messages: Sequence[Message], template: str = "chat") -> list[int]:
     """Return the ids of a conversation, generation prompt included.
 
-    With template "none" the contents stand one behind another, separated by blank lines, without any template. Raises
-    ConfigError where there is no message, or where the chat template refuses the conversation.
+    With template "none" the contents are joined by blank lines and tokenized without any template. Raises
+    ConfigError if there is no message, or if the chat template refuses the conversation.
     """
     if not messages:
         raise ConfigError("messages: got none; a policy needs at least one message")
@@ -67,9 +68,29 @@ def count_text_tokens(tokenizer: Any, text: str) -> int:
 
 
 def require_template(tokenizer: Any, model: str, template: str) -> None:
-    """Raise ConfigError where `template` is "chat" and the tokenizer has none."""
+    """Raise ConfigError if `template` is "chat" and the tokenizer has none."""
     if template == "chat" and not tokenizer.chat_template:
         raise ConfigError(f"template: the tokenizer of {model!r} has no chat template; use template='none'")
+
+
+def set_template_arguments(tokenizer: Any, model: str, arguments: Mapping[str, bool | int | float | str]) -> None:
+    """Give variables of the chat template their values, for every conversation that this tokenizer renders.
+
+    The template itself sets them in its first line, so `chat_template_hash` differs from that without arguments. Raises
+    ConfigError for a variable that the template does not have.
+    """
+    template: Any = tokenizer.chat_template
+    if not arguments:
+        return
+    unknown = [name for name in arguments if not re.search(rf"\b{re.escape(name)}\b", str(template))]
+    if unknown:
+        raise ConfigError(
+            f"template_arguments: the chat template of {model!r} has no variable {', '.join(unknown)}; leave it out"
+        )
+    values = {name: json.dumps(value, ensure_ascii=False) for name, value in arguments.items()}
+    head = "".join(f"{{%- set {name} = {value} -%}}" for name, value in values.items())
+    is_one = isinstance(template, str)
+    tokenizer.chat_template = head + template if is_one else {key: head + text for key, text in template.items()}
 
 
 def join_contents(messages: Sequence[Message]) -> str:
@@ -107,18 +128,18 @@ def _match_any(texts: Sequence[str]) -> str:
 def _tokenize_around(tokenizer: Any, messages: Sequence[Message], template: str, controls: Sequence[str]) -> list[int]:
     """Tokenize a conversation whose contents hold the texts of control tokens.
 
-    A mark stands for each such text while the conversation is rendered, so that the template sees every message, and
-    only what the template itself writes is read as control tokens.
+    A mark replaces each such text while the conversation is rendered. The template thus reads every message, and only
+    what the template itself writes becomes control tokens.
     """
-    used = set("".join([*(message.content for message in messages), str(tokenizer.chat_template)]))
-    opening, closing = islice((chr(code) for code in _PRIVATE_USE if chr(code) not in used), 2)
+    characters = set("".join([*(message.content for message in messages), str(tokenizer.chat_template)]))
+    opening, closing = islice((chr(code) for code in _PRIVATE_USE if chr(code) not in characters), 2)
     pattern = re.compile(_match_any(controls))
 
     def mark(match: re.Match[str]) -> str:
         return f"{opening}{controls.index(match[0])}{closing}"
 
-    marked = [Message(message.role, pattern.sub(mark, message.content)) for message in messages]
-    text = join_contents(marked) if template == "none" else _apply_template(tokenizer, marked, tokenize=False)
+    turns = [Message(message.role, pattern.sub(mark, message.content)) for message in messages]
+    text = join_contents(turns) if template == "none" else _apply_template(tokenizer, turns, tokenize=False)
     pieces = re.split(f"{opening}(\\d+){closing}", text)
     pieces[1::2] = [controls[int(number)] for number in pieces[1::2]]
     ids = _tokenize_pieces(tokenizer, pieces)
@@ -129,7 +150,7 @@ def _tokenize_around(tokenizer: Any, messages: Sequence[Message], template: str,
 
 
 def _tokenize_pieces(tokenizer: Any, pieces: Sequence[str]) -> list[int]:
-    """Return the ids of a text in pieces, of which every second one is the text of a control token and read as text."""
+    """Return the ids of a text in pieces; every second piece is the text of a control token, which is read as text."""
     control_ids = frozenset(_list_controls(tokenizer).values())
     ids: list[int] = []
     for position, piece in enumerate(pieces):
@@ -141,11 +162,11 @@ def _tokenize_pieces(tokenizer: Any, pieces: Sequence[str]) -> list[int]:
 
 
 def _tokenize_control(tokenizer: Any, text: str, control_ids: frozenset[int], is_first: bool) -> list[int]:
-    """Return ids for the text of a control token, none of which is that of a control token."""
+    """Return ids for the text of a control token, none of which is the id of a control token."""
     ids = _tokenize_piece(tokenizer, text, True, is_first)
     if len(text) == 1 or control_ids.isdisjoint(ids):
         return ids
-    # Some vocabularies join the characters to the control token by ordinary merges: its halves cannot become it.
+    # Some vocabularies merge the characters into the control token like any others; each half alone cannot become it.
     middle = len(text) // 2
     first = _tokenize_control(tokenizer, text[:middle], control_ids, is_first)
     return first + _tokenize_control(tokenizer, text[middle:], control_ids, False)
@@ -154,22 +175,26 @@ def _tokenize_control(tokenizer: Any, text: str, control_ids: frozenset[int], is
 def _tokenize_piece(tokenizer: Any, piece: str, is_split: bool, is_first: bool) -> list[int]:
     """Return the ids of a piece of a longer text, without what a tokenizer puts before the beginning of a text.
 
-    With `is_split` the texts of control tokens are not looked for.
+    With `is_split` the texts of control tokens are read as ordinary text.
     """
 
     def tokenize(text: str) -> list[int]:
-        return tokenizer(text, add_special_tokens=False, split_special_tokens=is_split)["input_ids"] if text else []
+        if not text:
+            return []
+        # A text beyond the model's context needs no warning: what reads the ids says so.
+        return tokenizer(text, add_special_tokens=False, split_special_tokens=is_split, verbose=False)["input_ids"]
 
     if is_first or not piece:
         return tokenize(piece)
-    # SentencePiece writes a space before a text: behind an anchor the piece gets none.
+    # SentencePiece puts a space before a text; a piece after an anchor gets none.
     anchor, ids = tokenize(_ANCHOR), tokenize(_ANCHOR + piece)
     return ids[len(anchor) :] if ids[: len(anchor)] == anchor else tokenize(piece)
 
 
 def _surrounding_ids(tokenizer: Any) -> tuple[list[int], list[int]]:
-    """Return what the tokenizer puts before and after a text of its own accord."""
+    """Return the ids that the tokenizer adds before and after every text."""
     bare = list(tokenizer("0", add_special_tokens=False)["input_ids"])
     full = list(tokenizer("0")["input_ids"])
-    start = next((at for at in range(len(full) - len(bare) + 1) if full[at : at + len(bare)] == bare), 0)
+    starts = range(len(full) - len(bare) + 1)
+    start = next((start for start in starts if full[start : start + len(bare)] == bare), 0)
     return full[:start], full[start + len(bare) :]

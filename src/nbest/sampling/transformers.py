@@ -1,11 +1,11 @@
-"""Sampling in this process from any causal language model that transformers loads, on CPU or CUDA.
+"""Samples in this process from any causal language model that transformers loads, on CPU or CUDA.
 
-The completions of all concurrent `sample` calls are decoded in one batch. Those of one prompt share its prefill,
-finished ones make room for waiting ones, and hidden states are kept at step ends while decoding, without a second pass.
+The completions of all concurrent `sample` calls are decoded in one batch. Completions of one prompt share its prefill,
+waiting ones replace finished ones, and hidden states at step ends are captured while decoding, without a second pass.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 
 import numpy as np
@@ -15,25 +15,26 @@ from nbest.protocols import PolicyDescription, Sampler
 from nbest.records import Completion, Message, SamplingParams, Usage, WorkReport
 from nbest.sampling.checkpoint import Checkpoint, load_checkpoint
 from nbest.sampling.decoding import Batch
-from nbest.sampling.limits import check_ranges, limit_tokens
+from nbest.sampling.limits import limit_tokens, list_range_faults
+from nbest.sampling.model_checks import find_layer_fault
 from nbest.sampling.rows import Job
 from nbest.sampling.scheduling import Scheduler
 from nbest.text.steps import BlankLineSplitter
 
 IDENTITY_FIELDS = ("content_hash", "tokenizer_hash", "chat_template_hash", "template", "dtype", "commit")
-"""What of a checkpoint's description fixes the trajectories it draws."""
+"""The fields of a checkpoint's description that fix the trajectories it draws."""
 
 
 class TransformersSampler(Sampler):
     """A policy as a Sampler.
 
     A trajectory is a function of the model, the prompt, the parameters and its own seed: it draws one uniform number
-    per token, numbered by its position, whatever else is in the batch. What floating point can still change: a matrix
-    product over another number of rows may round the last bits of a logit differently, and where the uniform number
-    falls within that error of the edge between two tokens, the other token is drawn and the texts differ from there.
-    Measured with a 5-layer policy of this package's kind on CPU, batches of 128 rows against batches of 9: in float32
-    none of 256 trajectories (11,420 tokens) changed, in bfloat16 32 of 256 did. Where a trajectory must be the same
-    in any company, sample in float32.
+    per token, fixed by seed and position, whatever else is in the batch. Only rounding can change it: a matrix product
+    over another number of rows may round the last bits of a logit differently, and where the uniform number is that
+    close to the edge between two tokens, the other token is drawn and the texts differ from there. Measured with a
+    5-layer policy of this package's kind on CPU, batches of 128 rows against batches of 9: in float32 none of 256
+    trajectories (11,420 tokens) changed, in bfloat16 32 of 256 did. Where a trajectory must not depend on the batch,
+    sample in float32.
     """
 
     def __init__(
@@ -45,15 +46,17 @@ class TransformersSampler(Sampler):
         batch_rows: int = 256,
         template: str = "chat",
         local_files_only: bool = False,
+        template_arguments: Mapping[str, bool | int | float | str] | None = None,
     ):
-        """Load a model: `bundled:NAME`, a folder, or a hub id. Raises ConfigError where there is none.
+        """Load a model: `bundled:NAME`, a folder, or a hub id. Raises ConfigError if it cannot be loaded.
 
-        `batch_rows` is the most completions decoded at once; `dtype`, `device` and `template` are those of
-        `load_checkpoint`.
+        `batch_rows` is the largest number of completions decoded at once; `dtype`, `device`, `template` and
+        `template_arguments` are as in `load_checkpoint`.
         """
         if batch_rows < 1:
-            raise ConfigError(f"batch_rows: {batch_rows} given; at least 1 is needed")
-        self._open(load_checkpoint(model, revision, dtype, device, template, local_files_only), batch_rows)
+            raise ConfigError(f"batch_rows: got {batch_rows}; it must be at least 1")
+        checkpoint = load_checkpoint(model, revision, dtype, device, template, local_files_only, template_arguments)
+        self._open(checkpoint, batch_rows)
 
     @classmethod
     def from_checkpoint(cls, checkpoint: Checkpoint, batch_rows: int = 256) -> "TransformersSampler":
@@ -75,7 +78,7 @@ class TransformersSampler(Sampler):
 
         Where the prompt fills the model's context, all of them have `finish="error"`. Raises ConfigError, EngineError.
         """
-        check_ranges(params)
+        self.check(params)
         layers = () if params.capture is None else self.checkpoint.resolve_layers(params.capture)
         if not seeds:
             return
@@ -91,6 +94,13 @@ class TransformersSampler(Sampler):
             async for seed, completion in completions:
                 self._usage += completion.count_usage()
                 yield seed, completion
+
+    def check(self, params: SamplingParams) -> None:
+        faults = list_range_faults(params)
+        if params.capture and (fault := find_layer_fault(params.capture, self.checkpoint.layer_count)):
+            faults.append(fault)
+        if faults:
+            raise ConfigError(faults)
 
     def describe(self) -> PolicyDescription:
         """Return the hashes that fix what this policy draws, and its sizes and versions."""
@@ -109,7 +119,7 @@ class TransformersSampler(Sampler):
         return WorkReport(usage=self._usage)
 
     def close(self) -> None:
-        """Stop the worker thread. Callers that still wait get an EngineError."""
+        """Stop the worker thread. Callers that are waiting get an EngineError."""
         self._scheduler.close()
 
     async def aclose(self) -> None:

@@ -1,10 +1,9 @@
-"""Sampling with vLLM in this process (its AsyncLLM engine, 0.24 or later). Needs the extra `vllm`.
+"""Samples with vLLM in this process (its AsyncLLM engine, 0.24 or later). Needs the extra `vllm`.
 
-One request per seed, n = 1: vLLM's prefix cache shares the prompt. Prompts are put into the chat template and tokenized
-here, by the model's own tokenizer, so that a prompt is the same for every engine of this package. Log-probabilities
-are vLLM's raw ones: before temperature and filters. Hidden states are not kept: the Encoder fills them afterwards.
-
-What vLLM draws for a seed, no other engine draws for it.
+There is one request per seed, with n = 1; vLLM's prefix cache shares the prompt. The chat template is applied and
+tokenized here, by the model's own tokenizer, so that a prompt is the same for every engine of this package.
+Log-probabilities are vLLM's raw ones, before temperature and filters. Hidden states are not captured: the Encoder
+computes them afterwards. For the same seed, vLLM and other engines draw different completions.
 """
 
 import asyncio
@@ -13,17 +12,25 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from nbest.errors import ConfigError, EngineError, MissingExtraError, UnavailableError
+from nbest.hub import find_cached_commit, needs_cache
 from nbest.loop_thread import LoopThread, as_finished
 from nbest.protocols import PolicyDescription, Sampler
 from nbest.records import Completion, Finish, Floats, Message, SamplingParams, Usage, WorkReport
 from nbest.sampling.checkpoint import locate_checkpoint
-from nbest.sampling.limits import MOST_TOP_LOGPROBS, TokenLimit, find_unavailable, limit_tokens
-from nbest.sampling.tokenizing import TokenizerVocabulary, require_template, tokenize_messages
+from nbest.sampling.limits import MOST_TOP_LOGPROBS, TokenLimit, check_ranges, find_unavailable, limit_tokens
+from nbest.sampling.model_files import hash_model
+from nbest.sampling.tokenizing import (
+    TokenizerVocabulary,
+    require_template,
+    set_template_arguments,
+    tokenize_messages,
+)
 
 _FINISHES: dict[str | None, Finish] = {"stop": "stop", "length": "length", "abort": "error", "error": "error"}
 
@@ -38,11 +45,12 @@ class VllmSampler(Sampler):
         dtype: str = "auto",
         template: str = "chat",
         engine: Mapping[str, Any] | None = None,
+        template_arguments: Mapping[str, bool | int | float | str] | None = None,
     ):
         """Load the model: `bundled:NAME`, a folder, or a hub id.
 
         `engine` holds further AsyncEngineArgs, such as `tensor_parallel_size`. Raises MissingExtraError, and
-        ConfigError where vLLM refuses the model or a setting.
+        ConfigError if vLLM refuses the model or a setting.
         """
         try:
             vllm: Any = import_module("vllm")
@@ -52,13 +60,21 @@ class VllmSampler(Sampler):
         except ImportError as error:
             raise MissingExtraError("vllm", "vllm") from error
         if template not in ("chat", "none"):
-            raise ConfigError(f"template: {template!r} given; allowed are 'chat' and 'none'")
+            raise ConfigError(f"template: got {template!r}; allowed are 'chat' and 'none'")
         self._vllm, self._template = vllm, template
         folder = locate_checkpoint(model)
         self._tokenizer = _load_tokenizer(model, folder, revision, template)
+        set_template_arguments(self._tokenizer, model, template_arguments or {})
         settings = {"max_logprobs": MOST_TOP_LOGPROBS} | dict(engine or {})
         settings |= {"model": folder, "revision": revision, "dtype": dtype}
         self.info = {"type": "vllm", "model": model, "revision": revision, "dtype": dtype, "template": template}
+        if template_arguments:
+            self.info["template_arguments"] = dict(template_arguments)
+        # A folder is known by the content of its files, a model of the hub by its commit.
+        self.info |= {
+            "content_hash": hash_model(folder) if Path(folder).is_dir() else None,
+            "commit": find_cached_commit(folder, revision),
+        }
         self.info |= {"engine": settings, "vllm": getattr(vllm, "__version__", "unknown")}
 
         async def load() -> Any:
@@ -80,10 +96,9 @@ class VllmSampler(Sampler):
         """Yield one completion per seed, with its seed, as each finishes; closing the generator aborts the others.
 
         Where the prompt fills the model's context, and where vLLM fails a request, completions have `finish="error"`.
-        Raises EngineError where the engine is dead.
+        Raises EngineError if the engine is dead.
         """
-        if faults := find_unavailable(params):
-            raise UnavailableError("\n".join(faults))
+        self.check(params)
         if not seeds:
             return
         tokens = tokenize_messages(self._tokenizer, messages, self._template)
@@ -108,7 +123,7 @@ class VllmSampler(Sampler):
             min_p=params.min_p,
             max_tokens=max_tokens,
             stop=list(params.stop) or None,
-            # 0 asks for the sampled token alone.
+            # 0 returns the log-probability of the sampled token alone.
             logprobs=params.top_logprobs,
             # Tags of thinking are special tokens in some vocabularies, and part of the text in all.
             skip_special_tokens=False,
@@ -118,21 +133,26 @@ class VllmSampler(Sampler):
     async def _draw(
         self, tokens: list[int], seed: int, params: SamplingParams, limit: TokenLimit
     ) -> tuple[int, Completion]:
-        settings, last = self._translate(params, seed, limit.tokens), None
+        settings, last_output = self._translate(params, seed, limit.tokens), None
         try:
             # Cancelling this task closes vLLM's generator, which aborts the request in the engine.
             async for output in self._engine.generate({"prompt_token_ids": tokens}, settings, uuid.uuid4().hex):
-                last = output
+                last_output = output
         except Exception as error:
             if self._engine.errored:
                 raise EngineError(f"vLLM stopped: {type(error).__name__}: {error}") from error
             ids = np.array(tokens, dtype=np.int32)
             return seed, Completion("", ids, finish="error", note=f"{type(error).__name__}: {error}")
-        return seed, _read_output(last, tokens, params.top_logprobs, limit.note)
+        return seed, _read_output(last_output, tokens, params.top_logprobs, limit.note)
+
+    def check(self, params: SamplingParams) -> None:
+        check_ranges(params)
+        if faults := find_unavailable(params):
+            raise UnavailableError("\n".join(faults))
 
     def describe(self) -> PolicyDescription:
-        names = ("type", "model", "revision", "dtype", "template")
-        return PolicyDescription({name: self.info[name] for name in names}, dict(self.info))
+        names = ("type", "model", "revision", "dtype", "template", "content_hash", "commit", "template_arguments")
+        return PolicyDescription({name: self.info[name] for name in names if name in self.info}, dict(self.info))
 
     @property
     def vocabulary(self) -> TokenizerVocabulary:
@@ -147,11 +167,11 @@ class VllmSampler(Sampler):
         return WorkReport(usage=self._usage)
 
     def close(self) -> None:
-        """End the engine's processes and the thread. Callers that wait are cancelled."""
+        """End the engine's processes and the thread. Callers that are waiting are cancelled."""
         self._thread.close(self._end())
 
     async def _end(self) -> None:
-        # No reference stays: its finaliser has to run now and not while the interpreter shuts down.
+        # No reference may stay, because the finaliser has to run now and not while the interpreter shuts down.
         engine, self._engine = self._engine, None
         if engine is not None:
             engine.shutdown()
@@ -163,8 +183,9 @@ class VllmSampler(Sampler):
 def _load_tokenizer(model: str, folder: str, revision: str | None, template: str) -> Any:
     from transformers import AutoTokenizer
 
+    local_files_only = needs_cache(folder, "model", revision)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, revision=revision)
+        tokenizer = AutoTokenizer.from_pretrained(folder, revision=revision, local_files_only=local_files_only)
     except (OSError, ValueError, KeyError) as error:
         raise ConfigError(f"model: {model!r} has no tokenizer. {type(error).__name__}: {error}") from error
     require_template(tokenizer, model, template)
@@ -173,7 +194,7 @@ def _load_tokenizer(model: str, folder: str, revision: str | None, template: str
 
 def _read_output(output: Any, tokens: list[int], top: int, note: str) -> Completion:
     if output is None or not output.outputs:
-        return Completion("", np.array(tokens, dtype=np.int32), finish="error", note="vLLM gave no output")
+        return Completion("", np.array(tokens, dtype=np.int32), finish="error", note="vLLM returned no output")
     result = output.outputs[0]
     finish = _FINISHES.get(result.finish_reason, "unknown")
     if finish == "error":
@@ -195,12 +216,13 @@ def _read_output(output: Any, tokens: list[int], top: int, note: str) -> Complet
 def _read_logprobs(rows: Any, tokens: list[int], top: int) -> tuple[Floats | None, Floats | None]:
     """Return the log-probabilities of the tokens, and the mean of the `top` likeliest per token.
 
-    `rows` holds one mapping per token, from the ids of the sampled and the `top` likeliest to objects with `.logprob`.
+    `rows` holds one mapping per token: from the ids of the sampled token and the `top` likeliest to objects with
+    `.logprob`.
     """
     if rows is None:
         return None, None
-    own = np.array([row[token].logprob for row, token in zip(rows, tokens, strict=True)], dtype=np.float32)
+    sampled = np.array([row[token].logprob for row, token in zip(rows, tokens, strict=True)], dtype=np.float32)
     if not top:
-        return own, None
+        return sampled, None
     best = [sorted((entry.logprob for entry in row.values()), reverse=True)[:top] for row in rows]
-    return own, np.array([np.mean(row) for row in best], dtype=np.float32)
+    return sampled, np.array([np.mean(row) for row in best], dtype=np.float32)

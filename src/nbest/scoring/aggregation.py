@@ -1,8 +1,8 @@
-"""How the scores of a trajectory's steps become its value: the one place that says so, for one trajectory or a batch.
+"""Aggregates the scores of a trajectory's steps into its value, for one trajectory or for a batch.
 
 Rules that hold for all of them
-    No steps: NaN, the value of a trajectory that cannot be scored. NaN in a step makes the value NaN, whatever `how`:
-    a trajectory is judged by all of its steps or not at all.
+    A trajectory without steps has the value NaN: it cannot be scored. A NaN in one step makes the value NaN, whatever
+    `how`: a trajectory is scored by all of its steps or not at all.
     Sums and products run over a trajectory's own steps only, so its value does not depend, in any bit, on its
     neighbours in a batch or on the padding.
 
@@ -22,7 +22,7 @@ AGGREGATIONS: tuple[Aggregation, ...] = get_args(Aggregation)
 
 
 def aggregate(values: Sequence[float] | NDArray[np.floating], how: Aggregation) -> float:
-    """The value of one trajectory from the scores [S] of its steps; NaN without steps or where one of them is NaN.
+    """Return the value of one trajectory from the scores [S] of its steps; NaN without steps or where one is NaN.
 
     Raises ConfigError for an unknown `how`, DataError for a negative score under `geometric_mean`.
     """
@@ -33,25 +33,25 @@ def aggregate(values: Sequence[float] | NDArray[np.floating], how: Aggregation) 
 
 
 def aggregate_rows(values: ArrayLike, mask: ArrayLike, how: Aggregation) -> NDArray[np.float64]:
-    """Values [B] from step scores [B S]; `mask` [B S] is True for steps. What stands in the padding is not read.
+    """Return values [B] from step scores [B S]; `mask` [B S] is True for steps. Values in the padding are not read.
 
-    Same rules and errors as `aggregate`; `last` is the last step of a row that `mask` holds.
+    The rules and errors are those of `aggregate`; `last` is the last step of a row where `mask` is True.
     """
-    table, present = np.asarray(values, dtype=np.float64), np.asarray(mask, dtype=np.bool_)
-    if table.ndim != 2 or table.shape != present.shape:
-        raise DataError(f"values and mask must both be [B S], got shapes {table.shape} and {present.shape}")
+    table, is_step = np.asarray(values, dtype=np.float64), np.asarray(mask, dtype=np.bool_)
+    if table.ndim != 2 or table.shape != is_step.shape:
+        raise DataError(f"values and mask must both be [B S], got shapes {table.shape} and {is_step.shape}")
     if how not in AGGREGATIONS:
         raise ConfigError(f"aggregation: {how!r} is none of {', '.join(AGGREGATIONS)}")
-    counts = present.sum(axis=1)
-    scored = counts > 0
+    counts = is_step.sum(axis=1)
+    has_steps = counts > 0
     result = np.full(len(table), np.nan)
-    if scored.any():
-        result[scored] = _aggregate_segments(table[present], counts[scored], how)
+    if has_steps.any():
+        result[has_steps] = _aggregate_segments(table[is_step], counts[has_steps], how)
     return result
 
 
 def _aggregate_segments(flat: NDArray[np.float64], counts: NDArray[np.int64], how: Aggregation) -> NDArray[np.float64]:
-    """One value a segment; `flat` holds the segments one after another, `counts` (all above 0) their lengths."""
+    """Return one value per segment; `flat` holds the segments one after another, `counts` (above 0) their lengths."""
     ends = np.cumsum(counts)
     starts = ends - counts
     with np.errstate(all="ignore"):  # infinite scores and underflow follow IEEE arithmetic

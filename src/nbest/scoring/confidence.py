@@ -11,27 +11,30 @@
     self-certainty    mean KL(uniform || policy) of the draws               certainties
 
 Sources and signs
-    DeepConf (arXiv 2508.15260, section 3; facebookresearch/deepconf, `analysis_offline.py`): token confidence is
-    C = -(1/k) sum_j log P(j) over the k most probable tokens. HIGHER is better: a peaked distribution leaves little for
-    the other k - 1. `Completion.confidences` holds the mean without the minus, which is added here, so these scores are
-    never negative and can weigh votes. The published code rounds C and its windows to three decimals; here nothing is.
+    DeepConf (arXiv 2508.15260, section 3; facebookresearch/deepconf, `analysis_offline.py`): token confidence is C =
+    -(1/k) sum_j log P(j) over the k most probable tokens. HIGHER is better: a peaked distribution leaves little for the
+    other k - 1. `Completion.confidences` holds the mean without the minus sign. The sign is added here, so these scores
+    are never negative and can be the weights of votes. The published code rounds C and its windows to three decimals;
+    here nothing is rounded.
     Self-certainty (arXiv 2502.18581): -(1/(T V)) sum_t sum_v log(V p_v). HIGHER is better; 0 = uniform.
-    `perplexity` is negated so that it rises with quality, too; it orders as mean-logprob does and weighs differently.
+    `perplexity` is negated, so that higher is better here too; it ranks trajectories as mean-logprob does, but its
+    weights in a vote differ.
 
 Rules
     A trajectory shorter than a window (or the tail) is one window (or tail) of all its tokens, as in the published
     code. Where all trajectories are that short, the four DeepConf scores are equal: choose a shorter window.
     A trajectory gets NaN and no steps where it failed, has no tokens, or has numbers that were not recorded or are not
-    finite. Where no trajectory of a pool that did not fail has the numbers: UnavailableError.
+    finite; `report().unscored` counts the reasons. UnavailableError is raised where none of a pool's trajectories that
+    did not fail has the numbers.
     With a `splitter`, `Score.steps` holds the same measure of each step's own tokens (DeepConf: the mean confidence).
 
 This module does not know texts, answers, runs or models. Shape: T tokens of a completion.
 """
 
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Literal, TypeAlias, TypeVar
 
 import numpy as np
@@ -39,7 +42,7 @@ from numpy.typing import NDArray
 
 from nbest.errors import ConfigError, DataError, UnavailableError
 from nbest.protocols import Scorer, StateSource, StepSplitter
-from nbest.records import Pool, Score, Trajectory
+from nbest.records import Pool, Score, Trajectory, WorkReport
 from nbest.states.sources import NO_STATES
 from nbest.statistics.logprobs import lowest_share_mean, step_features, window_means
 
@@ -53,9 +56,14 @@ _Kind = TypeVar("_Kind")
 WINDOW_TOKENS = 2048
 LOWEST_SHARE = 0.1
 _MOST_FLOAT64, _MOST_FLOAT32 = 709.0, 88.0
-"""exp() of more than this is no number of the type."""
+"""The largest arguments whose exp() is still finite in each type."""
 
-_FIXES = {
+_NOUNS: Mapping[Source, str] = {
+    "logprobs": "log-probabilities",
+    "confidences": "token confidences",
+    "certainties": "token certainties",
+}
+_MISSING = {
     "logprobs": (
         "log-probabilities of its sampled tokens",
         'Sample with policy.type = "transformers", which always keeps them, or import pools that have `logprobs`.',
@@ -84,28 +92,41 @@ class _Measure:
 
 
 class RecordedScorer(Scorer):
-    """A scorer by one measure of the numbers that the sampler recorded; what the scorers of this module share."""
+    """Scores by one measure of the numbers that the sampler recorded; the base class of the scorers of this module."""
 
     def __init__(self, measure: _Measure, splitter: StepSplitter | None):
         self.name = measure.name
         self._measure = measure
         self._splitter = splitter
+        self._unscored: Counter[str] = Counter()
+
+    def report(self) -> WorkReport:
+        """Return how many trajectories have no score, by reason."""
+        return WorkReport(unscored=dict(self._unscored))
 
     async def score(self, pool: Pool, states: StateSource = NO_STATES) -> list[Score]:
-        """Return one Score per trajectory, in pool order. Raises UnavailableError, see the module's rules."""
+        """Return one Score per trajectory, in pool order. Raises UnavailableError by the rules of this module."""
         del states
-        return _score_pool(pool, self._measure, self._splitter)
+        reasons = _explain_unscored(pool, self._measure)
+        scores = [
+            Score(trajectory.id, math.nan)
+            if position in reasons
+            else _score_one(trajectory, self._measure, self._splitter)
+            for position, trajectory in enumerate(pool.trajectories)
+        ]
+        self._unscored.update(reasons.values())
+        return scores
 
 
 class LogprobScorer(RecordedScorer):
-    """The log-probabilities of the sampled tokens, at temperature 1: their mean, their minimum or minus perplexity.
+    """Scores by the log-probabilities of the sampled tokens at temperature 1: mean, minimum or minus the perplexity.
 
     Perplexity is capped at e^709, where float64 ends. Raises ConfigError for an unknown `how`.
     """
 
     def __init__(self, how: Literal["mean", "min", "perplexity"] = "mean", *, splitter: StepSplitter | None = None):
         rules: dict[str, tuple[Rule, StepRule]] = {
-            "mean": (_mean, _step_means),
+            "mean": (_average, _read_step_means),
             "min": (lambda values: float(values.min()), lambda features: features[:, 1]),
             "perplexity": (_negate_perplexity, lambda features: -np.exp(np.minimum(-features[:, 0], _MOST_FLOAT32))),
         }
@@ -114,7 +135,7 @@ class LogprobScorer(RecordedScorer):
 
 
 class DeepConfScorer(RecordedScorer):
-    """Token confidence (minus the mean of the top-k log-probabilities), over all tokens, the tail or windows.
+    """Scores by token confidence (minus the mean of the top-k log-probabilities) of all tokens, the tail or windows.
 
     `kind`: `mean` of all tokens; `tail`, the mean of the last `tail` tokens; `bottom`, the mean of the lowest `share`
     of the means of all windows of `window` tokens, one token apart (that many windows rounded down, at least one);
@@ -137,39 +158,52 @@ class DeepConfScorer(RecordedScorer):
         if faults:
             raise ConfigError(faults)
         rules: dict[str, Rule] = {
-            "mean": _mean,
-            "tail": lambda values: _mean(values[-tail:]),
+            "mean": _average,
+            "tail": lambda values: _average(values[-tail:]),
             "bottom": lambda values: lowest_share_mean(window_means(values, window), share),
             "window": lambda values: float(window_means(values, window).min()),
         }
         rule = _choose("kind", kind, rules)
-        super().__init__(_Measure(f"deepconf-{kind}", "confidences", rule, _step_means, sign=-1.0), splitter)
+        super().__init__(_Measure(f"deepconf-{kind}", "confidences", rule, _read_step_means, sign=-1.0), splitter)
 
 
 class SelfCertaintyScorer(RecordedScorer):
-    """The mean over tokens of KL(uniform || policy), in nats (arXiv 2502.18581); its own vote is Borda."""
+    """Scores by the mean over tokens of KL(uniform || policy), in nats (arXiv 2502.18581, which votes by Borda)."""
 
     def __init__(self, *, splitter: StepSplitter | None = None):
-        super().__init__(_Measure("self-certainty", "certainties", _mean, _step_means), splitter)
+        super().__init__(_Measure("self-certainty", "certainties", _average, _read_step_means), splitter)
 
 
-def _score_pool(pool: Pool, measure: _Measure, splitter: StepSplitter | None) -> list[Score]:
-    able = [trajectory for trajectory in pool.trajectories if not trajectory.has_failed]
-    if able and all(_read_numbers(trajectory, measure.source) is None for trajectory in able):
-        what, fix = _FIXES[measure.source]
+def _explain_unscored(pool: Pool, measure: _Measure) -> dict[int, str]:
+    """Return why trajectories have nothing to score, by position in the pool. Raises UnavailableError."""
+    candidates = [trajectory for trajectory in pool.trajectories if not trajectory.has_failed]
+    if candidates and all(_read_numbers(trajectory, measure.source) is None for trajectory in candidates):
+        what, fix = _MISSING[measure.source]
         raise UnavailableError(
             f"{measure.name}: problem {pool.problem_id!r} has no {what} ({measure.source!r}) in any of its "
-            f"{len(able)} trajectories that did not fail. {fix}"
+            f"{len(candidates)} trajectories that did not fail. {fix}"
         )
-    return [_score_one(trajectory, measure, splitter) for trajectory in pool.trajectories]
+    reasons = [_explain_missing_score(trajectory, measure.source) for trajectory in pool.trajectories]
+    return {position: reason for position, reason in enumerate(reasons) if reason}
+
+
+def _explain_missing_score(trajectory: Trajectory, source: Source) -> str:
+    """Return why a trajectory has nothing to score, "" if it has."""
+    numbers, noun = _read_numbers(trajectory, source), _NOUNS[source]
+    if trajectory.has_failed:
+        return "failed"
+    if numbers is None:
+        return f"no {noun}"
+    if not len(numbers):
+        return "no tokens"
+    return "" if np.isfinite(numbers).all() else f"{noun} not finite"
 
 
 def _score_one(trajectory: Trajectory, measure: _Measure, splitter: StepSplitter | None) -> Score:
-    completion, numbers = trajectory.completion, _read_numbers(trajectory, measure.source)
-    if trajectory.has_failed or numbers is None or not len(numbers) or not np.isfinite(numbers).all():
-        return Score(trajectory.id, math.nan)
+    numbers = _read_numbers(trajectory, measure.source)
+    assert numbers is not None
     values = numbers.astype(np.float64) * measure.sign
-    steps = splitter(completion) if splitter else []
+    steps = splitter(trajectory.completion) if splitter else []
     try:
         scores = measure.step_rule(step_features(values, steps)) if steps else ()
     except DataError as error:
@@ -193,26 +227,13 @@ def _choose(setting: str, key: str, rules: Mapping[str, _Kind]) -> _Kind:
     return rules[key]
 
 
-def _mean(values: Values) -> float:
+def _average(values: Values) -> float:
     return float(values.mean())
 
 
 def _negate_perplexity(values: Values) -> float:
-    return -math.exp(min(-_mean(values), _MOST_FLOAT64))
+    return -math.exp(min(-_average(values), _MOST_FLOAT64))
 
 
-def _step_means(features: NDArray[np.float32]) -> NDArray[np.float32]:
+def _read_step_means(features: NDArray[np.float32]) -> NDArray[np.float32]:
     return features[:, 0]
-
-
-CONFIDENCE: Mapping[str, Callable[..., Scorer]] = {
-    "mean-logprob": partial(LogprobScorer, "mean"),
-    "min-logprob": partial(LogprobScorer, "min"),
-    "perplexity": partial(LogprobScorer, "perplexity"),
-    "deepconf-mean": partial(DeepConfScorer, "mean"),
-    "deepconf-tail": partial(DeepConfScorer, "tail"),
-    "deepconf-bottom": partial(DeepConfScorer, "bottom"),
-    "deepconf-window": partial(DeepConfScorer, "window"),
-    "self-certainty": SelfCertaintyScorer,
-}
-"""From a scorer's name to its factory; the keyword arguments of the classes above are its settings."""

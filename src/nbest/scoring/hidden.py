@@ -1,15 +1,15 @@
 """Scores trajectories by the policy's hidden states at step ends, with any trained step scorer.
 
 Rules
-    States of another policy, norm or step rule, or without the layers that the scorer reads: DataError.
-    A failed trajectory, one without states or steps, with states that are not finite, or without the log-probabilities
-    that the scorer reads beside them: NaN (no score); `report().unscored` counts the reasons.
-    No states at all, although a trajectory did not fail: UnavailableError.
-    A trajectory that was cut, or has no `</think>`: scored on the steps it has (`text/steps.py` says which).
+    States of another policy, norm or step rule, or without the layers that the scorer reads, raise a DataError.
+    A trajectory has the score NaN if it failed, has no states or steps, has states that are not finite, or lacks the
+    log-probabilities that the scorer reads beside them; `report().unscored` counts the reasons.
+    A source without any states raises an UnavailableError, unless all trajectories failed.
+    A trajectory that was cut, or has no `</think>`, is scored on the steps it has (`text/steps.py` says which).
 
-A pool is read and scored in batches of similar length, at most `batch_steps` padded steps at once (a longer trajectory
-alone); the states in memory are those of one batch, whatever the size of the run. This module does not know where
-states are kept, nor how a scorer was trained.
+A pool is read and scored in batches of similar length, of at most `batch_steps` padded steps (a longer trajectory is a
+batch of its own). Only the states of one batch are in memory, whatever the size of the run. This module does not know
+where states are stored, nor how a scorer was trained.
 
 Shapes: B trajectories, S steps (padded on the right), L layers, D hidden size, F features.
 """
@@ -32,6 +32,7 @@ import nbest.scoring.step_scorer  # noqa: F401 - both register their classes wit
 from nbest.config import Aggregation
 from nbest.errors import ConfigError, DataError, UnavailableError
 from nbest.former_name import renew
+from nbest.hub import needs_cache
 from nbest.protocols import Scorer, StateSource
 from nbest.records import Floats, HiddenStates, Pool, Score, StatesEntry, Trajectory, WorkReport
 from nbest.sampling.checkpoint import choose_device, choose_dtype, without_progress_bar
@@ -42,36 +43,42 @@ from nbest.scoring.step_scorer import StepOutput, StepScorer
 from nbest.statistics.logprobs import step_features
 
 BATCH_STEPS = 8192
-"""Padded steps in one forward pass."""
+"""The largest number of padded steps in one forward pass."""
 _ORIGIN_FIELDS = ("content_hash", "step_rule", "last_layer_after_norm")
 
 
 def load_step_scorer(model: str | Path, device: str = "auto", dtype: str = "float32") -> StepScorer:
-    """Load a trained step scorer from a folder or hub id. Raises ConfigError where it is none or is damaged."""
+    """Load a trained step scorer from a folder or hub id. Raises ConfigError if it is another model or damaged."""
     target = choose_device(device)
+    local_files_only = needs_cache(str(model), "scorer")
     try:
         with without_progress_bar():
             scorer = AutoModel.from_pretrained(
-                str(model), config=_read_config(str(model)), dtype=choose_dtype(dtype, target)
+                str(model),
+                config=_read_config(str(model), local_files_only),
+                dtype=choose_dtype(dtype, target),
+                local_files_only=local_files_only,
             )
     except (OSError, ValueError, KeyError, SafetensorError) as error:
-        raise ConfigError(f"scorer {str(model)!r} cannot be loaded: {error}") from error
+        raise ConfigError(
+            f"scorer {str(model)!r} cannot be loaded: {error}. Name the folder or hub id of a trained step scorer"
+        ) from error
     if not isinstance(scorer, StepScorer):
-        raise ConfigError(f"scorer {str(model)!r} is a {type(scorer).__name__}, not a step scorer")
+        raise ConfigError(f"scorer {str(model)!r} is a {type(scorer).__name__}; it must be a step scorer")
     return scorer.to(target).eval()  # pyright: ignore[reportArgumentType]
 
 
-def _read_config(model: str) -> PretrainedConfig:
+def _read_config(model: str, local_files_only: bool) -> PretrainedConfig:
     """Return the config in the folder or at the hub id, whose `model_type` may bear the package's former name."""
-    values, _ = PretrainedConfig.get_config_dict(model)
+    values, _ = PretrainedConfig.get_config_dict(model, local_files_only=local_files_only)
     return AutoConfig.for_model(**values | {"model_type": renew(str(values.get("model_type", "")))})
 
 
 class HiddenScorer(Scorer):
     """Scores by `model`, a trained step scorer. Safe for concurrent pools: they are scored one after another.
 
-    `aggregation` of the step scores is that of the model's config unless one is named; `batch_steps` bounds the padded
-    steps of one forward pass.
+    `aggregation` is how step scores become one value; None takes the rule of the model's config. `batch_steps` bounds
+    the padded steps of one forward pass.
     """
 
     def __init__(self, model: StepScorer, aggregation: Aggregation | None = None, batch_steps: int = BATCH_STEPS):
@@ -80,14 +87,17 @@ class HiddenScorer(Scorer):
         self.layers = tuple(model.config.layers or (-1,))
         self.batch_steps = batch_steps
         self._unscored: Counter[str] = Counter()
-        self._checked: set[tuple[frozenset[tuple[str, str]], tuple[int, ...]]] = set()
+        # What is wrong with states of an origin and of layers, "" if they fit.
+        self._faults: dict[tuple[frozenset[tuple[str, str]], tuple[int, ...]], str] = {}
+        self._fitting_source: StateSource | None = None
         self._lock = threading.Lock()
 
     async def score(self, pool: Pool, states: StateSource) -> list[Score]:
-        """Return one Score per trajectory, in pool order; NaN where there is nothing to score.
+        """Return one Score per trajectory, in pool order; NaN if there is nothing to score.
 
-        Raises UnavailableError where `states` is empty although a trajectory did not fail, DataError where states are
-        of another policy, norm or step rule than the scorer was trained on, or lack its layers.
+        States of another policy, norm or step rule than the scorer was trained on, or without its layers, are not
+        scored. Raises DataError if no fitting states of this source were seen yet, in this pool or before, and
+        UnavailableError if `states` is empty although a trajectory did not fail.
         """
         return await asyncio.to_thread(self._score, pool.trajectories, states)
 
@@ -103,14 +113,15 @@ class HiddenScorer(Scorer):
                     "in with `nbest encode RUN`"
                 )
             step_counts = self._count_steps(trajectories, source)
-            able = [trajectory for trajectory in trajectories if trajectory.id in step_counts]
-            for batch in self._batches(able, step_counts):
+            candidates = [trajectory for trajectory in trajectories if trajectory.id in step_counts]
+            for batch in self._cut_batches(candidates, step_counts):
                 scores |= {score.trajectory_id: score for score in self._score_batch(batch, source)}
             return [scores[trajectory.id] for trajectory in trajectories]
 
     def _count_steps(self, trajectories: Sequence[Trajectory], source: StateSource) -> dict[str, int]:
-        """Return the number of steps of each trajectory that can be scored; count why the others cannot."""
+        """Return the number of steps of each trajectory that can be scored; count the reasons of the others."""
         step_counts: dict[str, int] = {}
+        reasons, fault = Counter[str](), ""
         for trajectory in trajectories:
             entry = source.find(trajectory.id)
             if trajectory.has_failed:
@@ -121,28 +132,41 @@ class HiddenScorer(Scorer):
                 reason = "no steps"
             elif self.model.config.features and trajectory.completion.logprobs is None:
                 reason = "no log-probabilities"
+            elif new_fault := self._find_fault(entry):
+                fault = new_fault
+                reason = "states of another policy or layer"
             else:
-                self._check(entry)
                 step_counts[trajectory.id] = entry.step_count
                 continue
-            self._unscored[reason] += 1
+            reasons[reason] += 1
+        if step_counts:
+            self._fitting_source = source
+        elif fault and self._fitting_source is not source:
+            raise DataError(fault)
+        self._unscored += reasons
         return step_counts
 
-    def _check(self, entry: StatesEntry) -> None:
-        """Raise DataError where these states do not fit the scorer; what was checked once is not checked again."""
+    def _find_fault(self, entry: StatesEntry) -> str:
+        """Return why these states do not fit the scorer, "" if they do. Each combination is checked once."""
         key = (frozenset(entry.origin.items()), entry.layers)
-        if key in self._checked:
-            return
-        check_origin(self.model.config.states_source or {}, entry.origin, entry.place)
-        if set(self.layers) - set(entry.layers):
-            raise DataError(
-                f"{entry.place}: states of layers {list(entry.layers)}; the scorer was trained on {list(self.layers)}"
-            )
-        self._checked.add(key)
+        if key not in self._faults:
+            self._faults[key] = ""
+            if set(self.layers) - set(entry.layers):
+                self._faults[key] = (
+                    f"{entry.location}: states of layers {list(entry.layers)}; the scorer was trained on "
+                    f"{list(self.layers)}"
+                )
+            try:
+                check_origin(self.model.config.states_source or {}, entry.origin, entry.location)
+            except DataError as error:
+                self._faults[key] = str(error)
+        return self._faults[key]
 
-    def _batches(self, able: Sequence[Trajectory], step_counts: Mapping[str, int]) -> Iterator[list[Trajectory]]:
+    def _cut_batches(
+        self, trajectories: Sequence[Trajectory], step_counts: Mapping[str, int]
+    ) -> Iterator[list[Trajectory]]:
         batch: list[Trajectory] = []
-        for trajectory in sorted(able, key=lambda trajectory: step_counts[trajectory.id]):
+        for trajectory in sorted(trajectories, key=lambda trajectory: step_counts[trajectory.id]):
             if batch and (len(batch) + 1) * step_counts[trajectory.id] > self.batch_steps:
                 yield batch
                 batch = []
@@ -151,8 +175,8 @@ class HiddenScorer(Scorer):
             yield batch
 
     def _score_batch(self, batch: Sequence[Trajectory], source: StateSource) -> list[Score]:
-        """Read and score one batch: no more states than these are in memory at once."""
-        able: list[Trajectory] = []
+        """Read and score one batch; no other states are in memory at the same time."""
+        trajectories: list[Trajectory] = []
         states: list[HiddenStates] = []
         features: list[Floats | None] = []
         for trajectory, value in zip(batch, source.read([trajectory.id for trajectory in batch]), strict=True):
@@ -160,16 +184,18 @@ class HiddenScorer(Scorer):
                 self._unscored["states not finite"] += 1
                 continue
             logprobs = trajectory.completion.logprobs if self.model.config.features else None
-            able.append(trajectory)
+            trajectories.append(trajectory)
             states.append(value)
             features.append(None if logprobs is None else step_features(logprobs, value.steps))
         if not states:
             return []
         padded = pad_batch(states, features, self.layers, self.model.config.features)
         values, step_scores = self._compute(padded)
+        if without_score := int(np.isnan(values).sum()):
+            self._unscored["score not finite"] += without_score
         return [
             Score(trajectory.id, float(values[row]), tuple(step_scores[row, : len(states[row].steps)].tolist()))
-            for row, trajectory in enumerate(able)
+            for row, trajectory in enumerate(trajectories)
         ]
 
     @torch.inference_mode()
@@ -184,18 +210,18 @@ class HiddenScorer(Scorer):
 def score_rows(output: StepOutput, mask: NDArray[np.bool_], aggregation: str) -> NDArray[np.float64]:
     """Return the scores of the trajectories [B] of a batch.
 
-    That is the gated mean where the model weighs steps (SWIFT), else the aggregate of the scores of the steps.
+    That is the gated mean where the model has gates (SWIFT), else the aggregate of the step scores.
     """
     if output.gates is not None:
         return weigh(output.logits, output.gates).sigmoid().double().cpu().numpy()
     return aggregate_rows(output.scores.double().cpu().numpy(), mask, aggregation)  # pyright: ignore[reportArgumentType]
 
 
-def check_origin(trained: Mapping[str, Any], origin: Mapping[str, str], place: str) -> None:
-    """Raise DataError where states are not of the policy, norm and step rule that a scorer was trained on.
+def check_origin(trained: Mapping[str, Any], origin: Mapping[str, str], location: str) -> None:
+    """Raise DataError if states are not of the policy, norm and step rule that a scorer was trained on.
 
-    `trained` is the origin of the states it was trained on, `place` the file or sampler of these states. What either
-    side does not state is not compared.
+    `trained` is the origin of the states it was trained on, `location` the file or sampler of these states. A field
+    that is absent on either side is not compared.
     """
     faults = [
         f"{name} is {origin[name]!r}, the scorer was trained with {trained[name]!r}"
@@ -204,6 +230,7 @@ def check_origin(trained: Mapping[str, Any], origin: Mapping[str, str], place: s
     ]
     if faults:
         raise DataError(
-            f"{place}: these states are not what this scorer reads (policy {origin.get('model', 'unknown')!r}, trained "
-            f"on {trained.get('model', 'unknown')!r}): {'; '.join(faults)}. Train a scorer on this policy's states."
+            f"{location}: these states are not what this scorer reads (policy {origin.get('model', 'unknown')!r}, "
+            f"trained on {trained.get('model', 'unknown')!r}): {'; '.join(faults)}. "
+            "Train a scorer on this policy's states."
         )

@@ -1,4 +1,7 @@
-"""The scorers by name. Each class is imported when it is built; see the modules of this room for what they compute."""
+"""The specs of the built-in scorers, by name. The modules of this package say what each computes.
+
+A scorer's class is imported when it is built, so that listing the specs loads no model library.
+"""
 
 from collections.abc import Callable
 from typing import Any, Literal
@@ -33,9 +36,9 @@ class TailOptions(Section):
 
 
 class StepScorerOptions(Section):
-    """`model` is the folder or hub id of a trained step scorer (None: the one of the package, where there is one).
+    """`model` is the folder or hub id of a trained step scorer (None: the bundled one of this name, if there is one).
 
-    `aggregation` says how its step scores become one value (None: as the model was trained).
+    `aggregation` says how its step scores become one value (None: as the model's config says).
     """
 
     model: str | None = None
@@ -43,10 +46,11 @@ class StepScorerOptions(Section):
 
 
 class RewardOptions(Section):
-    """`model` is the reward model (folder or hub id), `family` how it reads a trajectory (None: by its name).
+    """`model` is the reward model (folder or hub id), `family` how it reads a trajectory (None: found by
+    the hub id).
 
-    `aggregation` says how its step rewards become one value (None: as the family does), `too_long` what happens to a
-    trajectory beyond the model's context.
+    `aggregation` says how its step rewards become one value (None: as its family says), `too_long` what happens to a
+    trajectory that is longer than the model's context.
     """
 
     model: str | None = None
@@ -55,25 +59,25 @@ class RewardOptions(Section):
     too_long: Literal["error", "skip", "truncate-left-steps", "window"] = "error"
 
 
-def _log_probability(how: str) -> Callable[..., Any]:
+def _build_log_probability(how: str) -> Callable[..., Any]:
     def build(*_: object) -> Any:
         return load("nbest.scoring.confidence:LogprobScorer")(how)
 
     return build
 
 
-def _deepconf(kind: str) -> Callable[..., Any]:
+def _build_deepconf(kind: str) -> Callable[..., Any]:
     def build(_: object, options: Section, __: str) -> Any:
         return load("nbest.scoring.confidence:DeepConfScorer")(kind, **options.model_dump())
 
     return build
 
 
-def _self_certainty(*_: object) -> Any:
+def _build_self_certainty(*_: object) -> Any:
     return load("nbest.scoring.confidence:SelfCertaintyScorer")()
 
 
-def _step_scorer(name: str) -> Callable[..., Any]:
+def _build_step_scorer(name: str) -> Callable[..., Any]:
     def build(_: object, options: StepScorerOptions, __: str) -> Any:
         model = options.model or (f"bundled:{name}" if name in BUNDLED_SCORERS else None)
         if model is None:
@@ -89,7 +93,7 @@ def _step_scorer(name: str) -> Callable[..., Any]:
     return build
 
 
-def _reward(_: object, options: RewardOptions, __: str) -> Any:
+def _build_reward(_: object, options: RewardOptions, __: str) -> Any:
     if options.model is None:
         raise ConfigError("scorer 'reward' needs --scorer-model, a process or outcome reward model (folder or hub id)")
     scorer = load("nbest.scoring.reward.model:RewardModelScorer")(
@@ -111,7 +115,7 @@ SPECS = (
     Spec(
         "trajselector",
         "scorer",
-        _step_scorer("trajselector"),
+        _build_step_scorer("trajselector"),
         "A 0.6B step scorer over the policy's hidden states.",
         "TrajSelector, arXiv 2510.16449",
         StepScorerOptions,
@@ -121,7 +125,7 @@ SPECS = (
     Spec(
         "trajselector-fused",
         "scorer",
-        _step_scorer("trajselector-fused"),
+        _build_step_scorer("trajselector-fused"),
         "As trajselector, with the log-probabilities of each step beside its state.",
         "",
         StepScorerOptions,
@@ -131,7 +135,7 @@ SPECS = (
     Spec(
         "step-mlp",
         "scorer",
-        _step_scorer("step-mlp"),
+        _build_step_scorer("step-mlp"),
         "An MLP on the state of each step alone.",
         "STEP, arXiv 2601.09093",
         StepScorerOptions,
@@ -141,7 +145,7 @@ SPECS = (
     Spec(
         "sprm",
         "scorer",
-        _step_scorer("sprm"),
+        _build_step_scorer("sprm"),
         "A head on the second-to-last layer, geometric mean over steps.",
         "MetaStone-S1, arXiv 2507.01951",
         StepScorerOptions,
@@ -151,7 +155,7 @@ SPECS = (
     Spec(
         "swift",
         "scorer",
-        _step_scorer("swift"),
+        _build_step_scorer("swift"),
         "A gated linear probe of hidden states.",
         "SWIFT, arXiv 2505.12225",
         StepScorerOptions,
@@ -161,7 +165,7 @@ SPECS = (
     Spec(
         "clue",
         "scorer",
-        _step_scorer("clue"),
+        _build_step_scorer("clue"),
         "The nearest centroid of what reasoning changed in the state.",
         "CLUE, arXiv 2510.01591",
         StepScorerOptions,
@@ -171,7 +175,7 @@ SPECS = (
     Spec(
         "step-scorer",
         "scorer",
-        _step_scorer("step-scorer"),
+        _build_step_scorer("step-scorer"),
         "Any step scorer of your own, by its folder.",
         "",
         StepScorerOptions,
@@ -181,7 +185,7 @@ SPECS = (
     Spec(
         "mean-logprob",
         "scorer",
-        _log_probability("mean"),
+        _build_log_probability("mean"),
         "The mean log-probability of the sampled tokens.",
         needs=frozenset({"logprobs"}),
         position=10,
@@ -189,7 +193,7 @@ SPECS = (
     Spec(
         "min-logprob",
         "scorer",
-        _log_probability("min"),
+        _build_log_probability("min"),
         "The lowest log-probability of a sampled token.",
         needs=frozenset({"logprobs"}),
         position=11,
@@ -197,7 +201,7 @@ SPECS = (
     Spec(
         "perplexity",
         "scorer",
-        _log_probability("perplexity"),
+        _build_log_probability("perplexity"),
         "Minus the perplexity of the sampled tokens.",
         needs=frozenset({"logprobs"}),
         position=12,
@@ -205,7 +209,7 @@ SPECS = (
     Spec(
         "deepconf-mean",
         "scorer",
-        _deepconf("mean"),
+        _build_deepconf("mean"),
         "The mean token confidence.",
         _DEEPCONF,
         needs=frozenset({"confidences"}),
@@ -214,7 +218,7 @@ SPECS = (
     Spec(
         "deepconf-tail",
         "scorer",
-        _deepconf("tail"),
+        _build_deepconf("tail"),
         "The mean token confidence of the last tokens.",
         _DEEPCONF,
         TailOptions,
@@ -224,7 +228,7 @@ SPECS = (
     Spec(
         "deepconf-bottom",
         "scorer",
-        _deepconf("bottom"),
+        _build_deepconf("bottom"),
         "The mean of the lowest windows of token confidence.",
         _DEEPCONF,
         BottomOptions,
@@ -234,7 +238,7 @@ SPECS = (
     Spec(
         "deepconf-window",
         "scorer",
-        _deepconf("window"),
+        _build_deepconf("window"),
         "The lowest window of token confidence.",
         _DEEPCONF,
         WindowOptions,
@@ -244,7 +248,7 @@ SPECS = (
     Spec(
         "self-certainty",
         "scorer",
-        _self_certainty,
+        _build_self_certainty,
         "The mean divergence of the draws from a uniform choice.",
         "arXiv 2502.18581",
         needs=frozenset({"certainties"}),
@@ -253,7 +257,7 @@ SPECS = (
     Spec(
         "reward",
         "scorer",
-        _reward,
+        _build_reward,
         "A process or outcome reward model that reads the text.",
         "",
         RewardOptions,

@@ -1,7 +1,7 @@
-"""Sequences of step states as one padded batch: what training and scoring feed to a step scorer.
+"""Pads sequences of step states into one batch, the input of a step scorer in training and in scoring.
 
-The third and last carrier of a state on its way to a score: `records.HiddenStates` (captured or computed),
-`storage.states.StatesPart` (stored), `PaddedBatch` (fed to a model).
+On its way to a score, a state is held by `records.HiddenStates` (captured or computed), `storage.states.StatesPart`
+(stored) and last by `PaddedBatch` (the input of a model). This module does not know scorers or runs.
 
 Shapes: B trajectories, S steps of the longest (padded on the right), L layers, D hidden size, F features.
 """
@@ -17,7 +17,7 @@ from nbest.records import Floats, HiddenStates
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PaddedBatch:
-    """`states` [B S L D], `mask` [B S] (True for steps), `features` [B S F]; zero behind the end of a trajectory."""
+    """`states` [B S L D], `mask` [B S] (True for steps), `features` [B S F]; zero in the padding."""
 
     states: Floats
     mask: NDArray[np.bool_]
@@ -29,7 +29,8 @@ def pad_batch(
 ) -> PaddedBatch:
     """Join the states [S L D] of at least one trajectory, and the features [S F] beside them, into one batch.
 
-    Only `layers` are taken, which every trajectory must have. `feature_count` is F; None stands for no features.
+    Only `layers` are taken, and every trajectory must have them. `feature_count` is F; a trajectory without features
+    has None and gets zeros.
     """
     width = max(len(value.steps) for value in states)
     batch = PaddedBatch(

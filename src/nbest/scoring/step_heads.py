@@ -1,11 +1,11 @@
-"""Other readers of step states, as small as their papers have them; same seam and config as `scoring/step_scorer.py`.
+"""Further step scorers, each as small as in its paper, with the interface and config of `scoring/step_scorer.py`.
 
 - `step-mlp` STEP (arXiv 2601.09093): an MLP on each step alone.
 - `sprm` SPRM of MetaStone-S1 (arXiv 2507.01951): a head on the second-to-last layer, geometric mean.
-- `swift` SWIFT (arXiv 2505.12225): a gated linear probe; the score is a mean weighed by the gates.
+- `swift` SWIFT (arXiv 2505.12225): a gated linear probe; the score is the mean weighted by the gates.
 - `clue` CLUE (arXiv 2510.01591): nearest centroid of what reasoning changed in the state; no gradients.
 
-A per-token reader is one whose states were kept at every token: it is the same model on finer steps.
+A per-token scorer is the same model on finer steps: its states were captured at every token.
 
 Shapes: B trajectories, S steps (padded on the right), L layers, D policy hidden size, I = L * D + F inputs of a step.
 """
@@ -24,7 +24,7 @@ class StepMlpConfig(StepScorerConfig):
 
 
 class StepMlpModel(StepScorer):
-    """I - hidden - 1 on each step; p(right) of the trajectory's outcome."""
+    """An MLP with layers I, hidden and 1 on each step; its score is p(right) of the trajectory's outcome."""
 
     config_class = StepMlpConfig
 
@@ -50,7 +50,7 @@ class SprmConfig(StepScorerConfig):
 
 
 class SprmModel(StepScorer):
-    """I - 2I - 1 with dropout on each step."""
+    """An MLP with layers I, 2I and 1 and dropout, on each step."""
 
     config_class = SprmConfig
 
@@ -72,7 +72,7 @@ class SwiftConfig(StepScorerConfig):
 
 
 class SwiftModel(StepScorer):
-    """Linear(I, 2): a reward r and a gate g a step; the trajectory's logit is sum(sigmoid(g) r) / sum(sigmoid(g))."""
+    """Linear(I, 2): a reward r and a gate g per step; the trajectory's logit is sum(sigmoid(g) r) / sum(sigmoid(g))."""
 
     config_class = SwiftConfig
 
@@ -87,7 +87,7 @@ class SwiftModel(StepScorer):
 
 
 def weigh(logits: Tensor, gates: Tensor) -> Tensor:
-    """The trajectory's logit [B] from rewards [B S 1] and gates [B S] (0 for padding): SWIFT, equation 2."""
+    """Return the logit [B] of each trajectory from rewards [B S 1] and gates [B S] (0 = padding): SWIFT, equation 2."""
     return (logits[..., 0] * gates).sum(-1) / gates.sum(-1).clamp_min(1e-9)
 
 
@@ -98,9 +98,9 @@ class ClueConfig(StepScorerConfig):
 class ClueModel(StepScorer):
     """Two centroids [I] of delta = last step end - first step end, over right and over wrong trajectories.
 
-    The paper takes the states at `<think>` and `</think>`; a run keeps step ends, so the first and the last of them
-    stand in. Every step is scored by how much nearer its delta from the first step is to the right centroid; the
-    last one is the trajectory's.
+    The paper takes the states at `<think>` and `</think>`. A run keeps the states at step ends, so the first and the
+    last step end are used instead. The score of a step says how much nearer its delta from the first step is to the
+    right centroid than to the wrong one; the score of the last step is the trajectory's.
     """
 
     config_class = ClueConfig
@@ -111,12 +111,12 @@ class ClueModel(StepScorer):
         self.post_init()
 
     def fit_centroids(self, right: Tensor, wrong: Tensor) -> None:
-        """The means [I] of the deltas of right and of wrong trajectories."""
+        """Set the centroids to the means [I] of the deltas of right and of wrong trajectories."""
         with torch.no_grad():
             self.centroids.copy_(torch.stack([right, wrong]))
 
     def measure_deltas(self, states: Tensor, features: Tensor | None = None) -> Tensor:
-        """[B S I]: each step's inputs minus those of the first step."""
+        """Return the inputs of each step minus the inputs of the first step [B S I]."""
         inputs = self.join_inputs(states, features).float()
         return inputs - inputs[:, :1]
 

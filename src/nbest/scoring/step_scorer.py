@@ -1,12 +1,12 @@
-"""TrajSelector: a light decoder that reads the policy's hidden states at step ends and says right, wrong or buffer.
+"""TrajSelector: a small decoder that reads the policy's hidden states and classifies steps as right, wrong or buffer.
 
 `trajselector` is the paper's model (arXiv 2510.16449, section 3): a linear projection of each step's vector, the
 sequence of projected vectors through a decoder body as input embeddings, a two-layer head to three classes. The score
-of a step is p(right); the trajectory's is the aggregate of its steps, the mean in the paper. `trajselector-fused` goes
-beyond it: each step's vector is joined by the summary of its tokens' log-probabilities (`statistics/logprobs.py`).
+of a step is p(right); the trajectory's is the aggregate of its steps, the mean in the paper. `trajselector-fused` adds
+to each step's vector the summary of its tokens' log-probabilities (`statistics/logprobs.py`).
 
-A scorer fits the states of one policy, taken at the layers, the norm and the step rule it was trained for; these
-stand in its config (`StatesSource`) and `scoring/hidden.py` refuses others. This module does not know runs or losses.
+A scorer reads the states of the policy, layers, norm and step rule that it was trained on. Its config records them
+(`states_source`), and `scoring/hidden.py` refuses other states. This module does not know runs or losses.
 
 Shapes: B trajectories, S steps of the longest (padded on the right), L layers, D policy hidden size, F features,
 C classes, W width of the body.
@@ -21,14 +21,19 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
 
 from nbest.errors import ConfigError
+from nbest.hub import needs_cache
 
 RIGHT, WRONG, BUFFER = 0, 1, 2
-"""The classes, in the order of the logits. With two classes there is no buffer; with one the logit is that of right."""
+"""The classes, in the order of the logits. With two classes there is no buffer; a single logit belongs to RIGHT."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StepOutput:
-    """`logits` [B S C], `scores` [B S] = p(right) of each step, `gates` [B S] where the steps are weighed."""
+    """The output of a step scorer.
+
+    `logits` [B S C], `scores` [B S] = p(right) of each step, `gates` [B S] the weights of the steps, None if the
+    model has none.
+    """
 
     logits: Tensor
     scores: Tensor
@@ -36,16 +41,17 @@ class StepOutput:
 
 
 def read_scores(logits: Tensor) -> Tensor:
-    """p(right) [B S] from logits [B S C]: softmax over the classes, sigmoid of a single logit."""
+    """Return p(right) [B S] from logits [B S C]: softmax over the classes, or the sigmoid of a single logit."""
     return logits[..., 0].sigmoid() if logits.shape[-1] == 1 else logits.softmax(-1)[..., RIGHT]
 
 
 class StepScorerConfig(PreTrainedConfig):
-    """What every scorer of steps states of itself.
+    """The config that all step scorers share.
 
-    `policy_hidden_size` D, `layers` the policy's layers that are read (transformers' numbering), `features` F numbers
-    a step beside them, `aggregation` how the scores of steps become one (`scoring/aggregation.py`), `states_source`
-    what is known of the states it was trained on: model, content_hash, step_rule, last_layer_after_norm.
+    `policy_hidden_size` is D. `layers` are the policy's layers that are read (transformers' numbering; None = the last
+    one). `features` is F, the number of further inputs per step; `has_states` = False reads these alone. `aggregation`
+    says how step scores become one value (`scoring/aggregation.py`). `states_source` is the origin of the states it was
+    trained on: model, content_hash, step_rule, last_layer_after_norm; what is not known is absent.
     """
 
     model_type = "nbest-step-scorer"
@@ -59,15 +65,15 @@ class StepScorerConfig(PreTrainedConfig):
 
     @property
     def input_size(self) -> int:
-        """The numbers of one step: L * D states and F features."""
+        """The number of inputs of one step: L * D of states and F features."""
         return self.has_states * len(self.layers or [-1]) * self.policy_hidden_size + self.features
 
 
 class StepScorer(PreTrainedModel):
-    """The seam of all scorers of steps: `forward(states, mask, features)`.
+    """The base class of all step scorers; subclasses define `forward(states, mask, features)`.
 
-    Inputs are standardised by statistics of the training set, kept as buffers (`fit_inputs`); until they are fitted
-    they change nothing.
+    Inputs are standardised by the mean and scale of the training set, which `fit_inputs` stores in the model. Until
+    then they are 0 and 1 and change nothing.
     """
 
     config: StepScorerConfig  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -83,33 +89,39 @@ class StepScorer(PreTrainedModel):
         self.input_scale = nn.Parameter(torch.ones(config.input_size), requires_grad=False)
 
     def fit_inputs(self, mean: Tensor, scale: Tensor) -> None:
-        """Standardise inputs [.. L*D+F] by these; a scale of 0 (a constant) becomes 1."""
+        """Standardise inputs by `mean` and `scale`, both [L*D+F], from now on; a scale of 0 (a constant) becomes 1."""
         with torch.no_grad():
             self.input_mean.copy_(mean)
             self.input_scale.copy_(torch.where(scale > 0, scale, torch.ones_like(scale)))
 
     def join_inputs(self, states: Tensor, features: Tensor | None) -> Tensor:
-        """[B S L*D+F] from states [B S L D] and features [B S F], standardised. Raises ConfigError."""
+        """Return the standardised inputs [B S L*D+F] of states [B S L D] and features [B S F].
+
+        Raises ConfigError if their sizes are not those of the config.
+        """
         config = self.config
-        rows = [states.flatten(2)] if config.has_states else []
+        blocks = [states.flatten(2)] if config.has_states else []
         if config.features:
             if features is None or features.shape[-1] != config.features:
                 raise ConfigError(
-                    f"features: this scorer reads {config.features} numbers a step beside the states "
+                    f"features: this scorer reads {config.features} numbers per step beside the states "
                     f"(log-probabilities), got {'none' if features is None else features.shape[-1]}"
                 )
-            rows.append(features.to(states.dtype))
-        joined = rows[0] if len(rows) == 1 else torch.cat(rows, dim=-1)
-        if joined.shape[-1] != config.input_size:
+            blocks.append(features.to(states.dtype))
+        inputs = blocks[0] if len(blocks) == 1 else torch.cat(blocks, dim=-1)
+        if inputs.shape[-1] != config.input_size:
             raise ConfigError(
                 f"states: this scorer reads {len(config.layers or [-1])} layers of {config.policy_hidden_size} numbers "
-                f"a step, got {list(states.shape[2:])}"
+                f"per step, got {list(states.shape[2:])}"
             )
         dtype = self.dtype
-        return ((joined - self.input_mean) / self.input_scale).to(dtype)
+        return ((inputs - self.input_mean) / self.input_scale).to(dtype)
 
     def forward(self, states: Tensor, mask: Tensor, features: Tensor | None = None) -> StepOutput:
-        """`states` [B S L D], `mask` [B S] True for steps, `features` [B S F] where the config asks for them."""
+        """Score the steps of `states` [B S L D]; `mask` [B S] is True for steps.
+
+        `features` [B S F] are needed where the config has any.
+        """
         raise NotImplementedError
 
     def _init_weights(self, module: nn.Module) -> None:
@@ -120,7 +132,7 @@ class StepScorer(PreTrainedModel):
 
 
 class TrajSelectorConfig(StepScorerConfig):
-    """`body` is the config of the decoder (as its `to_dict()`); `classes` 3 (right, wrong, buffer) or 2."""
+    """`body` is the config of the decoder, as `to_dict()` returns it; `classes` is 3 (right, wrong, buffer) or 2."""
 
     model_type = "nbest-trajselector"
 
@@ -129,7 +141,7 @@ class TrajSelectorConfig(StepScorerConfig):
 
 
 class TrajSelectorModel(StepScorer):
-    """The step scorer with a decoder body. Make a new one with `create_trajselector`."""
+    """The step scorer with a decoder body. `create_trajselector` creates a new one from a language model."""
 
     config_class = TrajSelectorConfig
 
@@ -139,7 +151,8 @@ class TrajSelectorModel(StepScorer):
             raise ConfigError("body: a TrajSelectorModel needs the config of its decoder; see create_trajselector")
         settings = dict(config.body)
         body_config = AutoConfig.for_model(settings.pop("model_type"), **settings)
-        # In this model's own dtype (from_pretrained makes it the default meanwhile), not that of the body's origin.
+        # In the dtype of this model, which from_pretrained makes the default while it loads, and not in the dtype of
+        # the body.
         self.body = AutoModel.from_config(
             body_config, attn_implementation=config._attn_implementation, dtype=torch.get_default_dtype()
         )
@@ -157,41 +170,45 @@ class TrajSelectorModel(StepScorer):
 
 
 def strip_embeddings(body: nn.Module) -> None:
-    """A body is fed vectors: its token embeddings (a quarter of Qwen3-0.6B) are dropped."""
+    """Drop the token embeddings of a body (a quarter of Qwen3-0.6B): its inputs are vectors, not tokens."""
     body.set_input_embeddings(nn.Identity())  # pyright: ignore[reportCallIssue]
 
 
 def create_trajselector(
     config: TrajSelectorConfig, body: str | Path, layers: int | None = None, is_random: bool = False
 ) -> TrajSelectorModel:
-    """A new scorer whose decoder is that of a causal LM, loaded without its LM head and embeddings.
+    """Return a new scorer with the decoder of a causal language model, without the model's head and embeddings.
 
-    `body` is a folder or hub id; `layers` keeps only its lowest ones; `is_random` takes its shape alone.
-    Raises ConfigError where it cannot be loaded.
+    `body` is a folder or hub id. `layers` keeps only that many of its lowest layers (None = all). `is_random` takes the
+    shape of the body and leaves its weights random.
+    Raises ConfigError if it cannot be loaded.
     """
+    kwargs: dict[str, Any] = {"local_files_only": needs_cache(str(body), "body")}
     try:
-        text = AutoConfig.from_pretrained(str(body)).get_text_config()
-        loaded = None if is_random else AutoModel.from_pretrained(str(body), dtype=torch.float32)
+        body_config = AutoConfig.from_pretrained(str(body), **kwargs).get_text_config()
+        source = None if is_random else AutoModel.from_pretrained(str(body), dtype=torch.float32, **kwargs)
     except (OSError, ValueError) as error:
         raise ConfigError(f"body: {str(body)!r} cannot be loaded as a causal language model: {error}") from error
     if layers is not None:
-        cut_layers(text, layers)
-    text.dtype = None
-    config.body = text.to_diff_dict() | {"model_type": text.model_type}
+        cut_layers(body_config, layers)
+    body_config.dtype = None
+    config.body = body_config.to_diff_dict() | {"model_type": body_config.model_type}
     config.body.pop("_name_or_path", None)
     model = TrajSelectorModel(config)
-    if loaded is not None:
-        weights = loaded.state_dict()
+    if source is not None:
+        weights = source.state_dict()
         model.body.load_state_dict({name: weights[name] for name in model.body.state_dict()})
     return model
 
 
 def cut_layers(config: PreTrainedConfig, layers: int) -> None:
-    """Keep the lowest `layers` of a decoder's config. Raises ConfigError where it has fewer."""
+    """Keep the lowest `layers` of a decoder's config. Raises ConfigError if it has fewer."""
     if not 1 <= layers <= config.num_hidden_layers:
-        raise ConfigError(f"body.layers: {layers} asked for; the body has {config.num_hidden_layers}")
+        raise ConfigError(
+            f"body.layers: got {layers}; allowed are 1 to {config.num_hidden_layers}, the layers of the body"
+        )
     config.num_hidden_layers = layers
-    if getattr(config, "layer_types", None):
+    if hasattr(config, "layer_types") and config.layer_types:
         config.layer_types = config.layer_types[:layers]
 
 

@@ -16,13 +16,14 @@ from numpy.typing import NDArray
 
 from nbest.errors import ConfigError
 from nbest.protocols import Clusterer
+from nbest.records import Kind
 from nbest.registry import find_method, specs
 from nbest.selecting.outcomes import Outcomes, Survey
 from nbest.specs import Role, did_you_mean, load
 from nbest.statistics.estimators import Curve, best_of_k
 
 Estimator: TypeAlias = Callable[[Outcomes, Sequence[int]], Curve]
-"""From one problem's outcomes and the subset sizes k to the expectations at each k; NaN where k is beyond the pool."""
+"""From one problem's outcomes and the subset sizes k to the expectations at each k; NaN if k is beyond the pool."""
 
 Comparison: TypeAlias = Callable[[Outcomes], NDArray[np.float64]]
 """From one problem's outcomes to the numbers that a selector compares: of trajectories, or of answers."""
@@ -32,7 +33,7 @@ Comparison: TypeAlias = Callable[[Outcomes], NDArray[np.float64]]
 class EstimatorContext:
     """What an estimator may need: which answers are equal, the seed of drawn subsets, the full name of its scorer.
 
-    `policy_hash` is the content hash of the policy that sampled, None where it is unknown; `where` names the run in
+    `policy_hash` is the content hash of the policy that sampled, None if it is unknown; `where` names the run in
     messages.
     """
 
@@ -48,9 +49,9 @@ class Contestant:
     """A selector in a comparison: what measuring needs to know of it.
 
     `scorers` are the full names of the scorers whose scores its estimator reads. `obstacle(survey, run)` says why a run
-    cannot be measured by it, "" where it can. `compared` gives the numbers whose highest one wins in a whole pool, None
-    where the selector compares none. `tells_draws` is False where its curve does not say how it was drawn. `is_blind`
-    marks a selector that reads neither answers nor scores: that it disagrees with others says nothing.
+    cannot be measured by it, "" if it can. `compared` gives the numbers whose highest one wins in a whole pool, None
+    if the selector compares none. `tells_draws` is False if its curve does not say how it was drawn. `is_blind`
+    marks a selector that looks at neither answers nor scores: that it disagrees with others says nothing.
     """
 
     name: str
@@ -89,31 +90,31 @@ def contestant(
             faults.append(spec.obstacle(survey, run, options, scorer))
         return next((f"{name}: {fault}" for fault in faults if fault), "")
 
-    is_blind = spec.role != "bound" and not spec.needs
+    is_blind = spec.is_blind or spec.role == "chance"
     return Contestant(name, estimate, scorers, spec.role, obstacle, compared, is_blind=is_blind)
 
 
 def default_contestants(survey: Survey) -> list[str]:
-    """Return the names of the selectors that a run is compared by where none are named.
+    """Return the names of the selectors that are compared on a run by default.
 
-    They are those that read no scores, for every stored score the argmax and one vote, and the bound last.
+    They are those that read no scores, for every stored scorer the argmax and one vote, and the bound last.
     """
     plain = [
         spec for spec in specs("selector") if spec.estimator is not None and not (spec.reads_scores or spec.scorers)
     ]
     rivals = [spec.name for spec in plain if spec.role != "bound"]
-    scored = [name for scorer in survey.unscored for name in (f"score:{scorer}", default_vote(survey, scorer))]
-    return [*rivals, *scored, *(spec.name for spec in plain if spec.role == "bound")]
+    of_scores = [name for scorer in survey.unscored for name in (f"score:{scorer}", default_vote(survey, scorer))]
+    return [*rivals, *of_scores, *(spec.name for spec in plain if spec.role == "bound")]
 
 
 def default_vote(survey: Survey, scorer: str) -> str:
-    """Return the weighted vote that a scorer is compared by: by its scores where they can be weights, else by rank."""
+    """Return the weighted vote of a scorer in the default: `vote`, or `borda` where scores cannot be weights."""
     fits = not survey.negative.get(scorer, 0) and not survey.infinite.get(scorer, 0)
     return f"{'vote' if fits else 'borda'}:{scorer}"
 
 
 def missing_scores(scorer: str, survey: Survey, run: str) -> str:
-    """Return why the scores of a scorer cannot be used on a run; "" where they can."""
+    """Return why the scores of a scorer cannot be used on a run; "" if they can."""
     if scorer not in survey.unscored:
         stored = ", ".join(survey.unscored) or "none"
         hint = did_you_mean(scorer, survey.unscored)
@@ -135,21 +136,23 @@ class RememberedClusters:
     def __init__(self, equivalence: Clusterer):
         self._equivalence = equivalence
         self._reply: dict[str | None, int | None] = {}
+        self._kind: Kind = "math"
 
-    def cluster(self, answers: Sequence[str | None]) -> list[int | None]:
-        if not self._reply.keys() >= set(answers):
+    def cluster(self, answers: Sequence[str | None], kind: Kind = "math") -> list[int | None]:
+        if kind != self._kind or not self._reply.keys() >= set(answers):
             distinct = list(answers)
-            self._reply = dict(zip(distinct, self._equivalence.cluster(distinct), strict=True))
+            self._reply = dict(zip(distinct, self._equivalence.cluster(distinct, kind), strict=True))
+            self._kind = kind
         return [self._reply[answer] for answer in answers]
 
-    def same(self, a: str, b: str) -> bool:
-        return self._equivalence.same(a, b)
+    def same(self, a: str, b: str, kind: Kind = "math") -> bool:
+        return self._equivalence.same(a, b, kind)
 
 
 def cluster_answers(outcomes: Outcomes, equivalence: Clusterer) -> NDArray[np.int64]:
-    """Return [N] the cluster of each trajectory's answer, -1 = no answer. Each distinct string is asked about once."""
+    """Return the cluster [N] of each trajectory's answer, -1 = no answer. Each distinct string is asked about once."""
     answers = [answer for answer in dict.fromkeys(outcomes.answers) if answer is not None]
-    numbers = dict(zip(answers, equivalence.cluster(answers), strict=True))
+    numbers = dict(zip(answers, equivalence.cluster(answers, outcomes.kind), strict=True))
     clusters = [None if answer is None else numbers[answer] for answer in outcomes.answers]
     return np.array([-1 if cluster is None else cluster for cluster in clusters], dtype=np.int64)
 

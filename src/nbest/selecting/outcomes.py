@@ -15,12 +15,14 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from nbest.records import Kind
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Outcomes:
     """The graded trajectories of one problem by index; arrays are [N].
 
-    `correct` and `failed` are bool; `answers` as the verifier read them; `sampled_tokens` is 0 where the source
+    `correct` and `failed` are bool; `answers` as the verifier read them; `sampled_tokens` is 0 if the source
     recorded no tokens; `characters` of text is all 0 unless asked for; `scores` by scorer, NaN = missing.
     `prompt_tokens` is None unless asked for. `ungraded` trajectories are left out; `extremes` is the whole pool with
     these as all wrong, and as all right (None without any), `positions` where each graded one stands in the whole pool
@@ -41,6 +43,7 @@ class Outcomes:
     positions: NDArray[np.int64] | None = None
     extremes: "tuple[Outcomes, Outcomes] | None" = None
     sampling_seconds: float | None = None
+    kind: Kind = "math"
 
     def take(self, positions: NDArray[np.int64]) -> "Outcomes":
         """Return the trajectories at `positions`, which may repeat, as a pool of its own."""
@@ -53,6 +56,7 @@ class Outcomes:
             sampled_tokens=self.sampled_tokens[positions],
             characters=self.characters[positions],
             scores={name: values[positions] for name, values in self.scores.items()},
+            kind=self.kind,
         )
 
 
@@ -65,7 +69,8 @@ class Survey:
     trajectories; `tokenless` trajectories did not fail and have no tokens; `unscored` counts for every scorer the
     problems of which no trajectory that could win has a score. `negative` and `infinite` count for every scorer such
     scores among `answered` trajectories, `voting` all of these that have a score: what decides whether scores can be
-    weights of a vote.
+    weights of a vote. `lengthless` problems have trajectories without tokens and without text, so that their lengths
+    are unknown.
     """
 
     problems: int
@@ -81,3 +86,4 @@ class Survey:
     negative: Mapping[str, int] = field(default_factory=dict[str, int])
     infinite: Mapping[str, int] = field(default_factory=dict[str, int])
     voting: Mapping[str, int] = field(default_factory=dict[str, int])
+    lengthless: int = 0

@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from nbest.answers.extraction import answer_of
 from nbest.config import Section
 from nbest.errors import ConfigError, UnavailableError
 from nbest.protocols import Selector
@@ -28,9 +29,8 @@ from nbest.selecting.estimators import (
     measure_lengths,
     rank_by,
 )
-from nbest.selecting.outcomes import Outcomes
+from nbest.selecting.outcomes import Outcomes, Survey
 from nbest.specs import Spec
-from nbest.text.answers import answer_of
 
 
 class FirstSelector(Selector):
@@ -56,15 +56,16 @@ class RandomSelector(Selector):
 
     async def select(self, pool: Pool) -> Selection:
         pool_seed = derive_seed(self.seed, pool.problem_id, 0)
-        lots = [derive_seed(pool_seed, trajectory.id, trajectory.index) for trajectory in pool.trajectories]
-        return pick_highest(pool, lots)
+        numbers = [derive_seed(pool_seed, trajectory.id, trajectory.index) for trajectory in pool.trajectories]
+        return pick_highest(pool, numbers)
 
 
 class LengthSelector(Selector):
     """Picks the longest trajectory, or the shortest: by sampled tokens.
 
     Where a trajectory that could win has no tokens (text sampled elsewhere), the whole pool is measured in characters
-    of text, and the note says so: a pool has one unit.
+    of text, and the note says so: a pool has one unit. If texts are absent, too (a trajectory has an answer and no
+    text, or all texts are empty), lengths are unknown: UnavailableError.
     """
 
     def __init__(self, is_longest: bool):
@@ -72,15 +73,28 @@ class LengthSelector(Selector):
         self.name = "longest" if is_longest else "shortest"
 
     async def select(self, pool: Pool) -> Selection:
-        tokens = [len(trajectory.completion.tokens) for trajectory in pool.trajectories]
+        tokens = [trajectory.completion.count_usage().sampled_tokens for trajectory in pool.trajectories]
         failed = [trajectory.has_failed for trajectory in pool.trajectories]
         note = ""
         if is_measured_in_tokens(tokens, failed):
             lengths = tokens
         else:
+            _require_texts(pool, self.name)
             lengths = [len(trajectory.completion.text) for trajectory in pool.trajectories]
             note = "measured in characters: not every trajectory has tokens"
         return pick_highest(pool, lengths if self.is_longest else [-length for length in lengths], note)
+
+
+def _require_texts(pool: Pool, name: str) -> None:
+    """Raise UnavailableError if texts of the pool are absent, so that their lengths are unknown."""
+    candidates = [trajectory for trajectory in pool.trajectories if not trajectory.has_failed]
+    without_text = [trajectory for trajectory in candidates if not trajectory.completion.text]
+    is_absent = len(without_text) == len(candidates) or any(t.answer is not None for t in without_text)
+    if without_text and is_absent:
+        raise UnavailableError(
+            f"selector {name!r}: {len(without_text)} of {len(candidates)} trajectories of problem {pool.problem_id!r} "
+            "have neither text nor tokens, so lengths cannot be computed. Select by another selector."
+        )
 
 
 class ScoreSelector(Selector):
@@ -101,40 +115,38 @@ class ScoreSelector(Selector):
     async def select(self, pool: Pool) -> Selection:
         scores = [self._scores.get(trajectory.id) for trajectory in pool.trajectories]
         values = [None if score is None or score.value != score.value else score.value for score in scores]
-        usable = [
+        eligible = [
             value for value, trajectory in zip(values, pool.trajectories, strict=True) if not trajectory.has_failed
         ]
-        missing = usable.count(None)
-        if usable and missing == len(usable):
+        missing_count = eligible.count(None)
+        if eligible and missing_count == len(eligible):
             where = self._run or "the mapping of scores"
             raise UnavailableError(
-                f"{where} has no score of {self.scorer!r} for any of the {missing} trajectories of problem "
+                f"{where} has no score of {self.scorer!r} for any of the {missing_count} trajectories of problem "
                 f"{pool.problem_id!r}. Score this run first, or select by another scorer."
             )
-        note = f"{missing} of {len(usable)} trajectories have no score of {self.scorer!r}" if missing else ""
+        note = (
+            f"{missing_count} of {len(eligible)} trajectories have no score of {self.scorer!r}" if missing_count else ""
+        )
         return pick_highest(pool, values, note)
 
 
 def pick_highest(pool: Pool, values: Sequence[float | None], note: str = "") -> Selection:
-    """Return the selection of the highest of `values`, one per trajectory; None = it cannot win.
+    """Return the selection of the trajectory with the highest of `values`, which has one number per trajectory.
 
-    Of equal values the one with the lowest index wins. It abstains where none can win.
+    A trajectory whose value is None cannot win, and neither can a failed one; if no trajectory can win, the selection
+    abstains. Of equal values the one with the lowest `Trajectory.index` wins. `note` is the note of a selection that
+    does not abstain.
     """
-    positions = [
-        position
+    eligible = {
+        position: value
         for position, (trajectory, value) in enumerate(zip(pool.trajectories, values, strict=True))
         if value is not None and not trajectory.has_failed
-    ]
-    if not positions:
+    }
+    if not eligible:
         return abstention(pool)
-
-    def rank(position: int) -> tuple[float, int]:
-        value = values[position]
-        assert value is not None
-        return (value, -pool.trajectories[position].index)
-
-    best = max(positions, key=rank)
-    return Selection(pool.problem_id, best, answer_of(pool.trajectories[best], pool.kind), note=note)
+    best = max(eligible, key=lambda position: (eligible[position], -pool.trajectories[position].index))
+    return Selection(pool.problem_id, best, answer_of(pool.trajectories[best], pool), note=note)
 
 
 def abstention(pool: Pool, note: str = "") -> Selection:
@@ -144,7 +156,7 @@ def abstention(pool: Pool, note: str = "") -> Selection:
 
 
 class RandomOptions(Section):
-    """`seed` fixes the draw (None: that of the command or call)."""
+    """`seed` fixes the draw; None takes the seed of the command or call."""
 
     seed: int | None = None
 
@@ -165,7 +177,7 @@ Ranking: TypeAlias = Callable[[Outcomes, str], NDArray[Any]]
 """From outcomes and a scorer's name to the numbers [N] of which a selector picks the highest."""
 
 
-def _best_by(ranking: Ranking) -> Callable[..., Estimator]:
+def _make_estimator(ranking: Ranking) -> Callable[..., Estimator]:
     """Return the estimator of a selector that picks the highest of `ranking` [N]; ties share the credit."""
 
     def estimator(context: EstimatorContext, _: Section) -> Estimator:
@@ -174,7 +186,7 @@ def _best_by(ranking: Ranking) -> Callable[..., Estimator]:
     return estimator
 
 
-def _compare_by(ranking: Ranking) -> Callable[..., Comparison]:
+def _make_comparison(ranking: Ranking) -> Callable[..., Comparison]:
     def compared(context: EstimatorContext, _: Section) -> Comparison:
         def compare(outcomes: Outcomes) -> NDArray[np.float64]:
             values = ranking(outcomes, context.scorer).astype(np.float64)
@@ -185,16 +197,22 @@ def _compare_by(ranking: Ranking) -> Callable[..., Comparison]:
     return compared
 
 
-def _longest(outcomes: Outcomes, _: str) -> NDArray[np.int64]:
+def _rank_longest(outcomes: Outcomes, _: str) -> NDArray[np.int64]:
     return measure_lengths(outcomes)
 
 
-def _shortest(outcomes: Outcomes, _: str) -> NDArray[np.int64]:
+def _rank_shortest(outcomes: Outcomes, _: str) -> NDArray[np.int64]:
     return -measure_lengths(outcomes)
 
 
-def _highest(outcomes: Outcomes, scorer: str) -> NDArray[np.float64]:
-    return outcomes.scores[scorer]
+def _find_lengthless(survey: Survey, run: str, *_: object) -> str:
+    """Return why lengths cannot be compared on a run; "" if they can."""
+    if not survey.lengthless:
+        return ""
+    return (
+        f"{survey.lengthless} of {survey.problems} problems of run {run} have trajectories with neither text nor "
+        "tokens, so lengths cannot be computed"
+    )
 
 
 SPECS = (
@@ -204,7 +222,7 @@ SPECS = (
         lambda *_: FirstSelector(),
         "The first trajectory that did not fail: what one sample alone would give.",
         role="chance",
-        estimator=_best_by(lambda outcomes, _: -outcomes.indices),
+        estimator=_make_estimator(lambda outcomes, _: -outcomes.indices),
         position=1,
     ),
     Spec(
@@ -214,7 +232,7 @@ SPECS = (
         "A trajectory at random.",
         options=RandomOptions,
         role="chance",
-        estimator=_best_by(lambda outcomes, _: np.zeros(len(outcomes.correct))),
+        estimator=_make_estimator(lambda outcomes, _: np.zeros(len(outcomes.correct))),
         position=2,
     ),
     Spec(
@@ -222,8 +240,10 @@ SPECS = (
         "selector",
         lambda *_: LengthSelector(True),
         "The trajectory with most sampled tokens.",
-        estimator=_best_by(_longest),
-        compared=_compare_by(_longest),
+        is_blind=True,
+        estimator=_make_estimator(_rank_longest),
+        obstacle=_find_lengthless,
+        compared=_make_comparison(_rank_longest),
         position=4,
     ),
     Spec(
@@ -231,8 +251,10 @@ SPECS = (
         "selector",
         lambda *_: LengthSelector(False),
         "The trajectory with fewest sampled tokens.",
-        estimator=_best_by(_shortest),
-        compared=_compare_by(_shortest),
+        is_blind=True,
+        estimator=_make_estimator(_rank_shortest),
+        obstacle=_find_lengthless,
+        compared=_make_comparison(_rank_shortest),
         position=5,
     ),
     Spec(
@@ -242,8 +264,8 @@ SPECS = (
         "The trajectory with the highest score of a scorer (best-of-N).",
         needs=frozenset({"scores"}),
         reads_scores=True,
-        estimator=_best_by(_highest),
-        compared=_compare_by(_highest),
+        estimator=_make_estimator(lambda outcomes, scorer: outcomes.scores[scorer]),
+        compared=_make_comparison(lambda outcomes, scorer: outcomes.scores[scorer]),
         position=10,
     ),
     Spec(
@@ -252,7 +274,7 @@ SPECS = (
         _build_oracle,
         "A right trajectory where there is one: pass@N, the bound of every selector.",
         role="bound",
-        estimator=_best_by(lambda outcomes, _: outcomes.correct),
+        estimator=_make_estimator(lambda outcomes, _: outcomes.correct),
         position=90,
     ),
 )

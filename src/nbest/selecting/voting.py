@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nbest.answers.extraction import answer_of
 from nbest.config import Section
 from nbest.protocols import Clusterer, Selector
 from nbest.records import Pool, Selection
@@ -26,7 +27,6 @@ from nbest.selecting.outcomes import Outcomes, Survey
 from nbest.selecting.scored import abstention
 from nbest.specs import Spec
 from nbest.statistics.estimators import MAJORITY_LIMIT, Curve, majority_at_k
-from nbest.text.answers import answer_of
 
 
 class MajoritySelector(Selector):
@@ -45,15 +45,15 @@ class MajoritySelector(Selector):
         voters = [position for position in order if not pool.trajectories[position].has_failed]
         if not voters:
             return abstention(pool)
-        answers = [answer_of(pool.trajectories[position], pool.kind) for position in voters]
-        clusters = await asyncio.to_thread(self._equivalence.cluster, answers)
+        answers = [answer_of(pool.trajectories[position], pool) for position in voters]
+        clusters = await asyncio.to_thread(self._equivalence.cluster, answers, pool.kind)
         votes = Counter(cluster for cluster in clusters if cluster is not None)
         if not votes:
             return abstention(pool, f"none of {len(voters)} trajectories has an answer")
         most = max(votes.values())
         pick = next(voter for voter, cluster in enumerate(clusters) if cluster is not None and votes[cluster] == most)
-        tied = sum(1 for count in votes.values() if count == most)
-        note = f"{tied} answers tie with {most} votes each; the first one stated wins" if tied > 1 else ""
+        winners = sum(1 for count in votes.values() if count == most)
+        note = f"{winners} answers tie with {most} votes each; the first one stated wins" if winners > 1 else ""
         return Selection(pool.problem_id, voters[pick], answers[pick], most / votes.total(), note=note)
 
 
@@ -61,14 +61,14 @@ def _build(context: Any, *_: object) -> MajoritySelector:
     return MajoritySelector(context.equivalence)
 
 
-def _estimator(context: EstimatorContext, _: Section) -> Estimator:
+def _make_estimator(context: EstimatorContext, _: Section) -> Estimator:
     def estimate(outcomes: Outcomes, ks: Sequence[int]) -> Curve:
         return majority_at_k(outcomes.correct, cluster_answers(outcomes, context.equivalence), ks)
 
     return estimate
 
 
-def _compared(context: EstimatorContext, _: Section) -> Comparison:
+def _make_comparison(context: EstimatorContext, _: Section) -> Comparison:
     def compare(outcomes: Outcomes) -> NDArray[np.float64]:
         votes = cluster_answers(outcomes, context.equivalence)
         return np.bincount(votes[votes >= 0]).astype(np.float64)
@@ -76,7 +76,7 @@ def _compared(context: EstimatorContext, _: Section) -> Comparison:
     return compare
 
 
-def _obstacle(survey: Survey, run: str, *_: object) -> str:
+def _find_obstacle(survey: Survey, run: str, *_: object) -> str:
     if survey.answered == 0:
         return f"no trajectory of run {run} has an answer to vote with"
     if survey.n_max > MAJORITY_LIMIT:
@@ -93,9 +93,9 @@ SPECS = (
         "arXiv 2203.11171",
         needs=frozenset({"answers"}),
         role="baseline",
-        estimator=_estimator,
-        compared=_compared,
-        obstacle=_obstacle,
+        estimator=_make_estimator,
+        compared=_make_comparison,
+        obstacle=_find_obstacle,
         position=3,
     ),
 )

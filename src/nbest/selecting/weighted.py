@@ -5,7 +5,7 @@ Rules
     estimators use as well. Of picks with equal scores, the one with the lowest index.
     Failed trajectories and those without an answer or a score (or with a score of NaN) cast no vote; the note counts
     those that have an answer and no score.
-    `confidence` is the winner's share of the weight of all clusters; None where it is undefined (all weights are 0, or
+    `confidence` is the winner's share of the weight of all clusters; None if it is undefined (all weights are 0, or
     some are negative, as `vote-max` allows). Where clusters tie, it is the share of the one picked.
     A pool without a vote abstains; one without any score was not scored: UnavailableError (as `ScoreSelector`).
 
@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from nbest.answers.extraction import answer_of
 from nbest.config import Section
 from nbest.errors import UnavailableError
 from nbest.protocols import Clusterer, Selector
@@ -43,7 +44,6 @@ from nbest.statistics.votes import (
     hold_vote,
     make_ballot,
 )
-from nbest.text.answers import answer_of
 
 
 class WeightedVoteSelector(Selector):
@@ -76,8 +76,8 @@ class WeightedVoteSelector(Selector):
             return abstention(pool)
         trajectories = [pool.trajectories[position] for position in order]
         values = self._read_values(trajectories, pool.problem_id)
-        answers = [answer_of(trajectory, pool.kind) for trajectory in trajectories]
-        numbers = await asyncio.to_thread(self._equivalence.cluster, answers)
+        answers = [answer_of(trajectory, pool) for trajectory in trajectories]
+        numbers = await asyncio.to_thread(self._equivalence.cluster, answers, pool.kind)
         unscored = sum(number is not None and math.isnan(value) for number, value in zip(numbers, values, strict=True))
         note = (
             f"{unscored} of {len(order)} trajectories have an answer and no score of {self.scorer!r}"
@@ -138,7 +138,9 @@ class FilteredOptions(Section):
     share: float = Field(default=FilteredVote().share, gt=0, le=1)
 
 
-def _spec(rule: type[VoteRule], summary: str, source: str, position: int, options: type[Section] = NoOptions) -> Spec:
+def _make_spec(
+    rule: type[VoteRule], summary: str, source: str, position: int, options: type[Section] = NoOptions
+) -> Spec:
     def make(values: Section) -> VoteRule:
         return rule(**values.model_dump())
 
@@ -195,11 +197,11 @@ def _spec(rule: type[VoteRule], summary: str, source: str, position: int, option
 
 
 SPECS = (
-    _spec(SumVote, "The answer with the highest sum of scores.", "arXiv 2206.02336", 11),
-    _spec(MaximumVote, "The answer of the highest-scored trajectory that has one.", "", 12),
-    _spec(BordaVote, "A vote weighted by rank; takes scores of any sign.", "arXiv 2502.18581", 13, BordaOptions),
-    _spec(SoftmaxVote, "A vote weighted by the exponential of the score.", "", 14, SoftmaxOptions),
-    _spec(
+    _make_spec(SumVote, "The answer with the highest sum of scores.", "arXiv 2206.02336", 11),
+    _make_spec(MaximumVote, "The answer of the highest-scored trajectory that has one.", "", 12),
+    _make_spec(BordaVote, "A vote weighted by rank; takes scores of any sign.", "arXiv 2502.18581", 13, BordaOptions),
+    _make_spec(SoftmaxVote, "A vote weighted by the exponential of the score.", "", 14, SoftmaxOptions),
+    _make_spec(
         FilteredVote, "A score-weighted vote of the best-scored trajectories.", "arXiv 2508.15260", 15, FilteredOptions
     ),
 )

@@ -1,4 +1,4 @@
-"""A server on a free port of 127.0.0.1, in a thread, for as long as a `with` block lasts: for tests and benchmarks."""
+"""Run a server in a thread, on a free port of 127.0.0.1, for the time of a `with` block: for tests and benchmarks."""
 
 import socket
 import threading
@@ -15,7 +15,7 @@ START_SECONDS = 30.0
 def serve(app: Any) -> Generator[str]:
     """Run the ASGI application `app`, and yield its base URL, which ends in `/v1`.
 
-    Requests that are still open at the end of the block are dropped. Raises MissingExtraError, and EngineError where
+    Requests that are still open at the end of the block are dropped. Raises MissingExtraError, and EngineError if
     the server does not start.
     """
     try:

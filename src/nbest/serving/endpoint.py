@@ -4,10 +4,10 @@ Rules
     A chat has turns of the roles system, user and assistant, of which the last is the user's. Their content is text or
     text parts; anything else is refused with status 400.
     Whether a chat template is put around a prompt is the sampler's own setting, on both paths.
-    No field is dropped in silence: one that is not read here is refused, `stream = true` as well.
+    No field is ignored: a field that is not supported is refused, and so is `stream = true`.
     Choice 0 is drawn with `seed`, choice i with a seed derived from it; without one, a random seed is drawn.
-    A completion that failed is no answer: status 500, with `x-should-retry: false`, because its seed would fail again.
-    Sampling stops when the client goes away.
+    A failed completion is an error with status 500 and `x-should-retry: false`, because its seed would fail again.
+    Sampling stops when the client disconnects.
     Log-probabilities come with the names `token_id:ID`, as vLLM writes them: a Sampler gives ids, no pieces of text.
 
 Needs the extra `serve`. This module does not know which sampler answers.
@@ -154,7 +154,7 @@ def create_app(sampler: Sampler, name: str) -> Any:
         completions = await _run_while_connected(work, connection.receive)
         return _write("text_completion", request, completions, request.logprobs is not None)
 
-    # Their decorators have registered them; type checkers would call them unused.
+    # The decorators have registered these functions; without this, type checkers report them as unused.
     del answer_refusal, answer_fault, answer_status, list_models, chat, complete
     return app
 
@@ -206,20 +206,20 @@ async def _sample(
 async def _run_while_connected(
     work: Coroutine[Any, Any, list[Completion]], receive: Callable[[], Awaitable[Any]]
 ) -> list[Completion]:
-    """Return the result of `work`, which is cancelled when the client goes away: then nobody reads the answer.
+    """Return the result of `work`, which is cancelled when the client disconnects.
 
     `receive` is that of ASGI, which returns after the request's body only when the connection is closed.
     """
-    task, departure = asyncio.create_task(work), asyncio.ensure_future(receive())
+    task, disconnection = asyncio.create_task(work), asyncio.ensure_future(receive())
     try:
-        await asyncio.wait((task, departure), return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((task, disconnection), return_when=asyncio.FIRST_COMPLETED)
         if not task.done():
             raise _Refusal(499, "the client closed the connection", code="client_closed")
         return task.result()
     finally:
         task.cancel()
-        departure.cancel()
-        await asyncio.gather(task, departure, return_exceptions=True)
+        disconnection.cancel()
+        await asyncio.gather(task, disconnection, return_exceptions=True)
 
 
 def _write(kind: str, request: _Request, completions: Sequence[Completion], has_logprobs: bool) -> dict[str, Any]:

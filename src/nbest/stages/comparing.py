@@ -1,4 +1,4 @@
-"""What must be selected before selectors can be compared: those without a curve stand by their stored selections."""
+"""Check that the selections of a comparison are stored: a selector without a curve is compared by those alone."""
 
 from collections.abc import Sequence
 from shlex import quote
@@ -10,7 +10,7 @@ from nbest.storage.run import Run
 
 
 def check_stored(selectors: Sequence[str] | None, runs: Sequence[Run]) -> None:
-    """Raise ConfigError, with the commands to run, where a selector without a curve has no selections in a run."""
+    """Raise ConfigError, with the commands to run, if a selector without a curve has no selections in a run."""
     faults: list[str] = []
     for selector in selectors or ():
         if selector == DEFAULT or selector.startswith(STORED_PREFIX):
@@ -18,15 +18,15 @@ def check_stored(selectors: Sequence[str] | None, runs: Sequence[Run]) -> None:
         spec = find_spec("selector", selector)
         if spec.estimator is None:
             judge = " --judge MODEL" if "judge" in spec.needs else ""
-            faults += [_describe_lack(selector, judge, run) for run in runs if selector not in run.selectors()]
+            faults += [_describe_missing(selector, judge, run) for run in runs if selector not in run.selectors()]
     if faults:
         raise ConfigError(faults)
 
 
-def _describe_lack(selector: str, judge: str, run: Run) -> str:
+def _describe_missing(selector: str, judge: str, run: Run) -> str:
     limited = [name for name in run.selectors() if name.partition("@")[0] == selector]
-    rest = f", or compare those it has: -s {STORED_PREFIX}{limited[-1]}" if limited else ""
+    alternative = f", or compare those it has: -s {STORED_PREFIX}{limited[-1]}" if limited else ""
     return (
         f"selector {selector!r} has no curve, and run {run.path} holds no selections of it. Select first: "
-        f"nbest select {run.path} -s {quote(selector)}{judge}{rest}"
+        f"nbest select {run.path} -s {quote(selector)}{judge}{alternative}"
     )

@@ -1,12 +1,13 @@
-"""What a run holds, where it comes from, and which commands can go on from there."""
+"""Describe what a run holds, where it comes from, and which commands can follow."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from shlex import quote
 from typing import Any
 
 from nbest.stages.flow import open_run, path_of
+from nbest.storage.origins import read_origin
 from nbest.storage.run import Run
 
 ARRAYS = ("logprobs", "confidences", "certainties")
@@ -18,9 +19,10 @@ class RunContents:
     """Counts of what a run holds.
 
     `right`, `wrong` and `ungraded` count verdicts, `smallest_pool` and `largest_pool` trajectories per problem.
-    `scorers` counts trajectories per scorer, `selectors` pools per selector. `origin` says where the run comes from, by
-    the words of its manifest; what the manifest does not say is absent. `holds` names what scorers may need and the run
-    has: states, logprobs, confidences, certainties.
+    `scorers` counts trajectories per scorer, `selectors` pools per selector. `origin` says where the run comes from, as
+    its manifest says it; what the manifest does not say is absent. `holds` names the inputs of scorers that the run
+    has: states, logprobs, confidences, certainties. `methods` says which method and model made what is stored as
+    `scores/NAME` or `selections/NAME`; it has no entry where that was not recorded.
     """
 
     run: Path
@@ -38,13 +40,14 @@ class RunContents:
     ungraded: int
     scorers: Mapping[str, int]
     selectors: Mapping[str, int]
+    methods: Mapping[str, str] = field(default_factory=dict[str, str])
 
     @property
     def verdicts(self) -> int:
         return self.right + self.wrong + self.ungraded
 
-    def facts(self) -> dict[str, str]:
-        """Return what a person reads first, by name."""
+    def list_facts(self) -> dict[str, str]:
+        """Return the main facts as text, by name."""
         pools = f"{self.smallest_pool:,}"
         if self.largest_pool != self.smallest_pool:
             pools += f" to {self.largest_pool:,}"
@@ -58,8 +61,8 @@ class RunContents:
             "verdicts": f"{self.right:,} right, {self.wrong:,} wrong, {self.ungraded:,} ungraded",
         }
 
-    def next_commands(self) -> list[str]:
-        """Return the commands that go on from here, the next one first."""
+    def list_next_commands(self) -> list[str]:
+        """Return the commands that can follow, the most obvious one first."""
         run = quote(str(self.run))
         if not self.trajectories:
             return [f"nbest sample {run}", f"nbest import pools {run} FILE..."]
@@ -69,7 +72,7 @@ class RunContents:
         if self.with_states < self.trajectories - self.failed:
             policy = "" if "policy" in self.origin else " --policy MODEL"
             commands.append(f"nbest encode {run}{policy}")
-        scorers = self._missing_scorers()
+        scorers = self._list_missing_scorers()
         if scorers:
             commands.append(f"nbest score {run} " + " ".join(f"-s {quote(name)}" for name in scorers))
         if not self.selectors:
@@ -79,7 +82,7 @@ class RunContents:
             commands += [f"nbest compare {run}", f"nbest report {run}"]
         return [*commands, f"nbest show {run} 0"]
 
-    def _missing_scorers(self) -> list[str]:
+    def _list_missing_scorers(self) -> list[str]:
         """Return a few scorers that need no model, can work on this run, and have not scored it."""
         from nbest.registry import specs
 
@@ -88,25 +91,25 @@ class RunContents:
         return [name for name in names if self.scorers.get(name, 0) < self.trajectories][:SUGGESTED_SCORERS]
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self) | {"run": str(self.run), "holds": sorted(self.holds), "next": self.next_commands()}
+        return asdict(self) | {"run": str(self.run), "holds": sorted(self.holds), "next": self.list_next_commands()}
 
 
 def describe_run(run: Run | str | Path) -> RunContents:
-    """Count what a run holds. Raises ConfigError where there is none, DamagedRunError."""
-    opened = open_run(run)
+    """Count what a run holds. Raises ConfigError if there is none, DamagedRunError."""
+    path, run = path_of(run), open_run(run)
     counts = ", ".join(f"count({name})" for name in ARRAYS)
-    with opened.connect() as database:
+    with run.connect(large=ARRAYS) as database:
         rows = database.execute(
             "SELECT count(t.id), count(*) FILTER (t.finish = 'error') FROM problems p "
             "LEFT JOIN trajectories t ON t.problem_id = p.id GROUP BY p.id"
         ).fetchall()
         arrays = dict(zip(ARRAYS, database.execute(f"SELECT {counts} FROM trajectories").fetchall()[0], strict=True))
         verdicts = dict(database.execute("SELECT correct, count(*) FROM verdicts GROUP BY correct").fetchall())
-    sizes, with_states = [int(row[0]) for row in rows], len(opened.done_states())
+    sizes, with_states = [int(row[0]) for row in rows], len(run.done_states())
     holds = {name for name, count in (arrays | {"states": with_states}).items() if count}
     return RunContents(
-        run=path_of(run),
-        origin=_read_origin(opened.manifest),
+        run=path,
+        origin=_read_origin(run.manifest),
         problems=len(sizes),
         trajectories=sum(sizes),
         failed=sum(int(row[1]) for row in rows),
@@ -118,9 +121,16 @@ def describe_run(run: Run | str | Path) -> RunContents:
         right=int(verdicts.get(True, 0)),
         wrong=int(verdicts.get(False, 0)),
         ungraded=int(verdicts.get(None, 0)),
-        scorers={name: len(opened.done_scores(name)) for name in opened.scorers()},
-        selectors={name: len(opened.done_selections(name)) for name in opened.selectors()},
+        scorers={name: len(run.done_scores(name)) for name in run.scorers()},
+        selectors={name: len(run.done_selections(name)) for name in run.selectors()},
+        methods=_read_methods(run),
     )
+
+
+def _read_methods(run: Run) -> dict[str, str]:
+    keys = [f"scores/{name}" for name in run.scorers()] + [f"selections/{name}" for name in run.selectors()]
+    origins = {key: read_origin(run.path / key) for key in keys}
+    return {key: origin.summary for key, origin in origins.items() if origin is not None}
 
 
 def _read_origin(manifest: Mapping[str, Any]) -> dict[str, str]:

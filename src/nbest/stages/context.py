@@ -1,4 +1,4 @@
-"""What building a scorer or selector for a run needs, and the check that no option was given in vain."""
+"""Build scorers and selectors for a run, and check that every option is used by one of them."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -23,7 +23,7 @@ def create_context(
     family: str | None = None,
     judge: "Callable[[], JudgeModel] | None" = None,
 ) -> BuildContext:
-    """Return what scorers and selectors of this run are built with; stored scores are read when they are asked for."""
+    """Return what scorers and selectors of this run are built with; stored scores are read on demand."""
 
     def read_scores(scorer: str) -> Mapping[str, Score]:
         return {score.trajectory_id: score for score in run.scores(scorer)}
@@ -40,26 +40,26 @@ def create_context(
     )
 
 
-def asks_judge(spec: Spec) -> bool:
-    """Return whether a method asks a model that judges."""
+def needs_judge(spec: Spec) -> bool:
+    """Return whether a method calls a model that judges."""
     return "judge" in spec.needs
 
 
-def draws(spec: Spec) -> bool:
+def uses_seed(spec: Spec) -> bool:
     """Return whether a random seed changes what a method does."""
-    return asks_judge(spec) or "seed" in spec.options.model_fields
+    return needs_judge(spec) or "seed" in spec.options.model_fields
 
 
 def check_single(options: str, kind: MethodKind, names: Sequence[str]) -> None:
-    """Raise ConfigError where several methods are named; `options` belong (or one belongs) to a single one."""
+    """Raise ConfigError if more than one method is named; `options` begins the message, such as "--as belongs"."""
     if len(names) > 1:
         raise ConfigError(f"{options} to one {kind}; {len(names)} were named: {', '.join(names)}")
 
 
-def check_used(option: str, named: Mapping[str, Spec], is_used_by: Callable[[Spec], bool]) -> None:
-    """Raise ConfigError, saying which methods use `option`, where none of those named does."""
-    if not named or any(is_used_by(spec) for spec in named.values()):
+def check_used(option: str, specs_by_name: Mapping[str, Spec], is_used_by: Callable[[Spec], bool]) -> None:
+    """Raise ConfigError, which lists the methods that use `option`, if none of those named does."""
+    if not specs_by_name or any(is_used_by(spec) for spec in specs_by_name.values()):
         return
-    kind = next(iter(named.values())).kind
+    kind = next(iter(specs_by_name.values())).kind
     users = ", ".join(spec.name for spec in specs(kind) if is_used_by(spec)) or f"no {kind}"
-    raise ConfigError(f"{option} is not used by {', '.join(named)}; it belongs to {users}. Leave it out.")
+    raise ConfigError(f"{option} is not used by {', '.join(specs_by_name)}; it belongs to {users}. Leave it out.")

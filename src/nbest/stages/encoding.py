@@ -1,15 +1,17 @@
-"""The stage that fills hidden states in for text that was sampled elsewhere, in one teacher-forced pass."""
+"""The stage that computes the hidden states of text that was sampled elsewhere, in one teacher-forced pass."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import AsyncGenerator, Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from nbest.config import PolicyConfig, parse_config
-from nbest.errors import ConfigError
-from nbest.protocols import Encoder, StepSplitter
-from nbest.records import Trajectory
+from nbest.config import PolicyConfig
+from nbest.errors import ConfigError, OutOfMemoryError
+from nbest.protocols import Encoder
+from nbest.records import EncodingFault, HiddenStates, Pool, Step, Trajectory
+from nbest.run_settings import find_policy
 from nbest.stages.flow import (
     OnDone,
     OnProgress,
@@ -17,38 +19,61 @@ from nbest.stages.flow import (
     ignore_progress,
     open_run,
     path_of,
+    report_activity,
+    report_wait,
     require_trajectories,
     run_to_end,
 )
+from nbest.stages.sharing import SharedWork, ignore_wait, share_work
+from nbest.storage.done import DoneStates
 from nbest.storage.run import Run
 
-LOADED_FIELDS = ("model", "revision", "dtype", "device", "template")
-"""The settings that say how a policy is loaded; other settings in a manifest may be those of another version."""
 
+class PreparingEncoder(Encoder, Protocol):
+    """An encoder that can also tokenize text sampled elsewhere and split it into steps."""
 
-class TokenizingEncoder(Encoder, Protocol):
-    """An encoder that can also split its own tokens into steps, and tokenize text sampled elsewhere."""
-
-    @property
-    def splitter(self) -> StepSplitter:
-        """The rule that splits this model's tokens into steps."""
-        ...
-
-    def tokenize_trajectory(self, prompt: str, trajectory: Trajectory) -> Trajectory:
-        """Return the trajectory with the tokens this model would read, where it has none."""
+    def prepare(self, prompt: str, trajectory: Trajectory) -> tuple[Trajectory, list[Step]] | EncodingFault:
+        """Return the trajectory with the tokens this model would read, and its steps; or why it cannot be encoded."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class EncodeReport:
-    """How many trajectories of the run have hidden states after `encode`."""
+    """How many trajectories of the run have hidden states after `encode`.
+
+    `skipped` counts those that this call could not encode, by reason, and `first_messages` has the first message of
+    each reason. `failed` counts those whose sampling failed, which have no states.
+    """
 
     run: Path
     trajectories: int
     with_states: int
+    failed: int = 0
+    skipped: Mapping[str, int] = field(default_factory=dict[str, int])
+    first_messages: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def to_json(self) -> dict[str, Any]:
-        return {"run": str(self.run), "trajectories": self.trajectories, "with_states": self.with_states}
+        return {
+            "run": str(self.run),
+            "trajectories": self.trajectories,
+            "with_states": self.with_states,
+            "failed": self.failed,
+            "skipped": dict(self.skipped),
+            "first_messages": dict(self.first_messages),
+        }
+
+
+@dataclass(slots=True)
+class Skips:
+    """Counts the trajectories that an encoder could not encode."""
+
+    failed: int = 0
+    counts: Counter[str] = field(default_factory=Counter[str])
+    first_messages: dict[str, str] = field(default_factory=dict[str, str])
+
+    def add(self, trajectory_id: str, fault: EncodingFault) -> None:
+        self.counts[fault.reason] += 1
+        self.first_messages.setdefault(fault.reason, f"{trajectory_id}: {fault.message}")
 
 
 def encode(
@@ -61,8 +86,9 @@ def encode(
     """Compute the hidden states of every trajectory that has none.
 
     `policy` is a folder, hub id or bundled:NAME; None is the policy that sampled the run. `layers` are numbered as
-    transformers numbers `hidden_states`, negative ones from the end. Raises ConfigError where no policy is known,
-    UnavailableError where the run holds no trajectories, DataError for text longer than the model's context.
+    transformers numbers `hidden_states`, negative ones from the end. A trajectory that cannot be encoded, such as one
+    longer than the model's context, is skipped and counted. Raises ConfigError if no policy is known or a layer does
+    not exist, UnavailableError if the run holds no trajectories.
     """
     return run_to_end(_encode(open_run(run), path_of(run), policy, layers, on_progress))
 
@@ -73,40 +99,120 @@ async def _encode(
     from nbest.sampling.policies import describe_origin
     from nbest.states.encoder import TransformersEncoder
 
+    report_activity("read the run", on_progress)
     total = require_trajectories(run)
-    config = _read_policy(run, policy)
+    config = await asyncio.to_thread(_read_policy, run, policy)
+    await asyncio.to_thread(_check_settings, config, layers)
+    report_activity(f"load {config.model}", on_progress)
     encoder = await asyncio.to_thread(
         TransformersEncoder,
         *(config.model, tuple(layers), config.revision, config.dtype, config.device, config.template),
+        *(config.template_arguments, run.manifest["identity"].get("system")),
     )
+    skips = Skips()
     async with encoder:
         missing = total - len(run.done_states())
         origin = describe_origin(encoder.checkpoint.info)
-        await encode_run(run, encoder, count_progress("encode", missing, on_progress), origin)
-    return EncodeReport(path, total, len(run.done_states()))
+        on_done, on_wait = count_progress("encode", missing, on_progress), report_wait("encode", on_progress)
+        await encode_run(run, encoder, on_done, origin, skips, on_wait=on_wait)
+    done = len(run.done_states())
+    return EncodeReport(path, total, done, skips.failed, dict(skips.counts), skips.first_messages)
 
 
-async def encode_run(run: Run, encoder: TokenizingEncoder, on_done: OnDone, origin: Mapping[str, str]) -> None:
-    """Compute the hidden states of every trajectory that has none; `origin` goes into their header."""
-    done = await asyncio.to_thread(run.done_states)
-    for pool in run.pools():
-        missing = [t for t in pool.trajectories if t.id not in done and not t.has_failed]
-        if not missing:
+async def encode_run(
+    run: Run,
+    encoder: PreparingEncoder,
+    on_done: OnDone,
+    origin: Mapping[str, str],
+    skips: Skips | None = None,
+    *,
+    on_wait: Callable[[int], None] = ignore_wait,
+) -> None:
+    """Compute the hidden states of every trajectory that has none; `origin` goes into their header.
+
+    A trajectory that cannot be encoded is left out, and counted in `skips`.
+    """
+    skips = Skips() if skips is None else skips
+    done = await asyncio.to_thread(DoneStates, run.states_folder)
+
+    def read(problem_ids: Collection[str] | None) -> Iterator[tuple[str, Pool]]:
+        yield from ((pool.problem_id, pool) for pool in run.pools(problem_ids))
+
+    def plan(pool: Pool, ids: Collection[str]) -> tuple[str, list[Trajectory]] | None:
+        missing = [trajectory for trajectory in pool.trajectories if trajectory.id not in ids]
+        return (pool.prompt, missing) if missing else None
+
+    async def encode_pool(item: tuple[str, list[Trajectory]]) -> AsyncGenerator[list[str], None]:
+        prompt, missing = item
+        trajectories, steps_by_id = _prepare(encoder, prompt, missing, skips)
+        states = await _encode_all(encoder, trajectories, steps_by_id, skips)
+        # States are large, so those of a pool are written at once and not gathered with others.
+        if states:
+            await asyncio.to_thread(run.append_states, states, origin)
+        tokens = sum(len(trajectory.completion.tokens) for trajectory in trajectories if trajectory.id in states)
+        on_done(len(missing), tokens)
+        yield []
+
+    async def write(_: list[str]) -> None:
+        """Do nothing: the states are written already."""
+
+    work = SharedWork(run.path, "states", done, read, plan, encode_pool, write)
+    await share_work(work, open_items=1, on_wait=on_wait)
+
+
+def _prepare(
+    encoder: PreparingEncoder, prompt: str, trajectories: Sequence[Trajectory], skips: Skips
+) -> tuple[list[Trajectory], dict[str, list[Step]]]:
+    """Return the trajectories that can be encoded with their tokens, and the steps of each; count the others."""
+    prepared: list[Trajectory] = []
+    steps_by_id: dict[str, list[Step]] = {}
+    for trajectory in trajectories:
+        if trajectory.has_failed:
+            skips.failed += 1
             continue
-        trajectories = [encoder.tokenize_trajectory(pool.prompt, trajectory) for trajectory in missing]
-        steps = [encoder.splitter(trajectory.completion) for trajectory in trajectories]
-        states = await encoder.encode(trajectories, steps)
-        by_id = {trajectory.id: values for trajectory, values in zip(trajectories, states, strict=True)}
-        await asyncio.to_thread(run.append_states, by_id, origin)
-        on_done(len(trajectories), sum(len(trajectory.completion.tokens) for trajectory in trajectories))
+        outcome = encoder.prepare(prompt, trajectory)
+        if isinstance(outcome, EncodingFault):
+            skips.add(trajectory.id, outcome)
+            continue
+        prepared.append(outcome[0])
+        steps_by_id[trajectory.id] = outcome[1]
+    return prepared, steps_by_id
+
+
+async def _encode_all(
+    encoder: Encoder, trajectories: Sequence[Trajectory], steps: Mapping[str, Sequence[Step]], skips: Skips
+) -> dict[str, HiddenStates]:
+    """Return the states by id. Where memory runs out, each half is tried alone, and a single trajectory is skipped."""
+    if not trajectories:
+        return {}
+    try:
+        states = await encoder.encode(trajectories, [steps[trajectory.id] for trajectory in trajectories])
+    except OutOfMemoryError as error:
+        if len(trajectories) == 1:
+            skips.add(trajectories[0].id, EncodingFault("out of memory", str(error)))
+            return {}
+        middle = len(trajectories) // 2
+        first = await _encode_all(encoder, trajectories[:middle], steps, skips)
+        return first | await _encode_all(encoder, trajectories[middle:], steps, skips)
+    return {trajectory.id: values for trajectory, values in zip(trajectories, states, strict=True)}
 
 
 def _read_policy(run: Run, policy: str | None) -> PolicyConfig:
-    """Return the policy of this name, or the one that sampled the run. Raises ConfigError where neither is known."""
+    """Return the policy of this name, or the one that sampled the run. Raises ConfigError if neither is known."""
     if policy is not None:
         return PolicyConfig(model=policy)
-    settings = run.manifest["info"].get("config", {}).get("policy")
-    if settings is None:
+    config = find_policy(run.manifest, run.path)
+    if config is None:
         raise ConfigError(f"{run.path}: its manifest names no policy (it was imported); name one with --policy")
-    values = {name: settings[name] for name in LOADED_FIELDS if name in settings}
-    return parse_config(PolicyConfig, values, f"{run.path / 'run.json'}: info.config.policy")
+    return config
+
+
+def _check_settings(config: PolicyConfig, layers: Sequence[int]) -> None:
+    """Raise ConfigError listing what the model's config and this machine do not allow; no weights are loaded."""
+    from nbest.sampling.model_checks import list_model_faults
+
+    faults = list_model_faults(
+        config.model, config.revision, config.dtype, config.device, config.template, tuple(layers)
+    )
+    if faults:
+        raise ConfigError(faults)

@@ -1,6 +1,6 @@
-"""What all stages share: work on many items at once, write results as they finish, report progress.
+"""Work on many items at once, write results as they finish, report progress: the part that all stages share.
 
-This module does not know what an item is, or what is done with it.
+This module does not know what an item is, or how it is processed.
 """
 
 import asyncio
@@ -8,60 +8,43 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
 from nbest.errors import UnavailableError
+from nbest.interruption import INTERRUPTION
+from nbest.progress import OnDone, OnProgress, StageProgress, count_progress, ignore_progress, report_activity
 from nbest.storage.run import Run
+
+__all__ = [
+    "OnDone",
+    "OnProgress",
+    "StageProgress",
+    "count_progress",
+    "ignore_progress",
+    "open_run",
+    "path_of",
+    "report_activity",
+    "report_wait",
+    "require_trajectories",
+    "run_to_end",
+    "work_through",
+]
 
 FLUSH_TRAJECTORIES = 512
 FLUSH_SECONDS = 20.0
-"""Finished results are written when there are so many of them, or when the oldest has waited so long."""
+"""Finished results are written when this many have gathered, or when the oldest has waited this long."""
 OPEN_PROBLEMS = 64
 """How many items are worked on at once."""
 
 ItemT = TypeVar("ItemT")
 ResultT = TypeVar("ResultT")
 
-OnDone: TypeAlias = Callable[[int, int], None]
-"""Called with how many items were written since the last call, and how many tokens they have."""
 
-
-@dataclass(frozen=True, slots=True)
-class StageProgress:
-    """How far a stage is. `stage` is its name, or that of the scorer or selector at work.
-
-    `done` of `total` items are written (None = the total is not known yet); these have `tokens` sampled tokens, 0 where
-    the stage does not sample.
-    """
-
-    stage: str
-    done: int
-    total: int | None
-    tokens: int = 0
-
-
-OnProgress: TypeAlias = Callable[[StageProgress], None]
-
-
-def ignore_progress(progress: StageProgress) -> None:
-    """Do nothing: the callback of a caller that does not want to know."""
-    del progress
-
-
-def count_progress(stage: str, total: int | None, on_progress: OnProgress) -> OnDone:
-    """Return a callback that adds up what is written and reports the sums. Reports the start at once."""
-    done, tokens = 0, 0
-    on_progress(StageProgress(stage, 0, total))
-
-    def on_done(new_items: int, new_tokens: int) -> None:
-        nonlocal done, tokens
-        done, tokens = done + new_items, tokens + new_tokens
-        on_progress(StageProgress(stage, done, total, tokens))
-
-    return on_done
+def report_wait(stage: str, on_progress: OnProgress) -> Callable[[int], None]:
+    """Return a callback that reports how many problems a stage leaves to other processes while it waits for them."""
+    return lambda count: on_progress(StageProgress(f"{stage}: waiting for another process", 0, count))
 
 
 async def work_through(
@@ -76,10 +59,19 @@ async def work_through(
     `work` yields the results of an item as they finish. The first item that fails stops the others, whose generators
     are closed; what was finished before a failure or a cancellation is written before the error goes on.
     """
-    limit = OPEN_PROBLEMS if open_items is None else open_items
+    with INTERRUPTION.protect_results():
+        await _work_through(items, work, write, OPEN_PROBLEMS if open_items is None else open_items)
+
+
+async def _work_through(
+    items: Iterator[ItemT],
+    work: Callable[[ItemT], AsyncGenerator[Sequence[ResultT], None]],
+    write: Callable[[list[ResultT]], Awaitable[None]],
+    limit: int,
+) -> None:
     events: asyncio.Queue[Sequence[ResultT] | asyncio.Task[None]] = asyncio.Queue()
     tasks = set[asyncio.Task[None]]()
-    ready, first_waits_since = list[ResultT](), time.monotonic()
+    results, oldest_time = list[ResultT](), time.monotonic()
 
     async def finish(item: ItemT) -> None:
         async with aclosing(work(item)) as batches:
@@ -94,30 +86,44 @@ async def work_through(
                 tasks.add(task)
             if not tasks:
                 return
-            event = await _next_event(events, first_waits_since + FLUSH_SECONDS if ready else None)
+            event = await _wait_for_event(events, oldest_time + FLUSH_SECONDS if results else None)
             if isinstance(event, asyncio.Task):
                 tasks.discard(event)
                 event.result()
             elif event:
-                first_waits_since = first_waits_since if ready else time.monotonic()
-                ready.extend(event)
-            if len(ready) >= FLUSH_TRAJECTORIES or (ready and time.monotonic() >= first_waits_since + FLUSH_SECONDS):
-                full, ready = ready, []
-                await write(full)
+                oldest_time = oldest_time if results else time.monotonic()
+                results.extend(event)
+            if len(results) >= FLUSH_TRAJECTORIES or (results and time.monotonic() >= oldest_time + FLUSH_SECONDS):
+                part, results = results, []
+                await _finish_write(write(part))
     finally:
         for task in tasks:
             task.cancel()
-        # Several may have failed at once: the first error goes on, the others are taken note of here.
+        # Several may have failed at once: the first error is raised, the others are retrieved here and dropped.
         await asyncio.gather(*tasks, return_exceptions=True)
         while not events.empty():
             event = events.get_nowait()
-            ready.extend([] if isinstance(event, asyncio.Task) else event)
-        if ready:
-            await write(ready)
+            results.extend([] if isinstance(event, asyncio.Task) else event)
+        if results:
+            await _finish_write(write(results))
 
 
-async def _next_event(events: "asyncio.Queue[ItemT]", deadline: float | None) -> ItemT | None:
-    """Return the next event; None where none came before `deadline` on the monotonic clock."""
+async def _finish_write(write: Awaitable[None]) -> None:
+    """Wait for a write, also if this is cancelled in the meantime. Then raises CancelledError when it is done."""
+    task = asyncio.ensure_future(write)
+    cancellation = None
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError as error:
+            cancellation = error
+    task.result()
+    if cancellation is not None:
+        raise cancellation
+
+
+async def _wait_for_event(events: "asyncio.Queue[ItemT]", deadline: float | None) -> ItemT | None:
+    """Return the next event; None if none came before `deadline` on the monotonic clock."""
     try:
         async with asyncio.timeout(None if deadline is None else max(0.0, deadline - time.monotonic())):
             return await events.get()
@@ -126,17 +132,39 @@ async def _next_event(events: "asyncio.Queue[ItemT]", deadline: float | None) ->
 
 
 def run_to_end(work: Coroutine[Any, Any, ResultT]) -> ResultT:
-    """Run a coroutine from code that is not async and return its result; also where an event loop runs (a notebook)."""
+    """Run a coroutine from code that is not async and return its result; also where an event loop runs (a notebook).
+
+    Raises KeyboardInterrupt if the process was asked to end, which cancels the work (`nbest.interruption`).
+    """
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return asyncio.run(work)
+        try:
+            return asyncio.run(_run_cancellable(work))
+        except asyncio.CancelledError:
+            if INTERRUPTION.is_requested:
+                raise KeyboardInterrupt from None
+            raise
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(asyncio.run, work).result()
 
 
+async def _run_cancellable(work: Coroutine[Any, Any, ResultT]) -> ResultT:
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None
+
+    def cancel() -> None:
+        INTERRUPTION.is_noticed = True
+        # After an interrupt in a step of the loop, it was cancelled already and is writing.
+        if not task.cancelling():
+            task.cancel()
+
+    with INTERRUPTION.cancelled_by(lambda: loop.call_soon_threadsafe(cancel)):
+        return await work
+
+
 def open_run(run: Run | str | Path) -> Run:
-    """Return `run` as it is, or the run at this path."""
+    """Return a Run unchanged, or open the run at a path."""
     return run if isinstance(run, Run) else Run.open(run)
 
 
@@ -146,7 +174,7 @@ def path_of(run: Run | str | Path) -> Path:
 
 
 def require_trajectories(run: Run) -> int:
-    """Return how many trajectories the run holds. Raises UnavailableError where there are none."""
+    """Return how many trajectories the run holds. Raises UnavailableError if there are none."""
     count = len(run.done_trajectories())
     if not count:
         raise UnavailableError(f"{run.path}: no trajectories yet. Run `nbest sample` or `nbest import` first.")

@@ -1,4 +1,4 @@
-"""The model that judges in `score` and `select`: read from flags or a file, loaded once and only if it is needed."""
+"""The judge of `score` and `select`: its settings come from flags or a file, its model is loaded on first use."""
 
 from pathlib import Path
 from types import TracebackType
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 def read_judge_config(
     model: str | None = None, file: Path | None = None, seed: int | None = None
 ) -> GenerativeConfig | None:
-    """Return the settings of a judge: those of `file`, in which `model` and `seed` override what it says.
+    """Return the settings of a judge: the settings in `file`, with `model` and `seed` in place of its own.
 
-    None where neither a model nor a file is named. Raises ConfigError.
+    None if neither a model nor a file is named. Raises ConfigError.
     """
     if model is None and file is None:
         return None
@@ -30,7 +30,7 @@ def read_judge_config(
 
 
 class JudgeLoader:
-    """Loads the judge at its first call and gives the same one afterwards; an async context that closes it."""
+    """Loads the judge at the first call and returns the same one at later calls; an async context that closes it."""
 
     def __init__(self, config: GenerativeConfig):
         self.config = config

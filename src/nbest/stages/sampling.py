@@ -1,8 +1,8 @@
-"""The first stage: draw the trajectories that a run is missing, and write each as it finishes."""
+"""The first stage: draw the trajectories that a run is missing, and write every one as it finishes."""
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from itertools import islice
@@ -12,9 +12,23 @@ from typing import Any
 from nbest.config import SampleConfig
 from nbest.errors import ConfigError
 from nbest.protocols import Sampler
-from nbest.records import Problem, SamplingParams, Trajectory, derive_seed, trajectory_id, user_message
-from nbest.stages.flow import OnDone, OnProgress, count_progress, ignore_progress, run_to_end, work_through
+from nbest.records import Problem, SamplingParams, Trajectory, derive_seed, make_conversation, trajectory_id
+from nbest.stages.flow import (
+    OnDone,
+    OnProgress,
+    count_progress,
+    ignore_progress,
+    report_activity,
+    report_wait,
+    run_to_end,
+)
+from nbest.stages.sharing import SharedWork, ignore_wait, share_work
+from nbest.storage.done import DoneIds
 from nbest.storage.run import Run
+from nbest.storage.tables import TRAJECTORIES
+
+MOST_N = 1_000_000
+"""The most trajectories per problem that are drawn without a confirmation: a larger number is most likely a slip."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,30 +56,31 @@ WHOLE = Shard()
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """How many trajectories to draw per problem, and how."""
+    """How many trajectories to draw per problem, and how. `system` is the system prompt before every question."""
 
     n: int
     params: SamplingParams
     seed: int = 0
     shard: Shard = WHOLE
+    system: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class SampleReport:
-    """What `sample` has done: trajectories and tokens drawn in `seconds`, and how many trajectories the run now holds
-    of the `planned` ones."""
+    """The result of `sample`: `new_trajectories` with `tokens` tokens in `seconds`, and how many `trajectories` the run
+    now holds of the `planned_trajectories`."""
 
     run: Path
-    drawn: int
+    new_trajectories: int
     tokens: int
     seconds: float
     trajectories: int
-    planned: int
+    planned_trajectories: int
 
     def to_json(self) -> dict[str, Any]:
         return {
             "run": str(self.run),
-            "drawn": self.drawn,
+            "drawn": self.new_trajectories,
             "tokens": self.tokens,
             "seconds": self.seconds,
             "trajectories": self.trajectories,
@@ -73,66 +88,138 @@ class SampleReport:
 
 
 def sample(
-    run_path: str | Path, config: SampleConfig, *, shard: Shard = WHOLE, on_progress: OnProgress = ignore_progress
+    run_path: str | Path,
+    config: SampleConfig,
+    *,
+    shard: Shard = WHOLE,
+    on_progress: OnProgress = ignore_progress,
+    allow_large_n: bool = False,
 ) -> SampleReport:
-    """Draw what the run at `run_path` is missing of `config.n` trajectories per problem; the run is made where there
+    """Draw what the run at `run_path` is missing of `config.n` trajectories per problem; the run is made if there
     is none.
 
-    Raises ConfigError where the folder holds a run of other settings, UnavailableError for what the policy cannot do,
-    DataError, EngineError.
+    All settings are checked before a model is loaded, and the folder is created with the first trajectories: a call
+    that fails before has changed nothing. `allow_large_n` confirms an `n` above `MOST_N`. Raises ConfigError, also if
+    the folder holds a run of other settings, UnavailableError for what the policy cannot do, DataError, EngineError.
     """
-    return run_to_end(_sample(Path(run_path), config, shard, on_progress))
+    return run_to_end(_sample(Path(run_path), config, shard, on_progress, allow_large_n))
 
 
-async def _sample(path: Path, config: SampleConfig, shard: Shard, on_progress: OnProgress) -> SampleReport:
-    from nbest.run_settings import describe_sampling, load_problems, pin_revision
+async def _sample(
+    path: Path, config: SampleConfig, shard: Shard, on_progress: OnProgress, allow_large_n: bool
+) -> SampleReport:
+    from nbest.run_settings import describe_sampling
     from nbest.sampling.policies import load_policy, origin_of
+    from nbest.storage.drafts import prepare_run, reserve_folder
 
-    config = pin_revision(config)
-    problems = load_problems(config.problems)
+    report_activity("read the problems", on_progress)
+    config, problems = await asyncio.to_thread(check_settings, config, allow_large_n)
+    is_here = config.policy.type in ("transformers", "vllm")
+    report_activity(f"load {config.policy.model if is_here else config.policy.type}", on_progress)
     async with load_policy(config.policy) as sampler:
+        sampler.check(config.sampling)
         description = sampler.describe()
-        run = Run.create(path, describe_sampling(config, description, problems))
+        run = prepare_run(path, describe_sampling(config, description, problems, path))
         run.write_problems(problems)
-        draw = Draw(config.n, config.sampling, config.seed, shard)
+        report_activity("read the run", on_progress)
+        draw = Draw(config.n, config.sampling, config.seed, shard, config.system)
         missing = sum(len(indices) for _, indices in missing_draws(run, draw))
-        drawn, tokens, start = 0, 0, time.perf_counter()
+        trajectories, tokens, start = 0, 0, time.perf_counter()
         report = count_progress("sample", missing, on_progress)
 
         def on_done(new_items: int, new_tokens: int) -> None:
-            nonlocal drawn, tokens
-            drawn, tokens = drawn + new_items, tokens + new_tokens
+            nonlocal trajectories, tokens
+            trajectories, tokens = trajectories + new_items, tokens + new_tokens
             report(new_items, new_tokens)
 
-        await sample_run(run, sampler, draw, on_done, origin_of(description))
+        on_wait = report_wait("sample", on_progress)
+        with reserve_folder(run):
+            await sample_run(run, sampler, draw, on_done, origin_of(description), on_wait=on_wait)
+            run.materialize()
     seconds = time.perf_counter() - start
-    return SampleReport(path, drawn, tokens, seconds, len(run.done_trajectories()), len(problems) * config.n)
+    return SampleReport(path, trajectories, tokens, seconds, len(run.done_trajectories()), len(problems) * config.n)
+
+
+def check_settings(config: SampleConfig, allow_large_n: bool) -> tuple[SampleConfig, list[Problem]]:
+    """Return the settings with the commit of the benchmark, and the problems; nothing is loaded or written.
+
+    Raises ConfigError with the faults of the number of trajectories, the problems and the policy together.
+    """
+    from nbest.run_settings import load_problems, pin_revision
+    from nbest.sampling.policies import check_policy
+
+    faults, problems = list[str](), list[Problem]()
+    try:
+        check_large_n(config.n, allow_large_n)
+    except ConfigError as error:
+        faults += error.faults
+    try:
+        config = pin_revision(config)
+        problems = load_problems(config.problems)
+    except ConfigError as error:
+        faults += error.faults
+    try:
+        check_policy(config.policy, config.sampling)
+    except ConfigError as error:
+        faults += error.faults
+    if faults:
+        raise ConfigError(faults)
+    return config, problems
+
+
+def check_large_n(n: int, is_confirmed: bool) -> None:
+    """Raise ConfigError for more than `MOST_N` trajectories per problem that are not confirmed."""
+    if n > MOST_N and not is_confirmed:
+        raise ConfigError(
+            f"n: got {n:,} trajectories per problem; more than {MOST_N:,} must be confirmed with --allow-large-n"
+        )
 
 
 def missing_draws(run: Run, draw: Draw) -> Iterator[tuple[Problem, list[int]]]:
     """Yield the problems of this shard with the indices that the run does not hold yet."""
     done = run.done_trajectories()
     for problem in draw.shard.take(run.problems()):
-        missing = [index for index in range(draw.n) if trajectory_id(problem.id, index) not in done]
+        missing = _find_missing(problem, draw, done)
         if missing:
             yield problem, missing
 
 
+def _find_missing(problem: Problem, draw: Draw, done: Collection[str]) -> list[int]:
+    return [index for index in range(draw.n) if trajectory_id(problem.id, index) not in done]
+
+
 async def sample_run(
-    run: Run, sampler: Sampler, draw: Draw, on_done: OnDone, origin: Mapping[str, str] | None = None
+    run: Run,
+    sampler: Sampler,
+    draw: Draw,
+    on_done: OnDone,
+    origin: Mapping[str, str] | None = None,
+    *,
+    on_wait: Callable[[int], None] = ignore_wait,
 ) -> None:
     """Draw the trajectories that are missing; a trajectory is written as it finishes, whether or not its pool is whole.
 
-    `origin` goes into the header of captured states: the policy and step rule behind them.
+    `origin` goes into the header of captured states: the policy and step rule behind them. `on_wait` is as in
+    `share_work`.
     """
+    done = DoneIds(run.path / "trajectories", TRAJECTORIES)
+
+    def read(problem_ids: Collection[str] | None) -> Iterator[tuple[str, Problem]]:
+        for problem in draw.shard.take(run.problems()):
+            if problem_ids is None or problem.id in problem_ids:
+                yield problem.id, problem
+
+    def plan(problem: Problem, ids: Collection[str]) -> tuple[Problem, list[int]] | None:
+        missing = _find_missing(problem, draw, ids)
+        return (problem, missing) if missing else None
 
     async def draw_pool(item: tuple[Problem, list[int]]) -> AsyncGenerator[list[Trajectory], None]:
         problem, indices = item
-        index_of = {derive_seed(draw.seed, problem.id, index): index for index in indices}
-        messages = user_message(problem.prompt)
-        async with aclosing(sampler.sample(messages, list(index_of), draw.params)) as completions:
+        index_by_seed = {derive_seed(draw.seed, problem.id, index): index for index in indices}
+        messages = make_conversation(problem.prompt, draw.system)
+        async with aclosing(sampler.sample(messages, list(index_by_seed), draw.params)) as completions:
             async for seed, completion in completions:
-                index = index_of[seed]
+                index = index_by_seed[seed]
                 yield [Trajectory(trajectory_id(problem.id, index), problem.id, index, seed, completion)]
 
     async def write(trajectories: list[Trajectory]) -> None:
@@ -140,4 +227,5 @@ async def sample_run(
         # A server may count tokens without giving their ids.
         on_done(len(trajectories), sum(t.completion.count_usage().sampled_tokens for t in trajectories))
 
-    await work_through(missing_draws(run, draw), draw_pool, write)
+    work = SharedWork(run.path, "trajectories", done, read, plan, draw_pool, write)
+    await share_work(work, on_wait=on_wait)

@@ -1,11 +1,13 @@
-"""Hidden states at step ends of text that exists already: one teacher-forced pass over prompt and completion.
+"""Computes hidden states at the step ends of existing text, in one teacher-forced pass over prompt and completion.
+
+This module does not know where states are stored or what reads them.
 
 Shapes: T tokens of prompt and completion, S steps, L layers, D hidden size.
 """
 
 import asyncio
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,9 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nbest.errors import ConfigError, DataError, EngineError
+from nbest.errors import ConfigError, DataError, OutOfMemoryError
 from nbest.protocols import Encoder
-from nbest.records import HiddenStates, Step, Trajectory, user_message
+from nbest.records import Completion, EncodingFault, HiddenStates, Step, Trajectory, make_conversation
 from nbest.sampling.checkpoint import Checkpoint, load_checkpoint
 from nbest.text.steps import BlankLineSplitter
 
@@ -23,9 +25,9 @@ from nbest.text.steps import BlankLineSplitter
 class TransformersEncoder(Encoder):
     """An Encoder over a causal language model that transformers loads.
 
-    States agree with those captured while sampling up to rounding, because the same sums are taken in another order:
-    within 1e-4 in float32, and in bfloat16 within 5 % of the largest entry (1 % measured on a 5-layer policy, with a
-    root mean square difference of 0.5 %).
+    States differ from those captured while sampling by rounding only, because the sums are added in another order:
+    by at most 1e-4 in float32, and in bfloat16 by at most 5 % of the largest entry (1 % measured on a 5-layer policy,
+    with a root mean square difference of 0.5 %).
     """
 
     def __init__(
@@ -36,9 +38,16 @@ class TransformersEncoder(Encoder):
         dtype: str = "auto",
         device: str = "auto",
         template: str = "chat",
+        template_arguments: Mapping[str, bool | int | float | str] | None = None,
+        system: str | None = None,
     ):
-        """Load a model (`bundled:NAME`, a folder, a hub id). `layers` as transformers numbers `hidden_states`."""
-        self._open(load_checkpoint(model, revision, dtype, device, template), layers, 16_384)
+        """Load a model: `bundled:NAME`, a folder or a hub id. `layers` are numbered as `hidden_states` of transformers.
+
+        `system` is the system prompt that went before every question. Raises ConfigError.
+        """
+        checkpoint = load_checkpoint(model, revision, dtype, device, template, template_arguments=template_arguments)
+        self._open(checkpoint, layers, 16_384)
+        self._system = system
 
     @classmethod
     def from_checkpoint(
@@ -54,33 +63,51 @@ class TransformersEncoder(Encoder):
 
     def _open(self, checkpoint: Checkpoint, layers: tuple[int, ...], batch_tokens: int) -> None:
         if batch_tokens < 1:
-            raise ConfigError(f"batch_tokens: got {batch_tokens}; at least 1 is needed")
+            raise ConfigError(f"batch_tokens: got {batch_tokens}; it must be at least 1")
         self.checkpoint, self.layers = checkpoint, checkpoint.resolve_layers(layers)
         self.splitter = BlankLineSplitter(checkpoint.pieces, checkpoint.end_tokens)
         self._batch_tokens = batch_tokens
+        self._system: str | None = None
         self._busy = threading.Lock()
 
     def tokenize_trajectory(self, prompt: str, trajectory: Trajectory) -> Trajectory:
-        """Return the trajectory with the tokens this model would read, where it has none; otherwise as it is.
+        """Return the trajectory with the tokens that this model would read; as it is where it has tokens already.
 
-        `prompt` is the user's message. A text that ended by itself (`finish` "stop" or "unknown") gets an end token,
-        so that its last step is closed; one that was cut or failed does not.
+        Where it has the tokens of the completion alone, those of the prompt are added.
+        `prompt` is the user's message. A text that ended by itself (`finish` "stop" or "unknown") gets an end token, so
+        that its last step is complete; one that was cut or failed does not.
         """
         completion = trajectory.completion
-        if len(completion.tokens):
+        if len(completion.tokens) and len(completion.prompt_tokens):
             return trajectory
+        prompt_tokens = np.array(
+            self.checkpoint.tokenize_prompt(make_conversation(prompt, self._system)), dtype=np.int32
+        )
+        if len(completion.tokens):
+            return replace(trajectory, completion=replace(completion, prompt_tokens=prompt_tokens))
         tokens: list[int] = self.checkpoint.tokenize_text(completion.text)
         if completion.finish in ("stop", "unknown") and self.checkpoint.end_tokens:
             tokens.append(min(self.checkpoint.end_tokens))
-        prompt_tokens = np.array(self.checkpoint.tokenize_prompt(user_message(prompt)), dtype=np.int32)
-        filled = replace(completion, prompt_tokens=prompt_tokens, tokens=np.array(tokens, dtype=np.int32))
-        return replace(trajectory, completion=filled)
+        tokenized = replace(completion, prompt_tokens=prompt_tokens, tokens=np.array(tokens, dtype=np.int32))
+        return replace(trajectory, completion=tokenized)
+
+    def prepare(self, prompt: str, trajectory: Trajectory) -> tuple[Trajectory, list[Step]] | EncodingFault:
+        """Return the trajectory with the tokens this model would read, and its steps; or why it cannot be encoded."""
+        try:
+            tokenized = self.tokenize_trajectory(prompt, trajectory)
+        except ConfigError as error:
+            return EncodingFault("refused by the chat template", str(error))
+        if fault := self._find_foreign_id(tokenized.completion):
+            return fault
+        steps = self.splitter(tokenized.completion)
+        return self.find_fault(tokenized, steps) or (tokenized, steps)
 
     async def encode(self, trajectories: Sequence[Trajectory], steps: Sequence[Sequence[Step]]) -> list[HiddenStates]:
         """Return the states of each trajectory, in order; one without steps has values [0 L D].
 
-        Raises DataError, naming the trajectory, where tokens are missing, a step lies outside them, or prompt and
-        steps are longer than the model's context (nothing is ever cut to fit).
+        Raises DataError, naming the trajectory, for one that `find_fault` refuses: tokens are missing or of another
+        vocabulary, a step lies outside them, or prompt and steps are longer than the model's context (nothing is ever
+        cut to fit). Raises OutOfMemoryError.
         """
         if len(trajectories) != len(steps):
             raise DataError(
@@ -90,23 +117,43 @@ class TransformersEncoder(Encoder):
             self._check(trajectory, spans)
         return await asyncio.to_thread(self._encode, list(trajectories), [tuple(spans) for spans in steps])
 
-    def _check(self, trajectory: Trajectory, steps: Sequence[Step]) -> None:
-        completion, name = trajectory.completion, trajectory.id
+    def find_fault(self, trajectory: Trajectory, steps: Sequence[Step]) -> EncodingFault | None:
+        """Return why `encode` would refuse a trajectory; None if it would not."""
+        completion = trajectory.completion
         if not steps:
-            return
+            return None
         if not len(completion.tokens) or not len(completion.prompt_tokens):
-            raise DataError(f"trajectory {name}: it has no token ids; fill them with tokenize_trajectory first")
+            return EncodingFault("no token ids", "it has no token ids; fill them with tokenize_trajectory first")
         if not all(0 <= step.start < step.end <= len(completion.tokens) for step in steps):
-            raise DataError(
-                f"trajectory {name}: a step lies outside its {len(completion.tokens)} tokens: {list(steps)}"
-            )
+            message = f"a step lies outside its {len(completion.tokens)} tokens: {list(steps)}"
+            return EncodingFault("a step outside its tokens", message)
+        if fault := self._find_foreign_id(completion):
+            return fault
         context = self.checkpoint.context_tokens
         needed = len(completion.prompt_tokens) + max(step.end for step in steps)
         if context is not None and needed > context:
-            raise DataError(
-                f"trajectory {name}: prompt and steps are {needed} tokens long; the model's context holds {context}. "
-                f"Leave it out, or encode with a model of a longer context"
+            return EncodingFault(
+                "longer than the model's context",
+                f"prompt and steps are {needed} tokens long; the model's context holds {context}. "
+                "Leave it out, or encode with a model that has a longer context",
             )
+        return None
+
+    def _find_foreign_id(self, completion: Completion) -> EncodingFault | None:
+        """Return a fault if a token id is none of this model's."""
+        size = min(self.checkpoint.embedding_rows, len(self.checkpoint.pieces))
+        for ids in (completion.prompt_tokens, completion.tokens):
+            foreign = ids[(ids < 0) | (ids >= size)]
+            if len(foreign):
+                message = f"it has the token id {foreign[0]}, and this model has ids 0..{size - 1}"
+                return EncodingFault(
+                    "token ids of another model", f"{message}. Encode it with the model that sampled it"
+                )
+        return None
+
+    def _check(self, trajectory: Trajectory, steps: Sequence[Step]) -> None:
+        if fault := self.find_fault(trajectory, steps):
+            raise DataError(f"trajectory {trajectory.id}: {fault.message}")
 
     @torch.inference_mode()
     def _encode(self, trajectories: list[Trajectory], steps: list[tuple[Step, ...]]) -> list[HiddenStates]:
@@ -114,11 +161,11 @@ class TransformersEncoder(Encoder):
         shape = (len(self.layers), self.checkpoint.hidden_size)
         values = [np.zeros((len(spans), *shape), dtype=np.float32) for spans in steps]
         with self._busy:
-            for part in bucket([len(row) for row in rows], self._batch_tokens):
-                ends = [_find_ends(trajectories[index], steps[index]) for index in part]
-                states = self._compute([rows[index] for index in part], ends)
+            for batch in batch_by_length([len(row) for row in rows], self._batch_tokens):
+                ends = [_find_ends(trajectories[index], steps[index]) for index in batch]
+                states = self._compute([rows[index] for index in batch], ends)
                 offsets = np.cumsum([len(end) for end in ends])[:-1]
-                for index, block in zip(part, np.split(states, offsets), strict=True):
+                for index, block in zip(batch, np.split(states, offsets), strict=True):
                     values[index] = block
         return [HiddenStates(self.layers, spans, rows) for spans, rows in zip(steps, values, strict=True)]
 
@@ -132,15 +179,15 @@ class TransformersEncoder(Encoder):
         mask = torch.zeros((len(rows), width), dtype=torch.int64)
         for number, row in enumerate(rows):
             ids[number, : len(row)], mask[number, : len(row)] = torch.from_numpy(row), 1
-        where = torch.from_numpy(np.repeat(np.arange(len(rows)), [len(end) for end in ends])).to(device)
-        which = torch.from_numpy(np.concatenate(ends)).to(device)
+        numbers = torch.from_numpy(np.repeat(np.arange(len(rows)), [len(end) for end in ends])).to(device)
+        positions = torch.from_numpy(np.concatenate(ends)).to(device)
         try:
             states = self._forward(ids.to(device), mask.to(device))
         except torch.OutOfMemoryError as error:
-            raise EngineError(
+            raise OutOfMemoryError(
                 f"out of memory over {len(rows)} x {width} tokens; lower batch_tokens: {error}"
             ) from error
-        return torch.stack([states[layer][where, which] for layer in self.layers], dim=1).float().cpu().numpy()
+        return torch.stack([states[layer][numbers, positions] for layer in self.layers], dim=1).float().cpu().numpy()
 
     def _forward(self, ids: Tensor, mask: Tensor) -> tuple[Tensor, ...]:
         output: Any = self.checkpoint.model(
@@ -150,7 +197,7 @@ class TransformersEncoder(Encoder):
 
 
 def _read_tokens(trajectory: Trajectory, steps: tuple[Step, ...]) -> np.ndarray:
-    """Return prompt and completion up to the end of the last step: later tokens change no state."""
+    """Return the ids of the prompt and of the completion up to its last step: later tokens change no state."""
     if not steps:
         return np.empty(0, dtype=np.int64)
     completion = trajectory.completion
@@ -162,11 +209,14 @@ def _find_ends(trajectory: Trajectory, steps: tuple[Step, ...]) -> np.ndarray:
     return len(trajectory.completion.prompt_tokens) + np.array([step.end - 1 for step in steps], dtype=np.int64)
 
 
-def bucket(lengths: list[int], most_tokens: int) -> list[list[int]]:
-    """Return the indices of non-empty rows in batches of similar length, of at most `most_tokens` with padding."""
-    parts: list[list[int]] = []
+def batch_by_length(lengths: list[int], batch_tokens: int) -> list[list[int]]:
+    """Return the indices of the non-empty rows in batches of similar length.
+
+    A batch has at most `batch_tokens`, padding included; a longer row is a batch of its own.
+    """
+    batches: list[list[int]] = []
     for index in sorted((index for index, length in enumerate(lengths) if length), key=lambda index: lengths[index]):
-        if not parts or (len(parts[-1]) + 1) * lengths[index] > most_tokens:
-            parts.append([])
-        parts[-1].append(index)
-    return parts
+        if not batches or (len(batches[-1]) + 1) * lengths[index] > batch_tokens:
+            batches.append([])
+        batches[-1].append(index)
+    return batches

@@ -1,4 +1,7 @@
-"""Hidden states in memory, as a `StateSource`: what a sampler has just captured."""
+"""The `StateSource` of hidden states in memory: those that a sampler has just captured.
+
+This module does not know files, models or scorers.
+"""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -9,9 +12,10 @@ from nbest.storage.bfloat16 import from_bfloat16, to_bfloat16
 
 
 class CapturedSource:
-    """The states in `Completion.states` of trajectories; `origin` describes them (`sampling.policies.origin_of`).
+    """The hidden states that trajectories carry in `Completion.states`.
 
-    They are read in the precision of a run's parts (bf16), so that a scorer returns the same scores for both.
+    `origin` describes their policy (`sampling.policies.origin_of`). Values are rounded to the precision of a run's
+    parts (bf16), so that a scorer returns the same scores for captured and for stored states.
     """
 
     def __init__(self, trajectories: Sequence[Trajectory], origin: Mapping[str, str]):
@@ -37,4 +41,4 @@ class CapturedSource:
 
 
 NO_STATES = CapturedSource((), {})
-"""For scorers that read no hidden states."""
+"""The source for scorers that read no hidden states."""

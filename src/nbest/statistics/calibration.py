@@ -1,6 +1,6 @@
-"""Calibrated confidence: maps from a number to a probability, and measures of how far probabilities are off.
+"""Calibration: maps from a number to a probability, and measures of how well probabilities match the outcomes.
 
-Pure numpy. `fit_isotonic` and `fit_platt` make a map from numbers (higher = more likely right) to probabilities; the
+Pure numpy. `fit_isotonic` and `fit_platt` fit a map from numbers (higher = more likely right) to probabilities; the
 measures compare confidences with the outcomes. This module does not know pools, selectors or where numbers come from.
 Shapes: M cases, B bins.
 """
@@ -47,10 +47,10 @@ class PlattMap:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CoverageCurve:
-    """The accuracy where only the most confident share of cases is answered; arrays are [M], by rising coverage.
+    """The accuracy if only the most confident share of cases is answered; arrays are [M], by rising coverage.
 
     `coverage[i]` is (i + 1) / M, `accuracy[i]` the expected share of right ones among the i + 1 most confident, and
-    `threshold[i]` the least confidence among them. Equal confidences stand in random order: they share the credit.
+    `threshold[i]` the least confidence among them. Cases of equal confidence share the credit, as in random order.
     """
 
     coverage: Array
@@ -59,7 +59,7 @@ class CoverageCurve:
 
     @property
     def area(self) -> float:
-        """The mean accuracy over all coverages: 1 where every case is right."""
+        """The mean accuracy over all coverages: 1 if every case is right."""
         return float(self.accuracy.mean())
 
     def at(self, coverage: float) -> tuple[float, float]:
@@ -79,7 +79,7 @@ def fit_isotonic(values: ArrayLike, right: ArrayLike, weights: ArrayLike | None 
     """Return the least-squares monotone fit of `right` [M] on `values` [M] (pool-adjacent-violators, Ayer et al. 1955).
 
     Cases with equal values are one case of their mean. `weights` [M] are positive (default 1). The knots are the two
-    ends of every block of one fitted value, so that the map passes through the fit at every value seen.
+    ends of every block of one fitted value, so that the map equals the fit at every value of the data.
     Raises ConfigError for no cases, differing lengths, or numbers that are not finite.
     """
     numbers, targets = _check(values, right)
@@ -91,9 +91,9 @@ def fit_isotonic(values: ArrayLike, right: ArrayLike, weights: ArrayLike | None 
     for mean, weight in zip(means.tolist(), sums.tolist(), strict=True):
         block = (mean, weight, 1)
         while blocks and blocks[-1][0] >= block[0]:
-            before = blocks.pop()
-            total = before[1] + block[1]
-            block = ((before[0] * before[1] + block[0] * block[1]) / total, total, before[2] + block[2])
+            previous = blocks.pop()
+            total = previous[1] + block[1]
+            block = ((previous[0] * previous[1] + block[0] * block[1]) / total, total, previous[2] + block[2])
         blocks.append(block)
     ends = np.cumsum([count for *_, count in blocks])
     knots: list[tuple[float, float]] = []
@@ -103,7 +103,7 @@ def fit_isotonic(values: ArrayLike, right: ArrayLike, weights: ArrayLike | None 
 
 
 def fit_platt(values: ArrayLike, right: ArrayLike, weights: ArrayLike | None = None) -> PlattMap:
-    """Return the sigmoid of least log-loss on `values` [M] against `right` [M] of True and False.
+    """Return the sigmoid with the lowest log-loss on `values` [M] against `right` [M] of True and False.
 
     Targets are smoothed to (n+ + 1) / (n+ + 2) and 1 / (n- + 2), so that a perfect separation stays finite (Platt
     1999); Newton steps with backtracking as in Lin, Lin & Weng 2007, algorithm 1. `weights` [M] are positive (default
@@ -120,34 +120,37 @@ def fit_platt(values: ArrayLike, right: ArrayLike, weights: ArrayLike | None = N
         logits = a * numbers + b
         return float((mass * (np.logaddexp(0.0, logits) - smooth * logits)).sum())
 
-    now = loss(slope, intercept)
+    current_loss = loss(slope, intercept)
     for _ in range(_PLATT_STEPS):
-        fitted = sigmoid(slope * numbers + intercept)
-        miss, spread = mass * (fitted - smooth), mass * fitted * (1 - fitted)
-        gradient = np.array([(miss * numbers).sum(), miss.sum()])
+        probabilities = sigmoid(slope * numbers + intercept)
+        residuals, variances = mass * (probabilities - smooth), mass * probabilities * (1 - probabilities)
+        gradient = np.array([(residuals * numbers).sum(), residuals.sum()])
         if np.abs(gradient).max() < 1e-9 * mass.sum():
             break
-        cross = (spread * numbers).sum()
-        curvature = np.array([[(spread * numbers**2).sum(), cross], [cross, spread.sum()]]) + _PLATT_RIDGE * np.eye(2)
+        cross = (variances * numbers).sum()
+        curvature = np.array(
+            [[(variances * numbers**2).sum(), cross], [cross, variances.sum()]]
+        ) + _PLATT_RIDGE * np.eye(2)
         direction = -np.linalg.solve(curvature, gradient)
         step = 1.0
         while step > _PLATT_SMALLEST_STEP:
             a, b = slope + step * float(direction[0]), intercept + step * float(direction[1])
-            ahead = loss(a, b)
-            if ahead <= now + 1e-4 * step * float(gradient @ direction):
+            next_loss = loss(a, b)
+            if next_loss <= current_loss + 1e-4 * step * float(gradient @ direction):
                 break
             step /= 2
         else:
             break
-        slope, intercept, now = a, b, ahead
+        slope, intercept, current_loss = a, b, next_loss
     return PlattMap(slope, intercept)
 
 
 def calibration_error(confidence: ArrayLike, right: ArrayLike, bins: int = BINS, binning: Binning = "mass") -> float:
-    """Return the expected calibration error: sum over bins of their share of cases times |accuracy - mean confidence|.
+    """Return the expected calibration error: the sum over bins of their share of cases times |accuracy - confidence|.
 
-    `confidence` [M] within 0..1, `right` [M]. Bins of equal mass by default ("mass": by rank, equal confidences always
-    together), or of equal width ("width"). Source: Naeini et al. 2015; Guo et al. 2017 (arXiv 1706.04599, equation 3).
+    `confidence` [M] within 0..1, of which a bin has the mean; `right` [M]. `binning` "mass" has bins of equal mass (by
+    rank; equal confidences are always in one bin), "width" bins of equal width. Source: Naeini et al. 2015; Guo et al.
+    2017 (arXiv 1706.04599, equation 3).
     """
     numbers, targets = _check(confidence, right)
     if bins < 1:
@@ -183,10 +186,10 @@ def _check(values: ArrayLike, right: ArrayLike) -> tuple[Array, Array]:
     numbers, targets = np.asarray(values, dtype=np.float64), np.asarray(right, dtype=np.float64)
     if numbers.ndim != 1 or numbers.shape != targets.shape or not len(numbers):
         raise ConfigError(
-            f"values have shape {numbers.shape}, right {targets.shape}; both must be [M] with M at least 1"
+            f"values has shape {numbers.shape}, right {targets.shape}; both must be [M] with M at least 1"
         )
     if not np.isfinite(numbers).all() or not np.isfinite(targets).all():
-        raise ConfigError("calibration needs finite numbers; leave cases without one out")
+        raise ConfigError("values and right must be finite numbers; leave out the cases without one")
     return numbers, targets
 
 

@@ -1,13 +1,13 @@
 """Exact expectations over all k-subsets of a pool: pass@k, best-of-k for any score, maj@k. Pure numpy.
 
-From N trajectories of one problem, every estimator here is the expectation of a metric over the C(N, k) subsets of
-size k drawn without replacement: a closed form or a finite sum, never a simulation, so the only error left is that of
-having N trajectories of this many problems. A subset larger than the pool is undefined: NaN, never 1.0.
+Every estimator here is the expectation of a metric over the C(N, k) subsets of size k of the N trajectories of one
+problem. It is a closed form or a finite sum, not a simulation, so its only error is that of a finite number of
+trajectories and problems. Where k is larger than the pool, the value is undefined: NaN, never 1.0.
 
 Rules that hold everywhere
-    Ties share the credit: where several candidates (or clusters) of a subset are equally good, the subset counts as
-    the mean over them. The samples of one prompt are exchangeable, so that is the expectation of any rule that breaks
-    a tie by position.
+    Ties share the credit: where several candidates (or clusters) of a subset are equally good, the value of the subset
+    is the mean over them. The samples of one prompt are exchangeable, so this is the expectation of any rule that
+    breaks ties by position.
     A subset on which the selector abstains counts as wrong, and the probability of abstaining is returned beside it.
 
 This module does not know records, runs, answers or selectors. Shapes: N trajectories, K entries of `ks`.
@@ -27,27 +27,27 @@ from nbest.errors import ConfigError, UnavailableError
 Array: TypeAlias = NDArray[np.float64]
 
 MAJORITY_LIMIT = 1000
-"""The largest pool of `majority_at_k`: above it C(N, N/2) leaves the range of float64 (and the cost grows as N^3)."""
+"""The largest pool of `majority_at_k`: above it C(N, N/2) exceeds the range of float64. (The cost grows as N^3.)"""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Curve:
-    """One metric of one pool at every k of `ks`: `accuracy` [K] and `abstained` [K], both NaN where k > N."""
+    """One metric of one pool at every k of `ks`: `accuracy` [K] and `abstained` [K], both NaN if k > N."""
 
     accuracy: Array
     abstained: Array
 
 
 def pass_at_k(correct: ArrayLike, ks: Sequence[int]) -> Array:
-    """Return [K] the probability that a k-subset holds a right one: 1 - C(N - c, k) / C(N, k), NaN where k > N.
+    """Return the probability [K] that a k-subset has a right one: 1 - C(N - c, k) / C(N, k) for c right ones.
 
-    `correct` [N] holds True or False. Source: Chen et al. 2021 (arXiv 2107.03374), equation 1.
+    `correct` [N] is True or False; NaN if k > N. Source: Chen et al. 2021 (arXiv 2107.03374), equation 1.
     """
     return best_of_k(correct, correct, ks).accuracy
 
 
 def random_pick(correct: ArrayLike, ks: Sequence[int]) -> Array:
-    """Return [K] the accuracy of a random pick from a k-subset: the mean of `correct` [N], NaN where k > N."""
+    """Return the accuracy [K] of a random pick from a k-subset: the mean of `correct` [N], NaN if k > N."""
     values = np.asarray(correct, dtype=np.float64)
     return best_of_k(values, np.zeros_like(values), ks).accuracy
 
@@ -55,39 +55,40 @@ def random_pick(correct: ArrayLike, ks: Sequence[int]) -> Array:
 def best_of_k(correct: ArrayLike, scores: ArrayLike, ks: Sequence[int]) -> Curve:
     """Return the expected `correct` [N] of the candidate with the highest of `scores` [N] in a k-subset.
 
-    Candidates with equal scores share the credit. NaN = no score: such a candidate never wins, and a subset of nothing
-    else abstains. With the candidates in ascending order, the one with i others below it is the best of
-    C(i, k - 1) of the C(N, k) subsets; the members of a tie stand in any order, so each counts as their mean.
+    Candidates with equal scores share the credit. NaN = no score: such a candidate never wins, and a subset of only
+    such candidates abstains. In ascending order of score, the candidate with i others below it is the best of C(i, k -
+    1) of the C(N, k) subsets; each member of a tie has the mean value of the tie.
     """
     values = np.asarray(correct, dtype=np.float64)
     ranking = np.asarray(scores, dtype=np.float64)
     if values.shape != ranking.shape or values.ndim != 1:
         raise ConfigError(f"correct has shape {values.shape}, scores {ranking.shape}; both must be [N]")
-    weights = _best_weights(len(values), tuple(ks))
-    missing = np.isnan(ranking)
-    absent = int(missing.sum())
-    levels, level_of = np.unique(ranking[~missing], return_inverse=True)
+    weights = _compute_best_weights(len(values), tuple(ks))
+    has_score = ~np.isnan(ranking)
+    unscored = len(values) - int(has_score.sum())
+    levels, level_of = np.unique(ranking[has_score], return_inverse=True)
     sizes = np.bincount(level_of, minlength=len(levels))
-    means = np.bincount(level_of, weights=values[~missing], minlength=len(levels)) / np.maximum(sizes, 1)
-    ascending = np.concatenate([np.zeros(absent), np.repeat(means, sizes)])
-    undefined = np.array(ks, dtype=np.int64) > len(values)
-    accuracy, abstained = weights @ ascending, weights[:, :absent].sum(axis=1)
-    return Curve(np.where(undefined, np.nan, accuracy), np.where(undefined, np.nan, abstained))
+    means = np.bincount(level_of, weights=values[has_score], minlength=len(levels)) / np.maximum(sizes, 1)
+    ascending = np.concatenate([np.zeros(unscored), np.repeat(means, sizes)])
+    is_undefined = np.array(ks, dtype=np.int64) > len(values)
+    accuracy, abstained = weights @ ascending, weights[:, :unscored].sum(axis=1)
+    return Curve(np.where(is_undefined, np.nan, accuracy), np.where(is_undefined, np.nan, abstained))
 
 
 def majority_at_k(correct: ArrayLike, clusters: ArrayLike, ks: Sequence[int]) -> Curve:
     """Return the expected correctness of the largest answer cluster in a k-subset (maj@k, self-consistency).
 
     `clusters` [N] numbers the answer of each candidate; a negative number = no answer: it does not vote, and a subset
-    without any vote abstains. Clusters that tie share the credit. A cluster is worth the mean of `correct` [N] over
-    its members: its representative is its first member, and which one comes first is random.
+    without any vote abstains. Clusters that tie share the credit. The worth of a cluster is the mean of `correct` [N]
+    over its members, because its representative is the member that comes first, which is random.
 
-    Exact, by a sum over the count j of the winner: given j, each other cluster holds fewer than j members of the
-    subset, or exactly j and ties. The number of subsets is the coefficient of x^k in a product of truncated binomials
-    with a mark u for each tie, and a win among t others that tie is worth 1 / (1 + t). At most N factors over all j,
-    so a pool of 64 takes about a millisecond for all k. (Own derivation; checked against enumeration.)
+    The expectation is a sum over the number j of the winner's members in the subset. Given j, each other cluster has
+    fewer than j members of the subset, or exactly j and ties. The number of subsets is the coefficient of x^k in a
+    product of truncated binomials with a mark u for each tie, and a winner that ties with t others gets 1 / (1 + t) of
+    the credit. There are at most N factors over all j, so a pool of 64 takes about a millisecond for all k. (Our own
+    derivation, checked against enumeration.)
 
-    Raises UnavailableError where the pool is larger than `MAJORITY_LIMIT`.
+    Raises UnavailableError if the pool is larger than `MAJORITY_LIMIT`.
     """
     values = np.asarray(correct, dtype=np.float64)
     labels = np.asarray(clusters, dtype=np.int64)
@@ -95,39 +96,41 @@ def majority_at_k(correct: ArrayLike, clusters: ArrayLike, ks: Sequence[int]) ->
         raise ConfigError(f"correct has shape {values.shape}, clusters {labels.shape}; both must be [N]")
     total = len(values)
     if total > MAJORITY_LIMIT:
-        raise UnavailableError(f"maj@k is exact for pools of at most {MAJORITY_LIMIT}; this one has {total}")
+        raise UnavailableError(
+            f"maj@k is exact for pools of at most {MAJORITY_LIMIT} trajectories; this one has {total}"
+        )
     _check_ks(ks)
-    voting = labels >= 0
-    _, cluster_of = np.unique(labels[voting], return_inverse=True)
+    has_answer = labels >= 0
+    _, cluster_of = np.unique(labels[has_answer], return_inverse=True)
     sizes = np.bincount(cluster_of)
-    worth = np.bincount(cluster_of, weights=values[voting]) / np.maximum(sizes, 1)
-    silent = total - int(voting.sum())
-    abstained = _subset_share(silent, total, ks)
-    if len(worth) == 0 or np.ptp(worth) == 0:  # whoever wins, the credit is the same
+    worth = np.bincount(cluster_of, weights=values[has_answer]) / np.maximum(sizes, 1)
+    silent = total - int(has_answer.sum())
+    abstained = _compute_subset_share(silent, total, ks)
+    if len(worth) == 0 or np.ptp(worth) == 0:  # the credit is the same whichever cluster wins
         return Curve((worth[0] if len(worth) else 0.0) * (1.0 - abstained), abstained)
     depth = max((k for k in ks if k <= total), default=0)
     credit = _winning_credit(sizes, worth, silent, depth)
-    pascal = _pascal(total)
+    pascal = _compute_binomials(total)
     accuracy = [credit[k] / pascal[total, k] if k <= total else np.nan for k in ks]
     return Curve(np.array(accuracy, dtype=np.float64), abstained)
 
 
 def _winning_credit(sizes: NDArray[np.int64], worth: Array, silent: int, depth: int) -> Array:
     """Return [depth + 1] the sum, over the subsets of each size, of the credit of their largest cluster."""
-    pascal = _pascal(int(sizes.sum()) + silent)
+    pascal = _compute_binomials(int(sizes.sum()) + silent)
     width = depth + 1
     credit = np.zeros(width)
     runner_up, largest = (int(size) for size in np.sort(np.append(sizes, 0))[-2:])
     for count in range(1, min(runner_up, depth) + 1):
         active = np.flatnonzero(sizes >= count)
-        free = silent + int(sizes[sizes < count].sum())  # smaller clusters can neither win nor tie: any subset of them
+        free = silent + int(sizes[sizes < count].sum())  # these can neither win nor tie: any subset of them is possible
         credit += _credit_at_count(count, sizes[active], worth[active], pascal[free, :width], pascal)
-    # Above the size of every other cluster nothing can tie with the largest: it takes any subset of the rest along.
+    # Above the size of every other cluster nothing can tie with the largest: any subset of the rest is possible.
     counts = np.arange(runner_up + 1, min(largest, depth) + 1)
     if len(counts):
         rest = silent + int(sizes.sum()) - largest
-        beside = np.arange(width)[None, :] - counts[:, None]
-        ways = np.where(beside >= 0, pascal[rest, np.maximum(beside, 0)], 0.0)
+        rest_counts = np.arange(width)[None, :] - counts[:, None]
+        ways = np.where(rest_counts >= 0, pascal[rest, np.maximum(rest_counts, 0)], 0.0)
         credit += worth[sizes.argmax()] * (pascal[largest, counts] @ ways)
     return credit
 
@@ -135,15 +138,15 @@ def _winning_credit(sizes: NDArray[np.int64], worth: Array, silent: int, depth: 
 def _credit_at_count(count: int, sizes: NDArray[np.int64], worth: Array, free: Array, pascal: Array) -> Array:
     """Return [width] the credit of subsets whose winner has `count` members.
 
-    `free` [width] are the subsets of what can neither win nor tie.
+    `free` [width] is the number of subsets, by size, of the candidates that can neither win nor tie.
     """
     width = len(free)
-    ties = min(len(sizes), max(1, (width - 1) // count))  # so many clusters of `count` fit into a subset
-    # ways[0]: no winner named yet, ways[1]: the winner is among the clusters seen (weighted by its worth);
-    # second axis: how many others tie, third: members of the subset so far.
+    ties = min(len(sizes), max(1, (width - 1) // count))  # no more clusters of `count` fit into a subset
+    # ways[0]: no cluster so far is the winner; ways[1]: one of them is (weighted by its worth). Second axis: how many
+    # others tie; third axis: members of the subset so far.
     ways = np.zeros((2, ties + 1, width))
     ways[0, 0] = free
-    offsets = _toeplitz_index(width)
+    offsets = _make_toeplitz_index(width)
     for size, credit in zip(sizes, worth, strict=True):
         shifted = pascal[size, count] * ways[:, :, : width - count]
         if count > 1:
@@ -156,14 +159,14 @@ def _credit_at_count(count: int, sizes: NDArray[np.int64], worth: Array, free: A
 
 
 def _check_ks(ks: Sequence[int]) -> None:
-    wrong = [k for k in ks if k < 1]
-    if wrong:
-        raise ConfigError(f"k must be at least 1, got {wrong[0]}")
+    faults = [k for k in ks if k < 1]
+    if faults:
+        raise ConfigError(f"k must be at least 1, got {faults[0]}")
 
 
 @lru_cache(maxsize=64)
-def _best_weights(total: int, ks: tuple[int, ...]) -> Array:
-    """Return [K, N] the probability that the candidate with i others below it is the best of a k-subset, 0 if k > N."""
+def _compute_best_weights(total: int, ks: tuple[int, ...]) -> Array:
+    """Return the probability [K, N] that the candidate with i others below it is the best of a k-subset, 0 if k > N."""
     _check_ks(ks)
     weights = np.zeros((len(ks), total))
     below = np.arange(total, dtype=np.float64)
@@ -176,19 +179,19 @@ def _best_weights(total: int, ks: tuple[int, ...]) -> Array:
     return weights
 
 
-def _subset_share(part: int, total: int, ks: Sequence[int]) -> Array:
-    """Return [K] C(part, k) / C(total, k): the share of k-subsets inside a part of the pool; NaN where k > total."""
+def _compute_subset_share(part: int, total: int, ks: Sequence[int]) -> Array:
+    """Return C(part, k) / C(total, k) [K]: the share of k-subsets inside a part of the pool; NaN if k > total."""
     shares = [math.comb(part, k) / math.comb(total, k) if k <= total else np.nan for k in ks]
     return np.array(shares, dtype=np.float64)
 
 
-def _pascal(total: int) -> Array:
-    """Return binomial coefficients C(n, k) as floats for at least n, k <= total; 0 where k > n."""
-    return _pascal_table(1 << total.bit_length())
+def _compute_binomials(total: int) -> Array:
+    """Return the binomial coefficients C(n, k) as floats, at least for n and k up to `total`; 0 if k > n."""
+    return _make_pascal_table(1 << total.bit_length())
 
 
 @lru_cache(maxsize=4)
-def _pascal_table(size: int) -> Array:
+def _make_pascal_table(size: int) -> Array:
     table = np.zeros((size + 1, size + 1))
     table[:, 0] = 1.0
     for n in range(1, size + 1):
@@ -198,7 +201,7 @@ def _pascal_table(size: int) -> Array:
 
 
 @lru_cache(maxsize=4)
-def _toeplitz_index(width: int) -> NDArray[np.int64]:
-    """Return [width, width] so that `padded[index]` is the matrix that convolves with `padded`'s second half."""
+def _make_toeplitz_index(width: int) -> NDArray[np.int64]:
+    """Return an index [width, width]: `padded[index]` is the matrix that convolves with the second half of `padded`."""
     positions = np.arange(width)
     return width - 1 + positions[None, :] - positions[:, None]

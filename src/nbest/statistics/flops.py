@@ -1,4 +1,4 @@
-"""The cost of one forward pass over a prompt and a completion. Pure arithmetic; knows no model."""
+"""The cost of one forward pass over a prompt and a completion. Pure arithmetic; this module does not know models."""
 
 from typing import cast, overload
 
@@ -29,10 +29,10 @@ def forward_flops(
 ) -> float | NDArray[np.float64]:
     """Return the approximate floating-point operations of a prompt and its completion, for one count or an array [N].
 
-    Two for each of the `parameters` outside the embeddings and each token, and 4 * layers * attention width for each
-    pair of a token and one before it (Kaplan et al., arXiv 2001.08361, table 1, forward pass). `attention_width` is the
-    number of heads times their size. Mixtures of experts count as dense. The prompt counts for every completion; an
-    engine that shares it between completions spends less.
+    They are 2 for each token and each of the `parameters` outside the embeddings, and 4 * layers * attention_width for
+    each pair of a token and an earlier one (Kaplan et al., arXiv 2001.08361, table 1, forward pass). `attention_width`
+    is the number of heads times their size. Mixtures of experts are counted as dense. The prompt is counted for every
+    completion, although an engine that shares it between completions needs less.
     """
     total = cast("NDArray[np.float64]", (prompt_tokens + sampled_tokens) * 1.0)
     return 2.0 * parameters * total + 2.0 * layers * attention_width * total * total

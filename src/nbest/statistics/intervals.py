@@ -1,19 +1,19 @@
 """Intervals for the mean over problems, and for the difference of two selectors on the same problems. Pure numpy.
 
-The problem is the unit that was drawn: all samples of one problem share its difficulty, so every interval here is
-clustered by problem. The value of a problem is an expectation over its own samples (`estimators`); the macro mean
-weighs each problem alike. All columns of one call are resampled together, so differences between them are paired.
+The problem is the unit of sampling: all samples of one problem share its difficulty, so every interval here is
+clustered by problem. The value of a problem is an expectation over its own samples (`estimators`); every problem has
+the same weight in the mean. All columns of one call are resampled together, so differences between them are paired.
 
 What is resampled
-    Problems (the default) answers: what if other problems of this kind had been asked, each with other samples? The
-    values of problems differ by their difficulty and by the luck of their samples, so both are in their spread.
-    Samples within the same problems (`Within`) answers: what if this very set of problems were sampled again?
-    Both levels draw problems, and samples within each. That counts the luck of samples twice, once in the spread of
-    values and once more on its own, so the interval is too wide rather than too narrow (Davison & Hinkley 1997,
-    section 3.8); the two lie together where a pool is large.
+    Problems (the default): the interval covers other problems of this kind, each with other samples. The values of
+    problems differ by their difficulty and by the chance of their samples, so their spread contains both.
+    Samples within the same problems (`Within`): the interval covers other samples of the same problems.
+    Both levels: problems are drawn, and samples within each. That counts the chance of the samples twice, once in the
+    spread of the values and once by itself, so the interval is too wide rather than too narrow (Davison & Hinkley 1997,
+    section 3.8); for large pools it is close to the interval of problems alone.
 
-NaN = this problem has no value in this column (its pool is smaller than k, say); it is left out of that column.
-This module does not know what the values mean. Shapes: P problems, R columns (a selector at one k, say), B resampled
+NaN = the problem has no value in this column, for example because its pool is smaller than k; the column leaves it out.
+This module does not know what the values mean. Shapes: P problems, R columns (such as a selector at one k), B resampled
 pools per problem.
 """
 
@@ -31,9 +31,9 @@ Seed: TypeAlias = int | tuple[int, ...]
 RESAMPLES = 10_000
 LEVEL = 0.95
 _CHUNK_DRAWS = 1 << 20
-"""Problems drawn at once: bounds the working memory to some 30 MB whatever P and the number of resamples."""
+"""Problems drawn at once. It bounds the working memory to about 30 MB for any P and any number of resamples."""
 _CHUNK_CELLS = 1 << 23
-"""Resampled means held at once (64 MB); wider tables are done in blocks of columns with the same draws."""
+"""Resampled means in memory at once (64 MB); wider tables are computed in blocks of columns with the same draws."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Interval:
     """A mean over problems.
 
     `mean` is None without any problem; the interval (`low`, `high`: percentile bootstrap) and the analytic
-    `standard_error` are None with fewer than two, where they are undefined. `problems` = how many have a value.
+    `standard_error` are None with fewer than two, where they are undefined. `problems` counts those with a value.
     """
 
     mean: float | None
@@ -53,7 +53,7 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """First minus second on the problems where both have a value; `differing` = on how many they are not equal."""
+    """The mean of first minus second, over problems where both have a value; `differing` counts unequal ones."""
 
     interval: Interval
     differing: int
@@ -61,20 +61,20 @@ class Difference:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Within:
-    """How the value of each problem moves when its samples are drawn again.
+    """How the value of each problem varies when its samples are drawn again.
 
-    `deviations` [B, P, R]: the value in each of B pools resampled with replacement, minus the mean of these. Centred,
-    because a pool with repeats is a poorer one (its pass@N is lower): only the spread is used, never the level.
-    Where k comes near N, best-of-k sees few distinct candidates in such a pool and its spread is understated
-    (`benchmarks/coverage.py` measures it); maj@k and small k are not affected.
-    `keeps_problems`: the problems stay and only samples are drawn again; otherwise both levels are drawn.
+    `deviations` [B, P, R] is the value in each of B pools resampled with replacement, minus their mean. The mean is
+    subtracted because a pool with repeats has lower values (its pass@N, for example), so that only the spread can be
+    used. For k close to N, best-of-k finds few distinct candidates in such a pool and its spread is understated
+    (`benchmarks/coverage.py` measures it); maj@k and small k are not affected. With `keeps_problems` only samples are
+    drawn again; otherwise problems are, too.
     """
 
     deviations: Array
     keeps_problems: bool
 
     def standard_error(self) -> Array:
-        """Return [R] the standard error of the mean over the problems with a value, from the samples alone."""
+        """Return the standard error [R] of the mean over the problems with a value, from the samples alone."""
         spread = np.nansum(self.deviations.var(axis=0, ddof=1), axis=0)
         counts = np.maximum(np.count_nonzero(~np.isnan(self.deviations[0]), axis=0), 1)
         return np.sqrt(spread) / counts
@@ -91,10 +91,10 @@ def intervals(
 ) -> list[Interval]:
     """Return one Interval per column of `values` [P, R], all from the same resamples of problems.
 
-    Percentile bootstrap: `resamples` times P problems are drawn with replacement and the mean taken over those that
-    have a value. Beside it the standard error clustered by problem, s / sqrt(n), s with n - 1 in the denominator
-    (Miller 2024, arXiv 2411.00640). `within` resamples samples as well, or instead (then the standard error is that
-    of the samples alone).
+    The interval is a percentile bootstrap: `resamples` times, P problems are drawn with replacement, and the mean is
+    taken over those with a value. The standard error is clustered by problem: s / sqrt(n), s with n - 1 in the
+    denominator (Miller 2024, arXiv 2411.00640). `within` resamples samples as well, or instead; in the latter case the
+    standard error is that of the samples alone. Raises ConfigError for shapes that do not fit.
     """
     table = np.asarray(values, dtype=np.float64)
     check_table(table, within)
@@ -102,23 +102,27 @@ def intervals(
     if len(table) > 1 and resamples > 0:
         for part in column_blocks(table.shape[1], resamples):
             bounds[:, part] = percentiles(resample_means(table, part, seed, resamples, within), level)
-    results = [_summary(table[:, column], bounds[:, column]) for column in range(table.shape[1])]
-    if within is None or not within.keeps_problems:
-        return results
-    errors = within.standard_error()
-    return [
-        Interval(each.mean, each.low, each.high, float(error) if each.problems > 1 else None, each.problems)
-        for each, error in zip(results, errors, strict=True)
-    ]
+    errors = within.standard_error() if within is not None and within.keeps_problems else None
+    results: list[Interval] = []
+    for column, (low, high) in enumerate(bounds.T.tolist()):
+        present = table[:, column][~np.isnan(table[:, column])]
+        mean = float(present.mean()) if len(present) else None
+        if len(present) < 2:
+            results.append(Interval(mean, None, None, None, len(present)))
+        else:
+            error = clustered_standard_error(present) if errors is None else float(errors[column])
+            results.append(Interval(mean, low, high, error, len(present)))
+    return results
 
 
 def paired_difference(
     first: ArrayLike, second: ArrayLike, *, seed: Seed, resamples: int = RESAMPLES, level: float = LEVEL
 ) -> Difference:
     """Return the interval of the mean difference of `first` [P] and `second` [P], problem by problem."""
-    gap = np.asarray(first, dtype=np.float64) - np.asarray(second, dtype=np.float64)
-    differing = int(np.count_nonzero(np.abs(gap[~np.isnan(gap)]) > 1e-12))  # both are sums of floats
-    return Difference(interval(gap, seed=seed, resamples=resamples, level=level), differing)
+    differences = np.asarray(first, dtype=np.float64) - np.asarray(second, dtype=np.float64)
+    # Both are sums of floats, whose rounding is no difference.
+    differing = int(np.count_nonzero(np.abs(differences[~np.isnan(differences)]) > 1e-12))
+    return Difference(interval(differences, seed=seed, resamples=resamples, level=level), differing)
 
 
 def clustered_standard_error(values: ArrayLike) -> float | None:
@@ -133,8 +137,10 @@ def check_table(table: Array, within: Within | None) -> None:
     if table.ndim != 2:
         raise ConfigError(f"values must be [P, R], got shape {table.shape}")
     if within is not None and (within.deviations.shape[1:] != table.shape or len(within.deviations) < 2):
-        raise ConfigError(f"deviations have shape {within.deviations.shape}; values [P, R] of {table.shape} need "
-                          "[B, P, R] with B at least 2")  # fmt: skip
+        raise ConfigError(
+            f"deviations has shape {within.deviations.shape}; for values [P, R] of shape {table.shape} it must be "
+            "[B, P, R] with B at least 2"
+        )
 
 
 def column_blocks(columns: int, resamples: int) -> list[slice]:
@@ -146,9 +152,7 @@ def column_blocks(columns: int, resamples: int) -> list[slice]:
 def resample_means(table: Array, part: slice, seed: Seed, resamples: int, within: Within | None = None) -> Array:
     """Return [resamples, R] the means of the columns in `part` of `table` [P, R].
 
-    The draws of one seed are the same for all columns.
-
-    NaN where a resample drew no problem with a value in a column.
+    The draws of one seed are the same for all columns. A mean is NaN if no problem that was drawn has a value.
     """
     problems = len(table)
     rng = np.random.default_rng(seed)
@@ -176,7 +180,7 @@ def resample_means(table: Array, part: slice, seed: Seed, resamples: int, within
 def percentiles(means: Array, level: float) -> Array:
     """Return [2, R] the lower and upper percentile of `means` [resamples, R], linear between order statistics.
 
-    A mean that is NaN does not count; a column of nothing else stays NaN.
+    Means that are NaN are left out; a column of nothing else stays NaN.
     """
     quantiles = ((1 - level) / 2, (1 + level) / 2)
     columns = means.T.copy()
@@ -193,16 +197,6 @@ def percentiles(means: Array, level: float) -> Array:
         below, above = columns[:, int(rank)], columns[:, min(int(rank) + 1, last)]
         bounds[side, is_whole] = (below + (rank - int(rank)) * (above - below))[is_whole]
     return bounds
-
-
-def _summary(column: Array, bounds: Array) -> Interval:
-    present = column[~np.isnan(column)]
-    if len(present) == 0:
-        return Interval(None, None, None, None, 0)
-    mean = float(present.mean())
-    if len(present) == 1:
-        return Interval(mean, None, None, None, 1)
-    return Interval(mean, float(bounds[0]), float(bounds[1]), clustered_standard_error(present), len(present))
 
 
 def _count_draws(draws: NDArray[np.int64]) -> Array:

@@ -1,6 +1,6 @@
-"""Two logistic models fitted by Newton's method with an L2 penalty: a choice among several, and yes or no. Pure numpy.
+"""Fits two logistic models by Newton's method with an L2 penalty: a choice among several, and yes or no. Pure numpy.
 
-This module does not know what the columns mean; callers scale them, because one penalty holds for all.
+This module does not know what the columns mean. Callers scale them, because all have the same penalty.
 Shapes: R rows, F columns, G groups (a group is one choice among the rows of one segment), M cases.
 """
 
@@ -21,18 +21,18 @@ _BLOCK_ROWS = 1 << 15
 
 
 def choice_probabilities(utilities: Array, starts: NDArray[np.int64]) -> Array:
-    """Return [R] the softmax of `utilities` [R] within each group: the rows from `starts[g]` up to the next start."""
+    """Return the softmax [R] of `utilities` [R] within each group: the rows from `starts[g]` up to the next start."""
     counts = np.diff(np.append(starts, len(utilities)))
     highest = np.maximum.reduceat(utilities, starts)
-    grown = np.exp(utilities - np.repeat(highest, counts))
-    return grown / np.repeat(np.add.reduceat(grown, starts), counts)
+    exponentials = np.exp(utilities - np.repeat(highest, counts))
+    return exponentials / np.repeat(np.add.reduceat(exponentials, starts), counts)
 
 
 def choice_loss(columns: Array, starts: NDArray[np.int64], targets: Array, weights: Array, beta: Array) -> float:
     """Return the sum over groups of weight times log-loss at coefficients `beta` [F]; shapes as in `fit_choice`."""
-    chances = choice_probabilities(columns @ beta, starts)
+    probabilities = choice_probabilities(columns @ beta, starts)
     counts = np.diff(np.append(starts, len(columns)))
-    return -float(np.sum(np.repeat(weights, counts) * targets * np.log(np.maximum(chances, 1e-300))))
+    return -float(np.sum(np.repeat(weights, counts) * targets * np.log(np.maximum(probabilities, 1e-300))))
 
 
 def fit_choice(
@@ -41,75 +41,79 @@ def fit_choice(
     targets: Array,
     weights: Array,
     penalty: float,
-    start: Array | None = None,
+    initial_beta: Array | None = None,
 ) -> Array:
-    """Return [F] the coefficients of the conditional logit P(row r | group) = softmax(columns @ beta) (McFadden 1974).
+    """Return the coefficients [F] of the conditional logit P(row r | group) = softmax(columns @ beta) (McFadden 1974).
 
-    `columns` [R F], `starts` [G] (see `choice_probabilities`), `targets` [R] sum to 1 in each group, `weights` [G].
-    Minimises the mean weighted log-loss plus penalty / 2 * |beta|^2.
+    `columns` is [R F], `starts` [G] holds the first row of each group (see `choice_probabilities`), `targets` [R] sums
+    to 1 in each group, and `weights` [G] weighs the groups. The coefficients minimise the weighted mean of the groups'
+    log-losses plus penalty / 2 * |beta|^2; the search begins at `initial_beta` [F] (None: at zeros).
     """
-    counts = np.diff(np.append(starts, len(columns)))
-    mass = np.repeat(weights / weights.sum(), counts)
+    row_counts = np.diff(np.append(starts, len(columns)))
+    group_mass = weights / weights.sum()
+    row_mass = np.repeat(group_mass, row_counts)
 
     def derivatives(beta: Array) -> tuple[float, Array, Array]:
-        chances = choice_probabilities(columns @ beta, starts)
-        loss = -float(np.sum(mass * targets * np.log(np.maximum(chances, 1e-300))))
-        gradient = columns.T @ (mass * (chances - targets))
+        probabilities = choice_probabilities(columns @ beta, starts)
+        loss = -float(np.sum(row_mass * targets * np.log(np.maximum(probabilities, 1e-300))))
+        gradient = columns.T @ (row_mass * (probabilities - targets))
+        # The curvature is the weighted mean of the groups' covariances of the columns: E[x x'] - E[x] E[x]'. Blocks of
+        # rows bound the memory of the first term.
         curvature = np.zeros((len(beta), len(beta)))
-        for low in range(0, len(columns), _BLOCK_ROWS):
-            part = slice(low, low + _BLOCK_ROWS)
-            curvature += columns[part].T @ (columns[part] * (mass[part] * chances[part])[:, None])
-        means = np.add.reduceat(columns * chances[:, None], starts, axis=0)
-        curvature -= means.T @ (means * (weights / weights.sum())[:, None])
+        for first in range(0, len(columns), _BLOCK_ROWS):
+            block = slice(first, first + _BLOCK_ROWS)
+            curvature += columns[block].T @ (columns[block] * (row_mass[block] * probabilities[block])[:, None])
+        means = np.add.reduceat(columns * probabilities[:, None], starts, axis=0)
+        curvature -= means.T @ (means * group_mass[:, None])
         return loss, gradient, curvature
 
-    begin = np.zeros_like(columns[0]) if start is None else start
-    return _minimise(derivatives, begin, np.full(len(begin), penalty))
+    beta = np.zeros_like(columns[0]) if initial_beta is None else initial_beta
+    return _minimise(derivatives, beta, np.full(len(beta), penalty))
 
 
 def fit_yes_no(columns: Array, right: Array, weights: Array, penalty: float) -> tuple[Array, float]:
     """Return coefficients [F] and intercept of P(right) = sigmoid(columns @ beta + intercept).
 
-    `columns` [M F], `right` [M] within 0..1, `weights` [M]. The same objective as `fit_choice`; the intercept has no
-    penalty.
+    `columns` is [M F], `right` [M] within 0..1, `weights` [M]. The coefficients minimise the weighted mean of the
+    log-loss plus penalty / 2 * |beta|^2, as in `fit_choice`; the intercept has almost no penalty.
     """
-    wide = np.hstack([columns, np.ones((len(columns), 1))])
+    inputs = np.hstack([columns, np.ones((len(columns), 1))])
     mass = weights / weights.sum()
 
     def derivatives(beta: Array) -> tuple[float, Array, Array]:
-        logits = wide @ beta
-        fitted = sigmoid(logits)
+        logits = inputs @ beta
+        probabilities = sigmoid(logits)
         loss = float(np.sum(mass * (np.logaddexp(0.0, logits) - right * logits)))
-        curvature = wide.T @ (wide * (mass * fitted * (1 - fitted))[:, None])
-        return loss, wide.T @ (mass * (fitted - right)), curvature
+        curvature = inputs.T @ (inputs * (mass * probabilities * (1 - probabilities))[:, None])
+        return loss, inputs.T @ (mass * (probabilities - right)), curvature
 
-    # Nearly free, yet finite where all cases are alike.
+    # The penalty of the intercept is almost 0, yet keeps it finite where all cases have the same outcome.
     ridge = np.append(np.full(columns.shape[1], penalty), 1e-6)
     beta = _minimise(derivatives, np.zeros_like(ridge), ridge)
     return beta[:-1], float(beta[-1])
 
 
 def _minimise(derivatives: Derivatives, start: Array, ridge: Array) -> Array:
-    """Return the minimum of a convex loss plus the penalty: Newton with backtracking, until a step no longer pays."""
+    """Return the minimum of a convex loss plus the penalty, by Newton steps with backtracking until none helps."""
     beta = start
     loss, gradient, curvature = derivatives(beta)
     loss += float(np.sum(ridge * beta**2)) / 2
     for _ in range(_STEPS):
         slope = gradient + ridge * beta
-        bend = curvature + np.diag(np.broadcast_to(ridge + 1e-12, beta.shape))
-        direction = -np.linalg.solve(bend, slope)
+        hessian = curvature + np.diag(np.broadcast_to(ridge + 1e-12, beta.shape))
+        direction = -np.linalg.solve(hessian, slope)
         gain = -float(slope @ direction)
-        if gain < _TOLERANCE:  # so near the minimum that a whole step lands on it
+        if gain < _TOLERANCE:  # close enough to the minimum for one whole step
             return beta + direction
         step = 1.0
         while True:
-            ahead = beta + step * direction
-            next_loss, next_gradient, next_curvature = derivatives(ahead)
-            total = next_loss + float(np.sum(ridge * ahead**2)) / 2
+            next_beta = beta + step * direction
+            next_loss, next_gradient, next_curvature = derivatives(next_beta)
+            total = next_loss + float(np.sum(ridge * next_beta**2)) / 2
             if total <= loss - 1e-4 * step * gain:
                 break
             step /= 2
             if step < 1e-8:
                 return beta
-        beta, loss, gradient, curvature = ahead, total, next_gradient, next_curvature
+        beta, loss, gradient, curvature = next_beta, total, next_gradient, next_curvature
     return beta

@@ -1,7 +1,7 @@
-"""Token log-probabilities, summed up: by step, and the DeepConf family over windows. Pure numpy.
+"""Summaries of token log-probabilities: by step, and over windows as DeepConf has them. Pure numpy.
 
-Training and scoring share the summary of a step. This module does not know runs, pools or what the numbers mean, and
-it turns no sign. All arithmetic is float64, whatever comes in. Shapes: T tokens, S steps.
+Training and scoring share the summary of a step. This module does not know runs, pools or what the numbers mean, and it
+keeps their sign. All arithmetic is in float64. Shapes: T tokens, S steps.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ STEP_FEATURES = ("mean", "minimum", "sum", "length")
 def step_features(logprobs: ArrayLike, steps: Sequence[Step]) -> NDArray[np.float32]:
     """Return float32 [S 4] the `STEP_FEATURES` of the tokens of each step, from their log-probabilities [T].
 
-    Raises DataError where a step lies outside the tokens or holds none.
+    Raises DataError if a step lies outside the tokens or holds none.
     """
     spans = np.fromiter((edge for step in steps for edge in (step.start, step.end)), np.int64, 2 * len(steps))
     return span_features(logprobs, spans.reshape(-1, 2))
@@ -31,28 +31,28 @@ def step_features(logprobs: ArrayLike, steps: Sequence[Step]) -> NDArray[np.floa
 def span_features(logprobs: ArrayLike, spans: ArrayLike) -> NDArray[np.float32]:
     """Return the `step_features` of half-open `spans` [S 2]; they may leave gaps, overlap and come in any order.
 
-    One call does for many trajectories: their log-probabilities one after another, the spans moved by where each
-    begins. A number that is not finite shows in the features of the spans that hold it and nowhere else; an absent
-    step gives no row. Raises DataError (a ValueError) unless 0 <= start < end <= T.
+    One call can serve many trajectories: concatenate their log-probabilities and add to each span the position at which
+    its trajectory begins. A number that is not finite affects the features of the spans that contain it and no others.
+    Raises DataError unless 0 <= start < end <= T.
     """
     values, edges = np.asarray(logprobs, dtype=np.float64), np.asarray(spans, dtype=np.int64)
     if values.ndim != 1 or edges.ndim != 2 or edges.shape[1] != 2:
         raise DataError(f"logprobs must be [T] and spans [S 2], got shapes {values.shape} and {edges.shape}")
     starts, ends = edges[:, 0], edges[:, 1]
-    wrong = np.flatnonzero((starts < 0) | (ends <= starts) | (ends > len(values)))
-    if len(wrong):
-        start, end = edges[wrong[0]]
+    faults = np.flatnonzero((starts < 0) | (ends <= starts) | (ends > len(values)))
+    if len(faults):
+        start, end = edges[faults[0]]
         raise DataError(
-            f"step {wrong[0]} is the span [{start}, {end}) of {len(values)} log-probabilities; a step needs "
+            f"step {faults[0]} is the span [{start}, {end}) of {len(values)} log-probabilities; a step needs "
             "0 <= start < end <= tokens. Are these the steps and the log-probabilities of the same completion?"
         )
     features = np.empty((len(edges), len(STEP_FEATURES)), dtype=np.float32)
     if not len(edges):
         return features
-    # reduceat reduces from each index to the next: the even ones are the spans, the odd ones what lies between.
-    # An end may be T, which is no index, so one more number stands behind the last.
+    # reduceat reduces from each index to the next: the even results are the spans, the odd ones what is between them.
+    # An end may be T, which is not an index, so one more number is appended.
     padded, cuts = np.append(values, 0.0), edges.ravel()
-    with np.errstate(invalid="ignore"):  # infinity minus infinity is NaN, as stated
+    with np.errstate(invalid="ignore"):  # infinity minus infinity is NaN
         totals = np.add.reduceat(padded, cuts)[::2]
         features[:, 0] = totals / (ends - starts)
         features[:, 1] = np.minimum.reduceat(padded, cuts)[::2]
@@ -62,10 +62,10 @@ def span_features(logprobs: ArrayLike, spans: ArrayLike) -> NDArray[np.float32]:
 
 
 def window_means(values: ArrayLike, window: int) -> Array:
-    """Return [T - window + 1] the mean of every `window` consecutive numbers of `values` [T], one apart.
+    """Return the means [T - window + 1] of every `window` consecutive numbers of `values` [T], one apart.
 
-    Fewer numbers than the window make one window of what there is; no number makes none. (The groups of DeepConf,
-    arXiv 2508.15260, section 3, and of its code, where only whole windows count.) `values` must be finite.
+    Fewer numbers than `window` are one window; no numbers have none. These are the groups of DeepConf (arXiv
+    2508.15260, section 3, and its code, which uses whole windows only). `values` must be finite.
     """
     numbers = np.asarray(values, dtype=np.float64)
     if len(numbers) <= window:

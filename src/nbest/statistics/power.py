@@ -17,10 +17,10 @@ def smallest_detectable(standard_error: float | None, power: float = POWER, leve
     (z(1 - (1 - level) / 2) + z(power)) * standard error, 2.80 standard errors at 95 % and 80 %: the minimum detectable
     effect of Bloom 1995 (Evaluation Review 19(5), 547-556), in the sample-size formula of Miller 2024 (arXiv
     2411.00640, section on power analysis) solved for the difference. `standard_error` is that of the mean *paired*
-    difference, clustered by problem: what the problems have in common has dropped out of it. The quantiles are those
-    of the normal distribution, so with few problems (below some 30) the truth is larger.
+    difference, clustered by problem, which the common difficulty of a problem does not enter. The quantiles are those
+    of the normal distribution, so with few problems (below about 30) the true effect is larger.
 
-    None where the standard error is unknown or 0: differences that do not vary do not show how much they could vary.
+    None if the standard error is None or 0: differences that do not vary do not show how much they could vary.
     Raises ConfigError for a power or level outside 0 and 1.
     """
     for name, value in (("power", power), ("level", level)):

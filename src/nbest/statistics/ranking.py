@@ -1,7 +1,7 @@
-"""How well scores rank the candidates of one pool, apart from how hard the problem is.
+"""Measures how well scores rank the candidates within a pool, whatever the difficulty of the problem.
 
-An AUC over all trajectories also rewards a score that knows which *problems* are easy; selection needs the ranking
-within a pool. Pure numpy; this module does not know runs or scorers.
+An AUC over all trajectories also rewards a score that only tells easy *problems* from hard ones; a selector needs the
+ranking within a pool. Pure numpy; this module does not know runs or scorers.
 """
 
 from collections.abc import Iterable
@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 def auc(correct: NDArray[np.bool_], scores: NDArray[np.floating]) -> float | None:
     """Return the share of pairs (right, wrong) in which the right one has the higher score; equal scores count half.
 
-    `correct` [N], `scores` [N]. None where there is no such pair. Raises ValueError where a score is NaN.
+    `correct` [N], `scores` [N]. None if there is no such pair. Raises ValueError if a score is NaN.
     """
     if np.isnan(scores).any():
-        raise ValueError("scores: NaN has no rank; leave such trajectories out or score them")
+        raise ValueError("scores: NaN has no rank; leave out trajectories without a score")
     right, wrong = scores[correct], np.sort(scores[~correct])
     if not len(right) or not len(wrong):
         return None
@@ -25,6 +25,6 @@ def auc(correct: NDArray[np.bool_], scores: NDArray[np.floating]) -> float | Non
 
 
 def within_pool_auc(pools: Iterable[tuple[NDArray[np.bool_], NDArray[np.floating]]]) -> tuple[float | None, int]:
-    """Return the mean of `auc` over the pools with both right and wrong candidates, and how many these are."""
+    """Return the mean of `auc` over the pools with right and wrong candidates (None without any), and their number."""
     areas = [value for correct, scores in pools if (value := auc(correct, scores)) is not None]
     return (float(np.mean(areas)), len(areas)) if areas else (None, 0)

@@ -1,18 +1,18 @@
 """Expected accuracy of score-weighted votes over the k-subsets of a pool: by enumeration or by stratified draws.
 
-A weighted vote has no closed form over subsets (`estimators` holds the rules that have one), so subsets are drawn.
-For every k of one call the same draws are used: a permutation of the pool gives a subset of each size, its first k.
-One seed therefore gives the same subsets to every rule, and differences between rules hold less noise.
+A weighted vote has no closed form over subsets (`estimators` has the rules with one), so subsets are drawn. All k of
+one call share their draws: the first k candidates of a permutation of the pool are the subset of size k. One seed
+therefore gives every rule the same subsets, and differences between rules have less noise.
 
-Stratified: a permutation is read from several evenly spaced starts, as a ring. Each start alone gives a uniform
-k-subset, so the mean is unbiased, and together they visit the candidates more evenly than independent draws. The
-Monte Carlo standard error comes from the spread between permutations, which are independent. It says how far this
-number is from the expectation over all subsets of this pool; that the pool and the problems are themselves a sample
-is another error (`intervals`).
+The draws are stratified: a permutation is read as a ring, from several evenly spaced starts. Each start alone gives a
+uniform k-subset, so the mean is unbiased, and together they visit the candidates more evenly than independent draws.
+The Monte Carlo standard error comes from the spread between permutations, which are independent. It measures the
+distance from the expectation over all subsets of this pool; the error from sampling the pool and the problems is
+another one (`intervals`).
 
-Where a k has no more subsets than draws, each is evaluated once: exact, error 0 (always so for k = 1 and k = N).
-Rules of the vote, of ties and of abstention: `votes`; ties share the credit. This module does not know records, runs
-or selectors. Shapes: N candidates, V voters, K entries of `ks`, R subsets.
+Where a k has at most as many subsets as draws, each is evaluated once: the result is exact and its error 0 (as always
+for k = 1 and k = N). `votes` has the rules of the vote, of ties and of abstention; ties share the credit. This module
+does not know records, runs or selectors. Shapes: N candidates, V voters, K entries of `ks`, R subsets.
 """
 
 import math
@@ -34,14 +34,14 @@ Mask: TypeAlias = NDArray[np.bool_]
 
 DRAWS = 128
 _STARTS = 8
-"""Starts read from one permutation; 128 draws are 16 independent permutations."""
+"""The starts from which one permutation is read; 128 draws are 16 independent permutations."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SampledCurve(Curve):
     """A `Curve` that may come from drawn subsets.
 
-    `error` [K] is the Monte Carlo standard error of `accuracy` (0 where exact, NaN where k > N), `exact` [K] whether
+    `error` [K] is the Monte Carlo standard error of `accuracy` (0 if exact, NaN if k > N), `exact` [K] whether
     every subset was evaluated.
     """
 
@@ -59,10 +59,11 @@ def weighted_vote_at_k(
     draws: int = DRAWS,
     seed: int = 0,
 ) -> SampledCurve:
-    """Return the expected `correct` [N] of the pick of `rule` in a k-subset, for every k of `ks`; NaN where k > N.
+    """Return the expected `correct` [N] of the pick of `rule` in a k-subset, for every k of `ks`; NaN if k > N.
 
-    `clusters` [N] numbers the answers, negative = none; `scores` [N], NaN = none: neither casts a vote, and a subset
-    without a voter abstains and counts as wrong. `draws` is the least number of subsets per k, `seed` fixes them.
+    `clusters` [N] numbers the answers, negative = no answer; `scores` [N], NaN = no score. A candidate without an
+    answer or a score does not vote; a subset without a voter abstains and counts as wrong. `draws` is the least number
+    of subsets per k, `seed` fixes them.
     Raises ConfigError for shapes, `ks` and `draws`; UnavailableError for scores that cannot be weights of this rule.
     """
     values = np.asarray(correct, dtype=np.float64)
@@ -79,30 +80,30 @@ def weighted_vote_at_k(
     for column, k in enumerate(ks):
         if k > total:
             continue
-        subsets = _all_subsets(total, k) if exact[column] else _positions(total, draws, seed) < k
+        subsets = _list_subsets(total, k) if exact[column] else _draw_positions(total, draws, seed) < k
         picks = hold_vote(ballot, rule, subsets[:, ballot.positions]).picks
         counts = picks.sum(axis=1)
         credit = (picks @ values[ballot.positions]) / np.maximum(counts, 1)
         accuracy[column], abstained[column] = credit.mean(), np.count_nonzero(counts == 0) / len(counts)
-        error[column] = 0.0 if exact[column] else _error_between(credit, total)
+        error[column] = 0.0 if exact[column] else _estimate_error(credit, total)
     return SampledCurve(accuracy, abstained, error, exact)
 
 
 def _is_enumerated(total: int, k: int, draws: int) -> bool:
-    return k == 1 or math.comb(total, k) <= draws  # 0 where k > total: nothing to draw
+    return k == 1 or math.comb(total, k) <= draws  # comb is 0 where k > total, with nothing to draw
 
 
-def _error_between(credit: Array, total: int) -> float:
-    """Return the standard error from the means of the permutations, which follow one another in `credit` [R]."""
+def _estimate_error(credit: Array, total: int) -> float:
+    """Return the standard error of `credit` [R], from the means of the permutations, one after another in it."""
     means = credit.reshape(-1, min(_STARTS, total)).mean(axis=1)
     return float(means.std(ddof=1) / math.sqrt(len(means)))
 
 
 @lru_cache(maxsize=16)
-def _positions(total: int, draws: int, seed: int) -> NDArray[np.int64]:
-    """Return [R, N] the position of each candidate in each reading of a permutation.
+def _draw_positions(total: int, draws: int, seed: int) -> NDArray[np.int64]:
+    """Return the position [R, N] of each candidate in each reading of a permutation.
 
-    Those below k are uniform k-subsets.
+    The candidates at positions below k are a uniform k-subset.
     """
     starts = min(_STARTS, total)
     permutations = max(2, math.ceil(draws / starts))
@@ -115,8 +116,8 @@ def _positions(total: int, draws: int, seed: int) -> NDArray[np.int64]:
 
 
 @lru_cache(maxsize=64)
-def _all_subsets(total: int, k: int) -> Mask:
-    """Return [C(N, k), N] every k-subset."""
+def _list_subsets(total: int, k: int) -> Mask:
+    """Return every k-subset [C(N, k), N]."""
     members = np.array(list(combinations(range(total), k)), dtype=np.int64)
     subsets = np.zeros((len(members), total), dtype=np.bool_)
     subsets[np.arange(len(members))[:, None], members] = True

@@ -1,25 +1,25 @@
-"""Score-weighted votes: how scores become weights of votes, which cluster wins, and who is picked. Pure numpy.
+"""Score-weighted votes: how scores become weights, which cluster wins and which candidate is picked. Pure numpy.
 
-The one place of these rules: a selector asks about one pool, an estimator about many subsets of it at once.
+Selectors, which hold one vote per pool, and estimators, which hold votes in many subsets at once, share these rules.
 
-Rules that hold for every one of them
-    Only candidates with an answer and a score vote. The cluster of equal answers with most weight wins; the pick is
+Rules of every vote
+    Only candidates with an answer and a score vote. The cluster of equal answers with the most weight wins; the pick is
     its member with the highest score. Clusters whose weights differ by no more than rounding (a relative 1e-12) win
-    together, and the pick is the highest score among all their members. Nothing here depends on an order of
-    candidates: picks of equal score are all returned, and whoever asks breaks the tie or shares the credit.
-    A weight may be 0: where every weight is, all clusters win together and the highest score is picked.
+    together, and the pick is the highest score among all their members. The order of the candidates has no effect:
+    all picks of equal score are returned, and the caller breaks the tie or shares the credit.
+    A weight may be 0: where all weights are 0, all clusters win together and the highest score is picked.
 
-What a vote weighs, by name
+The weight of a vote, by rule
 
     vote      The score; finite and at least 0. The weighted vote of Li et al. 2022 (arXiv 2206.02336).
-    vote-max  The score, any; a cluster weighs what its best member does: best-of-N among those with an answer.
+    vote-max  The score, of any sign; the weight of a cluster is the score of its best member: best-of-N with an answer.
     borda     (V - r + 1)^power for rank r = 1 (best) of V voters; equal scores share the mean of their ranks' weights.
-              Any score. Self-certainty (arXiv 2502.18581).
+              The score may have any sign. Self-certainty (arXiv 2502.18581).
     softmax   exp((score - highest score) / temperature); finite.
     filtered  The score, of the top `share` of the voters only; finite and at least 0. DeepConf (arXiv 2508.15260).
 
-A sum of negative weights would favour small clusters: log-probabilities (all negative) want `borda` or `softmax`, and
-a rule says so (`fault`) instead of shifting them, since the winner would depend on the shift.
+A sum of negative weights would favour small clusters, so log-probabilities (all negative) need `borda` or `softmax`.
+The other rules refuse them (`fault`) instead of shifting them, because the winner would depend on the shift.
 
 This module does not know records, runs or how answers are compared. Shapes: V voters in ascending order of score,
 C clusters, R subsets of the voters.
@@ -62,7 +62,7 @@ class Ballot:
         return int(self.levels[-1]) + 1 == len(self.levels)
 
     def lasts(self) -> Numbers:
-        """Return [levels] the last column of each level."""
+        """Return the last column of each level [levels]."""
         return np.cumsum(np.bincount(self.levels), dtype=np.int64) - 1
 
 
@@ -70,8 +70,8 @@ class Ballot:
 class Outcome:
     """The outcome of a vote in R subsets.
 
-    `picks` [R V] marks the voters that are picked, all equally good (none where nobody votes). `weights` [R C] are
-    those of the clusters; without votes 0, or minus infinity under a maximum.
+    `picks` [R V] marks the voters that are picked, all equally good (none where nobody votes). `weights` [R C]
+    holds the weights of the clusters; a cluster without votes has 0, or minus infinity under a rule that takes maxima.
     """
 
     picks: Mask
@@ -80,31 +80,31 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class VoteRule:
-    """What a vote weighs. Subclasses are the list above; `name` is the prefix of a selector `name:SCORER`."""
+    """The weight of a vote; the base class of the rules above. `name` is the prefix of a selector `name:SCORER`."""
 
     name: ClassVar[str]
     is_additive: ClassVar[bool] = True
-    """Whether a cluster weighs the sum of its votes; otherwise their maximum."""
+    """Whether the weight of a cluster is the sum of its votes; otherwise it is their maximum."""
     allows_negative: ClassVar[bool] = True
     allows_infinite: ClassVar[bool] = True
 
     def keep(self, ballot: Ballot, subsets: Mask) -> Mask:  # noqa: ARG002
-        """Return [R V] which voters of each subset may vote; `subsets` [R V] says which are in it."""
+        """Return which voters of each subset may vote [R V]; `subsets` [R V] says which are in it."""
         return subsets
 
     def weigh(self, ballot: Ballot, voting: Mask) -> Array:
-        """Return [R V] the weight of each vote; the weights of those that do not vote have no effect."""
+        """Return the weight [R V] of each vote; the weights of those that do not vote have no effect."""
         return np.broadcast_to(ballot.scores, voting.shape)
 
     def fault(self, scores: ArrayLike) -> str:
-        """Return why these scores [V] cannot be weights of this rule; empty where they can."""
+        """Return why these scores [V] cannot be weights of this rule; "" if they can."""
         values = np.asarray(scores, dtype=np.float64)
         negative = int(np.count_nonzero(values < 0)) if not self.allows_negative else 0
         infinite = int(np.count_nonzero(np.isinf(values))) if not self.allows_infinite else 0
         return self.explain(negative, infinite, len(values))
 
     def explain(self, negative: int, infinite: int, total: int) -> str:
-        """Return the fault of this many negative and infinite scores of `total`; empty where the rule allows them."""
+        """Return the fault of this many negative and infinite scores of `total`; "" if the rule allows them."""
         if negative and not self.allows_negative:
             return (
                 f"{negative} of {total} scores are negative, and a sum of negative weights favours small clusters; "
@@ -130,8 +130,11 @@ class MaximumVote(VoteRule):
 
 @dataclass(frozen=True, slots=True)
 class BordaVote(VoteRule):
-    """`power` 0 is the plain majority, large powers the best alone. The default is that of the authors' example
-    (github.com/backprop07/Self-Certainty, README); V counts the voters, not the whole pool."""
+    """Weighs by rank. `power` 0 is the plain majority; with a large power the best candidate alone decides.
+
+    The default is that of the authors' example (github.com/backprop07/Self-Certainty, README). V counts the voters, not
+    the whole pool.
+    """
 
     name = "borda"
     power: float = 0.5
@@ -141,9 +144,9 @@ class BordaVote(VoteRule):
             raise ConfigError(f"power of a Borda vote must be at least 0 and finite, got {self.power}")
 
     def weigh(self, ballot: Ballot, voting: Mask) -> Array:
-        below = np.cumsum(voting, axis=1, dtype=np.int32)  # V - r + 1: the voters up to and with this one
+        below = np.cumsum(voting, axis=1, dtype=np.int32)  # V - r + 1: the voters up to and including this one
         points = np.arange(len(ballot) + 1, dtype=np.float64) ** self.power
-        points[0] = 0.0  # 0 ** 0 is 1, and nobody has 0 voters up to himself
+        points[0] = 0.0  # 0 ** 0 is 1, but no voter has this rank
         if ballot.is_without_ties:
             return points[below]
         high = below[:, ballot.lasts()]  # [R levels]
@@ -155,7 +158,10 @@ class BordaVote(VoteRule):
 
 @dataclass(frozen=True, slots=True)
 class SoftmaxVote(VoteRule):
-    """`temperature` is in units of the score; at 1 a mean log-probability weighs as its exponential (default: ours)."""
+    """Weighs by the exponential of the score. `temperature` is in units of the score.
+
+    At temperature 1 (the default, our own choice) the weight of a mean log-probability is its exponential.
+    """
 
     name = "softmax"
     allows_infinite = False
@@ -166,15 +172,17 @@ class SoftmaxVote(VoteRule):
             raise ConfigError(f"temperature of a softmax vote must be above 0 and finite, got {self.temperature}")
 
     def weigh(self, ballot: Ballot, voting: Mask) -> Array:
-        highest = ballot.scores[_last(voting)]
+        highest = ballot.scores[_find_last(voting)]
         above = ballot.scores - highest[:, None]
         return np.exp(np.minimum(above, 0.0) / self.temperature)  # those above the highest voter do not vote
 
 
 @dataclass(frozen=True, slots=True)
 class FilteredVote(VoteRule):
-    """Keep the ceil(share * V) best of V voters, and whoever equals the last of them (as the authors' percentile
-    threshold does)."""
+    """Weighs by the score, of the ceil(share * V) best of V voters only.
+
+    Voters that equal the last of these vote too, as under the authors' percentile threshold.
+    """
 
     name = "filtered"
     allows_negative = False
@@ -202,7 +210,7 @@ RULES: dict[str, VoteRule] = {
 def make_ballot(clusters: ArrayLike, scores: ArrayLike) -> Ballot:
     """Return the ballot of a pool from `clusters` [N], negative = no answer, and `scores` [N], NaN = no score.
 
-    Neither kind votes. Raises ConfigError for shapes that do not fit.
+    Candidates without an answer or a score do not vote. Raises ConfigError for shapes that do not fit.
     """
     labels, values = np.asarray(clusters, dtype=np.int64), np.asarray(scores, dtype=np.float64)
     if labels.shape != values.shape or labels.ndim != 1:
@@ -230,10 +238,10 @@ def hold_vote(ballot: Ballot, rule: VoteRule, subsets: Mask) -> Outcome:
     top = totals.max(axis=1, keepdims=True)
     slack = _ROUNDING * np.where(np.isinf(top), 0.0, np.abs(top))
     members = voting & (totals >= top - slack)[:, ballot.clusters]
-    best = ballot.levels[_last(members)]
+    best = ballot.levels[_find_last(members)]
     return Outcome(members & (ballot.levels == best[:, None]), totals)
 
 
-def _last(mask: Mask) -> Numbers:
-    """Return [R] the last column that is True in each row, the highest score; the last column where none is."""
+def _find_last(mask: Mask) -> Numbers:
+    """Return the last column [R] that is True in each row, the highest score; the last column where none is."""
     return mask.shape[1] - 1 - mask[:, ::-1].argmax(axis=1)

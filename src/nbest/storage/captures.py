@@ -1,8 +1,9 @@
-"""The states folder of a run: which stored states belong to which trajectory.
+"""The states folder of a run: finds the stored states of each trajectory.
 
-States captured while sampling carry the checksum of the tokens they belong to. A process killed between its states and
-its trajectories leaves states of tokens that nobody has; they are never taken for those of another trajectory. States
-computed afterwards (by an Encoder) belong to the trajectory as the run holds it and carry no such checksum.
+States captured while sampling carry the checksum of the tokens they belong to. A process that is killed after it wrote
+its states and before its trajectories leaves states that belong to no stored tokens; they are never read as those of
+another trajectory. States computed afterwards (by an Encoder) belong to the trajectory that the run holds and carry no
+such checksum.
 
 This module does not know how states are laid out in a file, nor how trajectories are stored.
 """
@@ -22,7 +23,7 @@ class StatesFolder:
     """The states of a run: its parts, as one `StateSource`.
 
     `token_checksums` returns the checksum of the tokens of every trajectory of the run; it is called only where states
-    were captured. The folder is listed when it is first asked, and again after `append` and `refresh`.
+    were captured. The folder is listed at the first call that needs it, and again after `append` and `refresh`.
     """
 
     def __init__(self, path: Path, token_checksums: Callable[[], Mapping[str, int]]):
@@ -34,9 +35,9 @@ class StatesFolder:
 
     def parts(self) -> list[StatesPart]:
         """Return the parts by name. A header is parsed once, since a part never changes. Raises DamagedRunError."""
-        known = self._parts
+        previous = self._parts
         paths = list_parts(self.path, SUFFIX)
-        self._parts = {path: known[path] if path in known else StatesPart(path) for path in paths}
+        self._parts = {path: previous[path] if path in previous else StatesPart(path) for path in paths}
         return list(self._parts.values())
 
     def append(
@@ -47,8 +48,8 @@ class StatesFolder:
     ) -> None:
         """Write one part per list of layers. `states` are by trajectory id, `origin` goes into the header.
 
-        `token_checksums` holds, for captured states, those of the tokens they belong to. Raises DataError, ConfigError,
-        StorageError.
+        `token_checksums` holds, for captured states, the checksums of the tokens they belong to. Raises DataError,
+        ConfigError, StorageError.
         """
         groups: dict[tuple[int, ...], dict[str, HiddenStates]] = {}
         for key, value in states.items():
@@ -63,14 +64,14 @@ class StatesFolder:
         return not self._list()
 
     def find(self, trajectory_id: str) -> StatesEntry | None:
-        """Return what the header says of a trajectory's states; None where there are none."""
+        """Return what the header says of a trajectory's states; None if there are none."""
         part = self._list().get(trajectory_id)
         if part is None:
             return None
         return StatesEntry(part.entries[trajectory_id].shape[0], part.layers, part.origin, str(part.path))
 
     def refresh(self) -> None:
-        """Take in the parts that were written since the folder was listed."""
+        """List the folder again, with the parts that were written since."""
         self._listing = retry_listing(self.index)
 
     def ids(self) -> set[str]:
@@ -78,7 +79,7 @@ class StatesFolder:
         return set(retry_listing(self.index))
 
     def index(self) -> Mapping[str, StatesPart]:
-        """Return the part that counts for each id: the first by name whose tokens are those of the trajectory."""
+        """Return the part of each id: the first by name whose states belong to the tokens of the trajectory."""
         parts = self.parts()
         checksums = self._read_token_checksums() if any(part.is_captured for part in parts) else _NO_TOKENS
         if self._index[0] != parts or self._index[1] is not checksums:

@@ -1,9 +1,9 @@
 # pyright: standard
-"""Compaction: merges the small parts of a run into large ones and drops duplicates and leftovers of killed processes.
+"""Merges the small parts of a run into large ones and drops duplicates and the leftovers of killed processes.
 
-May be killed at any instant, and readers and writers may be at work: a merged part is written whole before the parts it
-replaces are removed, and its name takes the place of the first of them, so that at each moment the first by name is the
-same row. One row group (of states: one trajectory) is in memory at a time.
+Compaction may be killed at any time, and other processes may read and write the run meanwhile: a merged part is written
+whole before the parts that it replaces are removed, and its name sorts where the first of them does, so that readers
+find the same row first at every moment. One row group (of states: one trajectory) is in memory at a time.
 
 This module does not know what is in the rows.
 """
@@ -32,6 +32,7 @@ from nbest.storage.parquet import (
     write_tables,
 )
 from nbest.storage.parts import damage, is_temporary, list_parts, remove_parts, write_part
+from nbest.storage.removal import remove_leftovers
 from nbest.storage.run import Run
 from nbest.storage.states import SUFFIX as STATES_SUFFIX
 from nbest.storage.states import StatesPart, merge_states
@@ -44,7 +45,7 @@ STALE_SECONDS = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Compacted:
-    """What compaction did in one folder of a run.
+    """The result of compaction in one folder of a run.
 
     `bytes_before` and `bytes_after` add up the sizes of its parts, `duplicates` counts the rows that were dropped,
     `temporaries` the temporary files that were removed.
@@ -61,7 +62,10 @@ class Compacted:
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """The size of a part. `live_rows` counts the rows that are the first with their id, None where it is unsettled."""
+    """The size of a part.
+
+    `live_rows` counts the rows that are the first with their id; None = the part is left alone for now.
+    """
 
     path: Path
     size_bytes: int
@@ -73,7 +77,7 @@ def compact(run: Run, target_bytes: int = TARGET_BYTES, target_rows: int = TARGE
     """Merge neighbouring parts up to about `target_bytes` or `target_rows`; return one result per folder.
 
     Parts of at least half the target stay as they are, unless they hold duplicates. Temporary files older than an hour
-    are removed. Raises DamagedRunError, and StorageError where the disk is full (nothing is lost then). A second
+    are removed. Raises DamagedRunError, and StorageError if the disk is full (nothing is lost then). A second
     compaction of the same run at the same time may end with StorageError; it loses nothing either.
     """
     limits = (target_bytes, target_rows)
@@ -82,10 +86,12 @@ def compact(run: Run, target_bytes: int = TARGET_BYTES, target_rows: int = TARGE
         results.append(_compact_states(run.states_folder, limits))
     except FileNotFoundError as error:
         raise StorageError(
-            f"{error.filename or error}: it was removed meanwhile. Is another compaction of {run.path} at work? "
-            "Nothing is lost; wait until it is done."
+            f"{error.filename or error}: it was removed meanwhile. Is another compaction of {run.path} running? "
+            "Nothing is lost; wait until it is done and run the same command again."
         ) from error
     _remove_temporaries(run.path)
+    for folder in (run.path, run.path / "scores", run.path / "selections"):
+        remove_leftovers(folder)
     return results
 
 
@@ -96,22 +102,22 @@ def _compact_table(table: Table, folder: Path, limits: tuple[int, int]) -> Compa
     parts = [_measure(path, len(mask), int(mask.sum())) for path, mask in mask_of.items()]
     for group in _group(parts, limits):
         paths_of_group = [part.path for part in group]
-        write = write_tables(table, _merge(_live_tables(paths_of_group, table, mask_of)))
+        write = write_tables(table, _merge(_read_live_tables(paths_of_group, table, mask_of)))
         _replace(group, SUFFIX, write, lambda path: _count_rows(path, table))
-    return _result(folder, parts, SUFFIX)
+    return _finish_folder(folder, parts, SUFFIX)
 
 
 def _compact_states(states: StatesFolder, limits: tuple[int, int]) -> Compacted:
-    stored = states.parts()
+    states_parts = states.parts()
     index = states.index()
-    parts = [_measure_states(part, index) for part in stored]
-    part_of = {part.path: part for part in stored}
+    parts = [_measure_states(part, index) for part in states_parts]
+    part_of = {part.path: part for part in states_parts}
     for group in _group(parts, limits, lambda path: (part_of[path].layers, part_of[path].origin)):
         members = [part_of[part.path] for part in group]
         owners = {key: part for part in members for key in part.entries if index.get(key) is part}
         write = merge_states(owners, members[0].layers, members[0].origin)
         _replace(group, STATES_SUFFIX, write, lambda path: len(StatesPart(path).entries))
-    return _result(states.path, parts, STATES_SUFFIX)
+    return _finish_folder(states.path, parts, STATES_SUFFIX)
 
 
 def _measure(path: Path, rows: int, live_rows: int) -> _Part:
@@ -121,8 +127,8 @@ def _measure(path: Path, rows: int, live_rows: int) -> _Part:
 def _measure_states(part: StatesPart, index: Mapping[str, StatesPart]) -> _Part:
     """Return the size of a part of states.
 
-    States that fit no trajectory yet may be those of a sampler that is about to write its trajectories: such a part is
-    left alone (`live_rows` None) until it is old.
+    States without a trajectory may be those of a sampler that is about to write its trajectories: such a part is left
+    alone (`live_rows` None) until it is an hour old.
     """
     stat = part.path.stat()
     is_young = time.time() - stat.st_mtime < STALE_SECONDS
@@ -139,7 +145,7 @@ def _measure_states(part: StatesPart, index: Mapping[str, StatesPart]) -> _Part:
 def _group(
     parts: Sequence[_Part], limits: tuple[int, int], kind_of: Callable[[Path], object] = lambda _: None
 ) -> Iterator[list[_Part]]:
-    """Yield groups of neighbours, each to become one part. Only neighbours: the order by name must not change."""
+    """Yield groups of parts, each to become one part. Only neighbours are joined: the order by name must not change."""
     group: list[_Part] = []
     size, rows = 0, 0
     for part in parts:
@@ -168,25 +174,27 @@ def _replace(
     if count:
         merged = write_part(paths[0].parent, suffix, write, first=paths[0])
         if count_rows(merged) != count:
-            raise damage(merged, f"it was just written with {count} rows and does not hold them")
+            raise damage(merged, f"it was just written with {count} rows and has another number")
     remove_parts(paths)
 
 
-def _live_tables(paths: Sequence[Path], table: Table, mask_of: Mapping[Path, NDArray[np.bool_]]) -> Iterator[pa.Table]:
+def _read_live_tables(
+    paths: Sequence[Path], table: Table, mask_of: Mapping[Path, NDArray[np.bool_]]
+) -> Iterator[pa.Table]:
     for path in paths:
         yield from read_rows(path, table, mask_of[path])
 
 
 def _merge(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
     """Join small tables up to the size of a row group."""
-    waiting: list[pa.Table] = []
+    pending: list[pa.Table] = []
     for table in tables:
-        waiting.append(table)
-        if sum(t.nbytes for t in waiting) >= ROW_GROUP_BYTES or sum(len(t) for t in waiting) >= ROW_GROUP_ROWS:
-            yield pa.concat_tables(waiting)
-            waiting = []
-    if waiting:
-        yield pa.concat_tables(waiting)
+        pending.append(table)
+        if sum(t.nbytes for t in pending) >= ROW_GROUP_BYTES or sum(len(t) for t in pending) >= ROW_GROUP_ROWS:
+            yield pa.concat_tables(pending)
+            pending = []
+    if pending:
+        yield pa.concat_tables(pending)
 
 
 def _count_rows(path: Path, table: Table) -> int:
@@ -204,7 +212,7 @@ def _remove_temporaries(folder: Path) -> int:
     return count
 
 
-def _result(folder: Path, before: Sequence[_Part], suffix: str) -> Compacted:
+def _finish_folder(folder: Path, before: Sequence[_Part], suffix: str) -> Compacted:
     temporaries = _remove_temporaries(folder)
     after = list_parts(folder, suffix)
     return Compacted(

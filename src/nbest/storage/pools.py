@@ -1,8 +1,8 @@
 # pyright: standard
-"""Reads pools from parts: streaming, in problem order, each trajectory once, in bounded memory.
+"""Reads pools from parts as a stream, in problem order, each trajectory once, in bounded memory.
 
 A first pass reads three small columns into an index of twelve bytes per trajectory. Then sections of consecutive
-problems are fetched: every row group that holds a row of the section is read once and dropped before the next is read.
+problems are fetched: every row group that holds a row of the section is read once and freed before the next is read.
 Parts written problem by problem are thus read about once; parts in which problems are interleaved are read once per
 section.
 
@@ -12,7 +12,7 @@ This module does not know scores, verdicts or states, nor what is in a text.
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -26,7 +26,10 @@ from nbest.storage.problem_parts import ProblemParts
 from nbest.storage.tables import TRAJECTORIES
 
 SECTION_BYTES = 64 << 20
-"""About how much of the trajectories stands in memory at once (one pool is never divided)."""
+"""The approximate size of the trajectories in memory at once (one pool is never divided)."""
+
+_Head: TypeAlias = tuple[int, str, str, Any, str | None]
+"""Position, id, prompt, kind and answer rule of a problem; None is the default rule."""
 
 _INDEXED = ["id", "problem_id", "index"]
 
@@ -47,22 +50,22 @@ class _Index:
     row_bytes: NDArray[np.float64]
 
     def weigh(self, position: int) -> float:
-        """Return about how many bytes the pool of a problem needs in memory."""
+        """Return the approximate number of bytes that the pool of a problem needs in memory."""
         return float(self.row_bytes[self.part[self.bounds[position] : self.bounds[position + 1]]].sum())
 
 
 class PoolReader:
-    """Reads the pools of one run. `tokens=False` leaves what is kept per token (ids, log-probabilities) on the disk."""
+    """Reads the pools of one run; with `tokens=False` without the columns that hold one number per token."""
 
     def __init__(self, problems: ProblemParts, trajectories: Path, tokens: bool = True):
         self._problems = problems
         self._folder = trajectories
-        skipped = frozenset[str]() if tokens else TRAJECTORIES.bulky
-        self._columns = [name for name in TRAJECTORIES.schema.names if name not in skipped]
+        unread = frozenset[str]() if tokens else TRAJECTORIES.bulky
+        self._columns = [name for name in TRAJECTORIES.schema.names if name not in unread]
         self._index: _Index | None = None
 
     def read(self, ids: Collection[str] | None = None) -> Iterator[Pool]:
-        """Yield the pools of all problems or of those in `ids`, in problem order; empty where nothing was sampled yet.
+        """Yield the pools of all problems or of those in `ids`, in problem order; empty for one without trajectories.
 
         Raises DataError for an unknown problem id, DamagedRunError.
         """
@@ -72,52 +75,52 @@ class PoolReader:
             raise DataError(
                 f"{self._problems.first}: no problem has the id {', '.join(map(repr, sorted(unknown)[:5]))}"
             )
-        wanted = None if ids is None else {positions[key] for key in ids}
-        section: list[tuple[int, str, str, Any]] = []
+        selection = None if ids is None else {positions[key] for key in ids}
+        section: list[_Head] = []
         weight = 0.0
-        for head in self._heads(wanted):
-            more = retry_listing(lambda: self._indexed(positions)).weigh(head[0])
+        for head in self._read_heads(selection):
+            more = retry_listing(lambda: self._load_index(positions)).weigh(head[0])
             if section and weight + more > SECTION_BYTES:
-                yield from self._pools(section, positions)
+                yield from self._fetch_pools(section, positions)
                 section, weight = [], 0.0
             section.append(head)
             weight += more
-        yield from self._pools(section, positions)
+        yield from self._fetch_pools(section, positions)
 
-    def _heads(self, wanted: Collection[int] | None) -> Iterator[tuple[int, str, str, Any]]:
-        """Yield position, id, prompt and kind of each problem."""
+    def _read_heads(self, selection: Collection[int] | None) -> Iterator[_Head]:
+        """Yield what is read of each problem, or of those at the positions in `selection`."""
         position = 0
-        for rows in self._problems.scan(["id", "prompt", "kind"]):
+        for rows in self._problems.scan(["id", "prompt", "kind", "answer_rule"]):
             for fields in zip(*(column.to_pylist() for column in rows.columns), strict=True):
-                if wanted is None or position in wanted:
+                if selection is None or position in selection:
                     yield (position, *fields)
                 position += 1
 
-    def _indexed(self, positions: Mapping[str, int]) -> _Index:
+    def _load_index(self, positions: Mapping[str, int]) -> _Index:
         if self._index is None:
             paths = list_parts(self._folder, SUFFIX)
             self._index = _build_index(paths, positions, self._columns, self._problems.read_positions)
         return self._index
 
-    def _pools(self, section: Sequence[tuple[int, str, str, Any]], positions: Mapping[str, int]) -> Iterator[Pool]:
+    def _fetch_pools(self, section: Sequence[_Head], positions: Mapping[str, int]) -> Iterator[Pool]:
         def fetch() -> list[tuple[Trajectory, ...]]:
             try:
-                return _fetch(self._indexed(positions), [head[0] for head in section], self._columns)
+                return _fetch_trajectories(self._load_index(positions), [head[0] for head in section], self._columns)
             except FileNotFoundError:
                 self._index = None
                 raise
 
-        # Popped one by one, so that a pool is not kept in memory once it was yielded.
+        # Popped one by one, so that a pool that was yielded does not stay in memory.
         remaining = retry_listing(fetch)
         remaining.reverse()
-        for _, key, prompt, kind in section:
-            yield Pool(key, prompt, remaining.pop(), kind)
+        for _, key, prompt, kind, rule in section:
+            yield Pool(key, prompt, remaining.pop(), kind, rule or "default")
 
 
 def _build_index(
     paths: list[Path], positions: Mapping[str, int], columns: Sequence[str], reread: Callable[[], Mapping[str, int]]
 ) -> _Index:
-    """Index the trajectories of the problems in `positions`; `reread` returns the positions as they are now."""
+    """Index the trajectories of the problems in `positions`; `reread` reads the positions again."""
     ids: list[pa.ChunkedArray] = []
     starts: list[NDArray[np.int64]] = []
     row_bytes: list[float] = []
@@ -128,11 +131,11 @@ def _build_index(
             meta = part.metadata
             groups = [meta.row_group(group) for group in range(meta.num_row_groups)]
             starts.append(np.concatenate([[0], np.cumsum([group.num_rows for group in groups])]).astype(np.int64))
-            row_bytes.append(sum(_group_bytes(group, columns) for group in groups) / max(1, meta.num_rows))
+            row_bytes.append(sum(_estimate_group_bytes(group, columns) for group in groups) / max(1, meta.num_rows))
             rows = [read_group(part, group, TRAJECTORIES, _INDEXED, path) for group in range(len(groups))]
         table = pa.concat_tables([TRAJECTORIES.schema.empty_table().select(_INDEXED), *rows])
         ids.append(table.column("id"))
-        positions_of.append(_locate(path, table, positions, reread))
+        positions_of.append(_locate_problems(path, table, positions, reread))
         indices.append(table.column("index").to_numpy())
     mask = np.concatenate([np.empty(0, np.bool_), *first_rows(ids)])
     mask &= np.concatenate([np.empty(0, np.bool_), *(values >= 0 for values in positions_of)])
@@ -151,8 +154,8 @@ def _build_index(
     )
 
 
-def _group_bytes(group: Any, columns: Sequence[str]) -> int:
-    """Return the bytes that these columns of a row group need in memory; on the disk they may be smaller."""
+def _estimate_group_bytes(group: Any, columns: Sequence[str]) -> int:
+    """Return the number of bytes that these columns of a row group need in memory; on the disk it may be less."""
     total = 0
     for chunk in (group.column(number) for number in range(group.num_columns)):
         name = chunk.path_in_schema.split(".")[0]
@@ -161,25 +164,30 @@ def _group_bytes(group: Any, columns: Sequence[str]) -> int:
     return total
 
 
-def _locate(
+def _locate_problems(
     path: Path, table: pa.Table, positions: Mapping[str, int], reread: Callable[[], Mapping[str, int]]
 ) -> NDArray[np.int64]:
-    """Return the position of each row's problem; -1 where it was added after `positions` were read."""
-    coded = table.column("problem_id").combine_chunks().dictionary_encode()
-    names = coded.dictionary.to_pylist()
-    if any(name not in positions for name in names):
-        known = reread()
-        for name in names:
-            if name not in known:
+    """Return the position [rows] of each row's problem in the run.
+
+    It is -1 for a problem that another process added after `positions` were read; `reread` returns the positions of
+    now. Raises DamagedRunError for a problem that the run does not have even now.
+    """
+    encoded = table.column("problem_id").combine_chunks().dictionary_encode()
+    problem_ids = encoded.dictionary.to_pylist()
+    if any(problem_id not in positions for problem_id in problem_ids):
+        current_positions = reread()
+        for problem_id in problem_ids:
+            if problem_id not in current_positions:
                 raise DamagedRunError(
-                    f"{path}: it holds trajectories of the problem {name!r}, which is not among the {len(known)} "
-                    "problems of this run (problems.parquet). Was it copied from another run? Move this file away, or "
-                    "put back the problems.parquet that belongs to it."
+                    f"{path}: it holds trajectories of the problem {problem_id!r}, which is not among the "
+                    f"{len(current_positions)} problems of this run (problems.parquet). Was it copied from "
+                    "another run? Move this file away, or restore the problems.parquet that belongs to it."
                 )
-    return np.array([positions.get(name, -1) for name in names], dtype=np.int64)[coded.indices.to_numpy()]
+    position_of_id = np.array([positions.get(problem_id, -1) for problem_id in problem_ids], dtype=np.int64)
+    return position_of_id[encoded.indices.to_numpy()]
 
 
-def _fetch(index: _Index, section: Sequence[int], columns: Sequence[str]) -> list[tuple[Trajectory, ...]]:
+def _fetch_trajectories(index: _Index, section: Sequence[int], columns: Sequence[str]) -> list[tuple[Trajectory, ...]]:
     """Return the trajectories of each problem of a section; one row group is in memory at a time."""
     spans = [np.arange(index.bounds[position], index.bounds[position + 1]) for position in section]
     slots = np.concatenate([np.empty(0, np.int64), *spans])

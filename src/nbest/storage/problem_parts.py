@@ -1,8 +1,8 @@
 # pyright: standard
-"""The problems of a run: `problems.parquet`, written once, and after it the parts of `problems/`, added one by one.
+"""The problems of a run: `problems.parquet`, written once, and then the parts of `problems/`, added one by one.
 
-Most runs have the first alone. Questions that come while a run is at work (see `nbest.answering`) are parts. Of
-problems with one id the first counts, as in every table; the order is that of the parts by name.
+Most runs have only the first. Questions that are added later (see `nbest.answering`) are parts. Of problems with the
+same id the first is read, as in every table; problems are ordered by the names of their parts.
 
 This module does not know trajectories.
 """
@@ -12,13 +12,23 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from nbest.errors import ConfigError
+from nbest.errors import ConfigError, DataError
 from nbest.records import Problem
 from nbest.storage.parquet import SUFFIX, encode_chunks, read_group_at, scan, write_tables
-from nbest.storage.parts import list_parts, write_part
+from nbest.storage.parts import list_parts, relist, retry_listing, write_part
 from nbest.storage.tables import PROBLEMS
 
 NAME = "problems.parquet"
+
+
+def encode_problems(problems: Sequence[Problem]) -> list[pa.Table]:
+    """Return the tables of problems that a run is created with. Raises DataError if an id occurs twice."""
+    seen: set[str] = set()
+    for problem in problems:
+        if problem.id in seen:
+            raise DataError(f"problem {problem.id!r} occurs twice; every problem of a run needs an id of its own")
+        seen.add(problem.id)
+    return list(encode_chunks(PROBLEMS, list(enumerate(problems))))
 
 
 class ProblemParts:
@@ -26,52 +36,54 @@ class ProblemParts:
 
     def __init__(self, run: Path):
         self.first = run / NAME
-        self._folder = run / "problems"
-        self._known: dict[str, Problem] = {}
-        self._known_paths: set[Path] = set()
+        self.folder = run / "problems"
+        self._problem_of: dict[str, Problem] = {}
+        self._read_paths: set[Path] = set()
 
     def list_paths(self) -> list[Path]:
-        """Return the files there are, in the order in which they count."""
-        return [path for path in (self.first,) if path.exists()] + list_parts(self._folder, SUFFIX)
+        """Return the existing files in the order in which they are read."""
+        return [path for path in (self.first,) if path.exists()] + list_parts(self.folder, SUFFIX)
 
     def append(self, problems: Sequence[Problem]) -> None:
-        """Write those that are not there yet as one part.
+        """Write the problems that the run does not hold yet as one part.
 
-        Raises ConfigError where another problem has one of these ids, or where an id occurs twice with two contents.
+        Raises ConfigError if another problem has one of these ids, or if an id occurs twice with two contents.
         """
-        self._read_new_paths()
-        known, added = dict(self._known), list[tuple[int, Problem]]()
-        position = len(known)
+        retry_listing(self._read_new_paths)
+        problem_of, new_problems = dict(self._problem_of), list[tuple[int, Problem]]()
+        position = len(problem_of)
         for problem in problems:
-            stored = known.setdefault(problem.id, problem)
-            if stored.prompt != problem.prompt or stored.kind != problem.kind:
+            stored = problem_of.setdefault(problem.id, problem)
+            if _identify(stored) != _identify(problem):
                 raise ConfigError(
-                    f"{self.first.parent}: the run holds another problem {problem.id!r}, {stored.prompt!r:.99} of kind "
-                    f"{stored.kind!r}; this one is {problem.prompt!r:.99} of kind {problem.kind!r}. Use another id."
+                    f"{self.first.parent}: the run holds another problem {problem.id!r}, {_describe(stored)}; this one "
+                    f"is {_describe(problem)}. Use another id."
                 )
             if stored is problem:
-                added.append((position + len(added), problem))
-        if added:
-            write_part(self._folder, SUFFIX, write_tables(PROBLEMS, encode_chunks(PROBLEMS, added)))
+                new_problems.append((position + len(new_problems), problem))
+        if new_problems:
+            write_part(self.folder, SUFFIX, write_tables(PROBLEMS, encode_chunks(PROBLEMS, new_problems)))
 
     def _read_new_paths(self) -> None:
-        """Parts never change: each is read once, however many problems are added one by one."""
+        """Read the files that were written since the last call; a part never changes, so each is read once."""
         for path in self.list_paths():
-            if path not in self._known_paths:
+            if path not in self._read_paths:
                 for rows in scan(path, PROBLEMS):
                     for problem in PROBLEMS.decode(rows):
-                        self._known.setdefault(problem.id, problem)
-                self._known_paths.add(path)
+                        self._problem_of.setdefault(problem.id, problem)
+                self._read_paths.add(path)
 
     def scan(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
-        """Yield the row groups of all files, each id once; `columns` must hold the id."""
+        """Yield the row groups of all files, each id once; `columns` must include the id.
+
+        If a compaction replaces parts in the meantime, reading continues at the same problem.
+        """
         seen: set[str] = set()
-        for path in self.list_paths():
-            for rows in scan(path, PROBLEMS, columns):
-                ids = rows.column("id").to_pylist()
-                is_new = [key not in seen for key in ids]
-                seen.update(ids)
-                yield rows if all(is_new) else rows.filter(pa.array(is_new))
+        for rows in relist(self.list_paths, lambda path: scan(path, PROBLEMS, columns)):
+            ids = rows.column("id").to_pylist()
+            is_new = [key not in seen for key in ids]
+            seen.update(ids)
+            yield rows if all(is_new) else rows.filter(pa.array(is_new))
 
     def read(self) -> Iterator[Problem]:
         """Yield the problems in order."""
@@ -84,16 +96,31 @@ class ProblemParts:
         return {key: position for position, key in enumerate(ids)}
 
 
+def _identify(problem: Problem) -> tuple[str, ...]:
+    return problem.prompt, problem.kind, problem.answer_rule
+
+
+def _describe(problem: Problem) -> str:
+    rule = "" if problem.answer_rule == "default" else f" and answer rule {problem.answer_rule!r}"
+    return f"{problem.prompt!r:.99} of kind {problem.kind!r}{rule}"
+
+
 class ProblemLookup:
-    """Problems by id. Cheap in the order of the problems: the row group that was read last is kept."""
+    """Looks up problems by id. Fast in the order of the problems: the last row group stays in memory."""
 
     def __init__(self, parts: ProblemParts):
-        self._rows: dict[str, tuple[Path, int]] = {}
-        for path in parts.list_paths():
+        self._parts = parts
+        self._rows = retry_listing(self._index_rows)
+        self._group: tuple[Path | None, int, list[Problem]] = (None, 0, [])
+
+    def _index_rows(self) -> dict[str, tuple[Path, int]]:
+        """Return the part and row of each id."""
+        index: dict[str, tuple[Path, int]] = {}
+        for path in self._parts.list_paths():
             ids = [key for rows in scan(path, PROBLEMS, ["id"]) for key in rows.column(0).to_pylist()]
             for row, key in enumerate(ids):
-                self._rows.setdefault(key, (path, row))
-        self._group: tuple[Path | None, int, list[Problem]] = (None, 0, [])
+                index.setdefault(key, (path, row))
+        return index
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -102,7 +129,19 @@ class ProblemLookup:
         return problem_id in self._rows
 
     def read(self, problem_id: str) -> Problem:
-        """Return the problem of this id, which must be there."""
+        """Return the problem of this id. Raises KeyError if there is none."""
+
+        def read_row() -> Problem:
+            try:
+                return self._read(problem_id)
+            except FileNotFoundError:
+                # A compaction replaced the part.
+                self._rows = self._index_rows()
+                raise
+
+        return retry_listing(read_row)
+
+    def _read(self, problem_id: str) -> Problem:
         path, row = self._rows[problem_id]
         group_path, start, problems = self._group
         if group_path != path or not start <= row < start + len(problems):

@@ -1,8 +1,8 @@
 # pyright: standard
-"""The records as rows: one schema per kind of record, and the conversion both ways.
+"""The tables of a run: one schema per kind of record, and the conversion between records and rows.
 
-What is stored is what the record holds: None is null, an empty array is an empty list. `meta` is a JSON string, in
-which a tuple comes back as a list. This module does not know files; `parquet.py` writes and reads them.
+None is stored as null, an empty array as an empty list. `meta` is stored as a JSON string, so a tuple in it comes back
+as a list. This module does not know files; `parquet.py` writes and reads them.
 """
 
 import json
@@ -19,6 +19,7 @@ from nbest.records import Completion, Problem, Score, Selection, Trajectory, Usa
 
 _TEXT, _LONG, _INT, _REAL = pa.string(), pa.int64(), pa.int32(), pa.float64()
 _IDS, _FLOATS = pa.list_(pa.int32()), pa.list_(pa.float32())
+_NUMBERS = {pa.int32(): np.int32, pa.float32(): np.float32}
 _UNSTORABLE = (pa.ArrowException, UnicodeEncodeError, OverflowError, TypeError, ValueError)
 
 
@@ -27,7 +28,7 @@ class Table:
     """How one kind of record is stored.
 
     `key` is the id column. `to_columns` returns the values of each column, `decode` the records of an Arrow table, both
-    in order. `weigh` estimates the bytes of a record. The values of `repeating` columns are kept in a dictionary;
+    in order. `weigh` estimates the bytes of a record. The values of `repeating` columns are stored in a dictionary;
     `bulky` columns hold one number per token; a part may lack `optional` columns and is read as if they were null.
     """
 
@@ -45,7 +46,7 @@ class Table:
         """Return the records as an Arrow table. Raises DataError naming the record and field that cannot be stored."""
         columns = self.to_columns(records)
         ids = columns[self.key]
-        arrays = [_column(self.name, field, columns[field.name], ids) for field in self.schema]
+        arrays = [_encode_column(self.name, field, columns[field.name], ids) for field in self.schema]
         return pa.table(arrays, schema=self.schema)
 
 
@@ -54,11 +55,11 @@ def tokens_checksum(completion: Completion) -> int:
     return zlib.crc32(np.asarray(completion.tokens, dtype="<i4").tobytes())
 
 
-def _schema(nullable: Sequence[str] = (), **kinds: pa.DataType) -> pa.Schema:
+def _make_schema(nullable: Sequence[str] = (), **kinds: pa.DataType) -> pa.Schema:
     return pa.schema([pa.field(name, kind, nullable=name in nullable) for name, kind in kinds.items()])
 
 
-def _column(table: str, field: pa.Field, values: Any, ids: Sequence[str]) -> pa.Array:
+def _encode_column(table: str, field: pa.Field, values: Any, ids: Sequence[str]) -> pa.Array:
     try:
         column = values if isinstance(values, pa.Array) else pa.array(values, type=field.type)
     except _UNSTORABLE:
@@ -74,7 +75,7 @@ def _column(table: str, field: pa.Field, values: Any, ids: Sequence[str]) -> pa.
     return column
 
 
-def _ragged(name: str, ids: Sequence[str], arrays: Sequence[Any], kind: pa.ListType) -> pa.Array:
+def _encode_lists(name: str, ids: Sequence[str], arrays: Sequence[Any], kind: pa.ListType) -> pa.Array:
     """Return arrays of different lengths (None = null) as one list column, without a Python object per token."""
     empty = np.empty(0, dtype=kind.value_type.to_pandas_dtype())
     flat = [empty if array is None or not len(array) else np.asarray(array) for array in arrays]
@@ -89,52 +90,64 @@ def _ragged(name: str, ids: Sequence[str], arrays: Sequence[Any], kind: pa.ListT
     return pa.ListArray.from_arrays(pa.array(offsets), values, type=kind, mask=nulls)
 
 
-def _arrays(rows: pa.Table, name: str, absent: Any) -> list[Any]:
-    """Return the arrays of a list column. They are copies: an array must not keep its row group in memory."""
+def _decode_lists(rows: pa.Table, name: str, create_default: Any) -> list[Any]:
+    """Return the arrays of a list column, as copies, so that an array does not hold its row group in memory."""
     if name not in rows.column_names:
-        return [absent() for _ in range(rows.num_rows)]
+        return [create_default() for _ in range(rows.num_rows)]
     column = rows.column(name).combine_chunks()
-    offsets, values = column.offsets.to_numpy(), column.values.to_numpy(zero_copy_only=False)
-    valid = column.is_valid().to_pylist()
+    offsets, values = _view_numbers(column.offsets), _view_numbers(column.values)
+    # Its method `is_valid` imports the functions of Arrow; most columns have no nulls, or nothing else.
+    has_both = 0 < column.null_count < len(column)
+    valid = column.is_valid().to_pylist() if has_both else [not column.null_count] * len(column)
     return [
-        values[start:end].copy() if has else None
-        for start, end, has in zip(offsets[:-1], offsets[1:], valid, strict=True)
+        values[start:end].copy() if is_valid else None
+        for start, end, is_valid in zip(offsets[:-1], offsets[1:], valid, strict=True)
     ]
 
 
-def _json(name: str, key: str, meta: Any) -> str:
+def _view_numbers(column: pa.Array) -> Any:
+    """Return the numbers of a column as an array, like its method `to_numpy`, which imports pandas."""
+    buffer = column.buffers()[1]
+    if column.null_count or buffer is None:
+        return column.to_numpy(zero_copy_only=False)
+    return np.frombuffer(buffer, _NUMBERS[column.type])[column.offset : column.offset + len(column)]
+
+
+def _encode_meta(name: str, key: str, meta: Any) -> str:
     try:
         return json.dumps(dict(meta))
     except (TypeError, ValueError) as error:
         raise DataError(f"{name} {key!r}: meta is not JSON: {error}; keep strings, numbers, lists and dicts") from error
 
 
-def _rows(rows: pa.Table, *names: str) -> Iterator[tuple[Any, ...]]:
+def _iterate_rows(rows: pa.Table, *names: str) -> Iterator[tuple[Any, ...]]:
     return zip(*(rows.column(name).to_pylist() for name in names), strict=True)
 
 
-def _problem_columns(placed: Sequence[tuple[int, Problem]]) -> dict[str, Any]:
-    problems = [problem for _, problem in placed]
+def _encode_problems(entries: Sequence[tuple[int, Problem]]) -> dict[str, Any]:
+    problems = [problem for _, problem in entries]
     return {
         "id": [p.id for p in problems],
-        "position": [position for position, _ in placed],
+        "position": [position for position, _ in entries],
         "prompt": [p.prompt for p in problems],
         "target": [p.target for p in problems],
         "kind": [p.kind for p in problems],
         "tests": [list(p.tests) for p in problems],
-        "meta": [_json("problems", p.id, p.meta) for p in problems],
+        "meta": [_encode_meta("problems", p.id, p.meta) for p in problems],
+        # null stands for the default rule, as in runs that were written before there were others.
+        "answer_rule": [None if p.answer_rule == "default" else p.answer_rule for p in problems],
     }
 
 
 def _decode_problems(rows: pa.Table) -> list[Problem]:
-    columns = _rows(rows, "id", "prompt", "target", "kind", "tests", "meta")
+    columns = _iterate_rows(rows, "id", "prompt", "target", "kind", "tests", "meta", "answer_rule")
     return [
-        Problem(key, prompt, target, kind, tuple(tests), json.loads(meta))
-        for key, prompt, target, kind, tests, meta in columns
+        Problem(key, prompt, target, kind, tuple(tests), json.loads(meta), rule or "default")
+        for key, prompt, target, kind, tests, meta, rule in columns
     ]
 
 
-def _trajectory_columns(trajectories: Sequence[Trajectory]) -> dict[str, Any]:
+def _encode_trajectories(trajectories: Sequence[Trajectory]) -> dict[str, Any]:
     ids = [t.id for t in trajectories]
     completions = [t.completion for t in trajectories]
     return {
@@ -143,46 +156,46 @@ def _trajectory_columns(trajectories: Sequence[Trajectory]) -> dict[str, Any]:
         "index": [t.index for t in trajectories],
         "seed": [t.seed for t in trajectories],
         "text": [c.text for c in completions],
-        "prompt_tokens": _ragged("prompt_tokens", ids, [c.prompt_tokens for c in completions], _IDS),
-        "tokens": _ragged("tokens", ids, [c.tokens for c in completions], _IDS),
-        "logprobs": _ragged("logprobs", ids, [c.logprobs for c in completions], _FLOATS),
-        "confidences": _ragged("confidences", ids, [c.confidences for c in completions], _FLOATS),
-        "certainties": _ragged("certainties", ids, [c.certainties for c in completions], _FLOATS),
+        "prompt_tokens": _encode_lists("prompt_tokens", ids, [c.prompt_tokens for c in completions], _IDS),
+        "tokens": _encode_lists("tokens", ids, [c.tokens for c in completions], _IDS),
+        "logprobs": _encode_lists("logprobs", ids, [c.logprobs for c in completions], _FLOATS),
+        "confidences": _encode_lists("confidences", ids, [c.confidences for c in completions], _FLOATS),
+        "certainties": _encode_lists("certainties", ids, [c.certainties for c in completions], _FLOATS),
         "finish": [c.finish for c in completions],
         "note": [c.note for c in completions],
         "sampled_tokens": [c.count_usage().sampled_tokens for c in completions],
         "tokens_checksum": [tokens_checksum(c) for c in completions],
         "answer": [t.answer for t in trajectories],
-        "meta": [_json("trajectories", t.id, t.meta) for t in trajectories],
+        "meta": [_encode_meta("trajectories", t.id, t.meta) for t in trajectories],
     }
 
 
 def _decode_trajectories(rows: pa.Table) -> list[Trajectory]:
     fields = zip(
         rows.column("text").to_pylist(),
-        _arrays(rows, "prompt_tokens", lambda: np.empty(0, dtype=np.int32)),
-        _arrays(rows, "tokens", lambda: np.empty(0, dtype=np.int32)),
-        _arrays(rows, "logprobs", lambda: None),
-        _arrays(rows, "confidences", lambda: None),
+        _decode_lists(rows, "prompt_tokens", lambda: np.empty(0, dtype=np.int32)),
+        _decode_lists(rows, "tokens", lambda: np.empty(0, dtype=np.int32)),
+        _decode_lists(rows, "logprobs", lambda: None),
+        _decode_lists(rows, "confidences", lambda: None),
         rows.column("finish").to_pylist(),
         rows.column("note").to_pylist(),
-        _arrays(rows, "certainties", lambda: None),
+        _decode_lists(rows, "certainties", lambda: None),
         strict=True,
     )
     counts: list[int] = rows.column("sampled_tokens").to_pylist()
     completions = (
-        Completion(*field[:6], note=field[6], certainties=field[7], usage=_usage_without_ids(field[1], field[2], count))
+        Completion(*field[:6], note=field[6], certainties=field[7], usage=_find_usage(field[1], field[2], count))
         for field, count in zip(fields, counts, strict=True)
     )
-    columns = _rows(rows, "id", "problem_id", "index", "seed", "answer", "meta")
+    columns = _iterate_rows(rows, "id", "problem_id", "index", "seed", "answer", "meta")
     return [
         Trajectory(key, problem_id, index, seed, completion, answer, json.loads(meta))
         for completion, (key, problem_id, index, seed, answer, meta) in zip(completions, columns, strict=True)
     ]
 
 
-def _usage_without_ids(prompt_tokens: Any, tokens: Any, count: int) -> Usage | None:
-    """Return the stored count of sampled tokens where their ids are not stored, or not read; else None."""
+def _find_usage(prompt_tokens: Any, tokens: Any, count: int) -> Usage | None:
+    """Return the stored count of sampled tokens where their ids were not stored or not read; else None."""
     return None if count == len(tokens) else Usage(len(prompt_tokens), count)
 
 
@@ -198,43 +211,45 @@ def _weigh_trajectory(trajectory: Trajectory) -> int:
     return 256 + len(completion.text) + 4 * sum(len(array) for array in arrays if array is not None)
 
 
-def _verdict_columns(verdicts: Sequence[Verdict]) -> dict[str, Any]:
+def _encode_verdicts(verdicts: Sequence[Verdict]) -> dict[str, Any]:
     return {name: [getattr(v, name) for v in verdicts] for name in ("trajectory_id", "correct", "answer", "note")}
 
 
 def _decode_verdicts(rows: pa.Table) -> list[Verdict]:
-    return [Verdict(*fields) for fields in _rows(rows, "trajectory_id", "correct", "answer", "note")]
+    return [Verdict(*fields) for fields in _iterate_rows(rows, "trajectory_id", "correct", "answer", "note")]
 
 
-def _score_columns(scores: Sequence[Score]) -> dict[str, Any]:
+def _encode_scores(scores: Sequence[Score]) -> dict[str, Any]:
     return {name: [getattr(s, name) for s in scores] for name in ("trajectory_id", "value", "steps")}
 
 
 def _decode_scores(rows: pa.Table) -> list[Score]:
-    return [Score(key, value, tuple(steps)) for key, value, steps in _rows(rows, "trajectory_id", "value", "steps")]
+    return [
+        Score(key, value, tuple(steps)) for key, value, steps in _iterate_rows(rows, "trajectory_id", "value", "steps")
+    ]
 
 
 _SELECTION_FIELDS = ("problem_id", "index", "answer", "confidence", "note")
 _USAGE_FIELDS = ("prompt_tokens", "sampled_tokens", "flops", "seconds")
 
 
-def _selection_columns(selections: Sequence[Selection]) -> dict[str, Any]:
-    own = {name: [getattr(s, name) for s in selections] for name in _SELECTION_FIELDS}
-    return own | {name: [getattr(s.usage, name) for s in selections] for name in _USAGE_FIELDS}
+def _encode_selections(selections: Sequence[Selection]) -> dict[str, Any]:
+    columns = {name: [getattr(s, name) for s in selections] for name in _SELECTION_FIELDS}
+    return columns | {name: [getattr(s.usage, name) for s in selections] for name in _USAGE_FIELDS}
 
 
 def _decode_selections(rows: pa.Table) -> list[Selection]:
     return [
         Selection(*fields[:4], usage=Usage(*fields[5:]), note=fields[4])
-        for fields in _rows(rows, *_SELECTION_FIELDS, *_USAGE_FIELDS)
+        for fields in _iterate_rows(rows, *_SELECTION_FIELDS, *_USAGE_FIELDS)
     ]
 
 
 PROBLEMS = Table(
     "problems",
     "id",
-    _schema(
-        ("target",),
+    _make_schema(
+        ("target", "answer_rule"),
         id=_TEXT,
         position=_LONG,
         prompt=_TEXT,
@@ -242,18 +257,20 @@ PROBLEMS = Table(
         kind=_TEXT,
         tests=pa.list_(_TEXT),
         meta=_TEXT,
+        answer_rule=_TEXT,
     ),
-    _problem_columns,
+    _encode_problems,
     _decode_problems,
-    lambda placed: 256 + len(placed[1].prompt) + sum(map(len, placed[1].tests)),
-    frozenset({"kind"}),
+    lambda entry: 256 + len(entry[1].prompt) + sum(map(len, entry[1].tests)),
+    frozenset({"kind", "answer_rule"}),
+    optional=frozenset({"answer_rule"}),
 )
-"""Encodes pairs (position, problem); decodes problems."""
+"""Encodes pairs of a position and a problem; decodes problems."""
 
 TRAJECTORIES = Table(
     "trajectories",
     "id",
-    _schema(
+    _make_schema(
         ("logprobs", "confidences", "certainties", "answer"),
         id=_TEXT,
         problem_id=_TEXT,
@@ -272,7 +289,7 @@ TRAJECTORIES = Table(
         answer=_TEXT,
         meta=_TEXT,
     ),
-    _trajectory_columns,
+    _encode_trajectories,
     _decode_trajectories,
     _weigh_trajectory,
     frozenset({"problem_id", "finish", "note", "answer", "prompt_tokens", "tokens"}),
@@ -283,8 +300,8 @@ TRAJECTORIES = Table(
 VERDICTS = Table(
     "verdicts",
     "trajectory_id",
-    _schema(("correct", "answer"), trajectory_id=_TEXT, correct=pa.bool_(), answer=_TEXT, note=_TEXT),
-    _verdict_columns,
+    _make_schema(("correct", "answer"), trajectory_id=_TEXT, correct=pa.bool_(), answer=_TEXT, note=_TEXT),
+    _encode_verdicts,
     _decode_verdicts,
     lambda verdict: 128 + len(verdict.note) + len(verdict.answer or ""),
     frozenset({"answer", "note"}),
@@ -293,8 +310,8 @@ VERDICTS = Table(
 SCORES = Table(
     "scores",
     "trajectory_id",
-    _schema(trajectory_id=_TEXT, value=_REAL, steps=pa.list_(_REAL)),
-    _score_columns,
+    _make_schema(trajectory_id=_TEXT, value=_REAL, steps=pa.list_(_REAL)),
+    _encode_scores,
     _decode_scores,
     lambda score: 64 + 8 * len(score.steps),
 )
@@ -302,7 +319,7 @@ SCORES = Table(
 SELECTIONS = Table(
     "selections",
     "problem_id",
-    _schema(
+    _make_schema(
         ("index", "answer", "confidence"),
         problem_id=_TEXT,
         index=_INT,
@@ -314,7 +331,7 @@ SELECTIONS = Table(
         seconds=_REAL,
         note=_TEXT,
     ),
-    _selection_columns,
+    _encode_selections,
     _decode_selections,
     lambda selection: 256 + len(selection.note),
     frozenset({"answer", "note"}),

@@ -11,6 +11,7 @@ import math
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias, TypeVar, cast
@@ -21,6 +22,7 @@ GZIP_MAGIC = b"\x1f\x8b"
 SHOWN_CHARACTERS = 60
 MAX_INT32 = 2**31 - 1
 MAX_FLOAT32 = 3.4028234e38
+_LARGEST_WRITTEN_OUT = 1e22
 
 T = TypeVar("T")
 
@@ -69,8 +71,29 @@ def describe(value: object) -> str:
 
 
 def number_text(value: float) -> str:
-    """Return a number as text: integral values without a decimal point (27.0 becomes "27"), others by `repr`."""
-    return str(int(value)) if isinstance(value, int) or value.is_integer() else repr(value)
+    """Return a number as text of exactly its value.
+
+    Whole numbers have no decimal point (27.0 becomes "27"), and above 10^22 an exponent if they are floats ("1e300").
+    Others are written as `repr` does, without zeros in the exponent ("1e-7").
+    """
+    if isinstance(value, int):
+        return str(value)
+    if not value:
+        return "0"
+    mantissa, _, exponent = repr(value).partition("e")
+    if value.is_integer() and abs(value) <= _LARGEST_WRITTEN_OUT:
+        # Not int(value): the digits of a large float beyond those of its repr are an accident of its binary form.
+        return f"{Decimal(repr(value)):f}".partition(".")[0]
+    return f"{mantissa}e{int(exponent)}" if exponent else mantissa
+
+
+def is_storable(text: str) -> bool:
+    """Return whether a text can be stored in UTF-8: JSON may escape half of a surrogate pair, which cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def read_lines(file: Path) -> Iterator[LineOrFault]:
@@ -217,14 +240,7 @@ class Fields:
 
 
 def _as_text(value: Any) -> str | None:
-    if not isinstance(value, str):
-        return None
-    try:
-        # JSON may escape half of a surrogate pair, which UTF-8 files and tables cannot hold.
-        value.encode()
-    except UnicodeEncodeError:
-        return None
-    return value
+    return value if isinstance(value, str) and is_storable(value) else None
 
 
 def _as_number(value: Any) -> float | None:

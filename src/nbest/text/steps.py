@@ -2,7 +2,8 @@
 
 A completion's *reasoning* is the text after `<think>` where the completion starts with it (white space before it is
 allowed; some chat templates put it into the prompt, then reasoning begins at the start), up to `</think>`, or to the
-end where that never comes. A step ends at the token that completes a blank line ("\\n\\n", in one token or in two).
+end where that never comes; `<think>` stands for every tag of `nbest.answers.reasoning`. A step ends at the token that
+completes a blank line ("\\n\\n", in one token or in two).
 The last step ends at the token before `</think>`, or before the end token. A span of white space alone is no step.
 
 One consequence holds for all of these: a step's final token is always followed by another token of the completion,
@@ -20,9 +21,8 @@ from collections.abc import Collection, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from nbest.answers.reasoning import CLOSER, OPENER, TAG, TAG_STARTS
 from nbest.records import Completion, Step
-
-OPEN_TAG, CLOSE_TAG = "<think>", "</think>"
 
 # What an id's text is, as bits of its class.
 _LEADS, _TRAILS, _BLANK, _CONTENT, _BEFORE, _AFTER, _EMPTY = 1, 2, 4, 8, 16, 32, 64
@@ -34,14 +34,14 @@ _STATES = 32
 # What a token does to the span it stands behind.
 NOTHING, RESTARTS, ENDS_HERE, ENDED_BEFORE = 0, 1, 2, 3
 
-_TEXT_PIECES = re.compile(r"</?think>|\n|[^\n<]+|<")
+_TEXT_PIECES = re.compile(rf"{TAG.pattern}|\n|[^\n{TAG_STARTS}]+|[{TAG_STARTS}]", re.IGNORECASE)
 
 
 def _classify(piece: str) -> int:
     """Return the class of an id, computed from its text."""
-    if CLOSE_TAG in piece:
+    if CLOSER.search(piece):
         return _CLOSE
-    if piece.strip() == OPEN_TAG:
+    if OPENER.fullmatch(piece.strip()):
         return _OPEN | _CONTENT
     before, blank, after = piece.rpartition("\n\n")
     bits = (_LEADS if piece.startswith("\n") else 0) | (_TRAILS if piece.endswith("\n") else 0)
@@ -121,8 +121,9 @@ class StepTracker:
         """Process token `tokens[r]`, at index `positions[r]` of its completion, for each of the first rows.
 
         Returns (rows whose step ended at the token before, rows whose step ends at this token, `starts` [rows] as
-        they were before this token). The state of the former is that of the token fed last, which the model has just
-        computed; the state of the latter appears when this token is fed, if it ever is.
+        they were before this token). For a step that ended at the token before, its state is the state of the token fed
+        last, which the model has just computed. For a step that ends at this token, its state appears when this token
+        is fed, if it ever is.
         """
         count = len(tokens)
         cells = self.rule.cells[self.states[:count], self.rule.kinds[tokens]]

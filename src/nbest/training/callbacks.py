@@ -14,6 +14,8 @@ from typing import Any
 from transformers import Trainer, TrainerCallback
 from transformers.trainer_callback import PrinterCallback
 
+from nbest.storage.outputs import write_file
+
 
 class LogFile(TrainerCallback):
     """Append each logged line to a JSON-lines file, in the main process only.
@@ -63,7 +65,11 @@ class MemoryTrimmer(TrainerCallback):
 def append_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     """Append each row to a file of JSON lines."""
     with path.open("a", encoding="utf-8") as file:
-        file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        file.writelines(map(_encode_line, rows))
+
+
+def _encode_line(row: Mapping[str, Any]) -> str:
+    return json.dumps(row, ensure_ascii=False) + "\n"
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
@@ -82,10 +88,7 @@ def truncate_log(path: Path, update: int) -> None:
     if not path.is_file():
         return
     rows = [row for row in read_lines(path) if row["update"] <= update and update > 0]
-    replacement = path.with_name(f"{path.name}.new")
-    replacement.unlink(missing_ok=True)
-    append_lines(replacement, rows)
-    replacement.replace(path)
+    write_file(path, "".join(map(_encode_line, rows)))
 
 
 def silence(trainer: Trainer) -> None:

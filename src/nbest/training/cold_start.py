@@ -1,9 +1,10 @@
 """Teach the form of a judgement to a model that is too small for instructions, before reinforcement learning.
 
-Drills come first. They are generated: numbers as candidates, then the question which candidate has a given number, many
-times; from few numbers without a prompt to all numbers in real prompts. They hold no information on which candidate is
-right, but without them a small model never learns to name the candidate that has the answer it computed. Demonstrations
-come second: the reasoning of a right candidate as its author wrote it, its answer, its number.
+Drills come first. A drill is a generated text: a list of candidates that are plain numbers, then many questions of the
+form "which candidate is this number?". The drills begin with few numbers and no prompt, and end with all numbers in
+real prompts. They say nothing about which candidate is right, but without them a small model never learns to name the
+candidate that has the answer it computed. Demonstrations come second: the reasoning of a right candidate as its author
+wrote it, then its answer and its number.
 
 The words of a judgement (`Candidate 3`, `Judgment: 3`, each `\\boxed{...}` of `answers`) become tokens. This module
 does not know reinforcement learning.
@@ -19,6 +20,8 @@ from tokenizers import AddedToken
 from torch.utils.data import Dataset
 from transformers import TrainerCallback, TrainingArguments
 
+from nbest.answers.extraction import answer_of
+from nbest.answers.reasoning import CLOSE_TAG, split_reasoning
 from nbest.config import CandidateThinking
 from nbest.errors import DataError
 from nbest.judging.prompts import render_genselect, show_candidate, write_judgement
@@ -37,11 +40,11 @@ DRILL_STAGES = (
     (0.8, False, (2, 8), False),
     (1.0, False, (2, 8), True),
 )
-"""(share of the updates at which the stage ends, whether only few numbers occur, range of the number of candidates,
-whether prompts are real)."""
+"""Per stage: the share of all updates at which it ends, whether only few numbers occur, the range of the number of
+candidates, and whether the prompts are real."""
 DRILL_ROWS, REAL_ROWS, QUESTIONS = 48, 16, 12
 SOLUTIONS_EVERY, SOLUTION_ROWS = 4, 24
-"""One of every `SOLUTIONS_EVERY` batches of the drills has `SOLUTION_ROWS` whole solutions instead."""
+"""One batch in `SOLUTIONS_EVERY` holds `SOLUTION_ROWS` whole solutions instead of drills."""
 Example = tuple[list[int], list[int]]
 """The token ids of a prompt, and of the text to be learned after it."""
 
@@ -53,7 +56,7 @@ def add_words(model: Any, tokenizer: Any, answers: tuple[int, int]) -> None:
     new embeddings are random with the same standard deviation as the existing ones.
     """
     boxed = [f"\\boxed{{{value}}}" for value in range(answers[0], answers[1] + 1)]
-    words = [*_numbered("Candidate"), *_numbered("Judgment:"), *boxed]
+    words = [*_number_words("Candidate"), *_number_words("Judgment:"), *boxed]
     size = len(tokenizer)
     tokenizer.add_tokens([AddedToken(word, lstrip=True, normalized=False) for word in words])
     model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
@@ -63,21 +66,21 @@ def add_words(model: Any, tokenizer: Any, answers: tuple[int, int]) -> None:
         weights[size:] = embeddings.to(weights) * weights[:size].std()
 
 
-def _numbered(word: str) -> list[str]:
+def _number_words(word: str) -> list[str]:
     return [f"{word} {number}" for number in range(MOST_CANDIDATES)]
 
 
 class Drills(Dataset[dict[str, torch.Tensor]]):
-    """The batches of the drills: item i is the same in every run. Only the requested answers are learned.
+    """The batches of the drills: item i is the same in every run. The loss covers only the answers to the questions.
 
-    Batches of whole `solutions` come between them.
+    One batch in `SOLUTIONS_EVERY` holds whole `solutions` instead.
     """
 
     def __init__(self, tokenizer: Any, solutions: Sequence[Example], config: ColdStartConfig, seed: int):
         self._tokenizer, self._solutions, self._config, self._seed = tokenizer, solutions, config, seed
         self._numbers = list(range(config.answers[0], config.answers[1] + 1))
-        self._few = random.Random(f"{seed}/few").sample(self._numbers, min(64, len(self._numbers)))
-        words = [*_numbered("Judgment:"), *(f"\\boxed{{{number}}}" for number in self._numbers)]
+        self._few_numbers = random.Random(f"{seed}/few").sample(self._numbers, min(64, len(self._numbers)))
+        words = [*_number_words("Judgment:"), *(f"\\boxed{{{number}}}" for number in self._numbers)]
         self._answer_ids = torch.tensor(tokenizer.convert_tokens_to_ids(words))
         self._judgement_ids = self._answer_ids[:MOST_CANDIDATES]
 
@@ -91,7 +94,7 @@ class Drills(Dataset[dict[str, torch.Tensor]]):
             return make_batch(rows, self._tokenizer.pad_token_id)
         share = (index + 1) / len(self)
         _, is_few, sizes, is_real = next(stage for stage in DRILL_STAGES if share <= stage[0])
-        pool, size = self._few if is_few else self._numbers, rng.randint(*sizes)
+        pool, size = self._few_numbers if is_few else self._numbers, rng.randint(*sizes)
         texts = [self._write(rng, rng.sample(pool, size), is_real) for _ in range(REAL_ROWS if is_real else DRILL_ROWS)]
         batch = make_batch([self._tokenize(*text, is_real) for text in texts], self._tokenizer.pad_token_id)
         is_learned = torch.isin(batch["labels"], self._answer_ids if is_real else self._judgement_ids)
@@ -100,8 +103,8 @@ class Drills(Dataset[dict[str, torch.Tensor]]):
     def _write(self, rng: random.Random, numbers: list[int], is_real: bool) -> tuple[str, str]:
         candidates = [f"\\boxed{{{number}}}" for number in numbers]
         questions = [rng.randrange(len(numbers)) for _ in range(QUESTIONS)]
-        endings = (f"= {numbers[q]}.\n</think>" if is_real else "" for q in questions)
-        judgements = (write_judgement(candidates[q], q) for q in questions)
+        endings = (f"= {numbers[index]}.\n{CLOSE_TAG}" if is_real else "" for index in questions)
+        judgements = (write_judgement(candidates[index], index) for index in questions)
         text = "".join(f"{ending}\n\n{judgement}\n" for ending, judgement in zip(endings, judgements, strict=True))
         return render_genselect("", candidates, style="compact"), text
 
@@ -136,29 +139,33 @@ def write_demonstrations(
 ) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
     """Return demonstrations and solutions for up to `config.tasks` tasks.
 
-    A demonstration is (prompt, judgement), where the judgement has the reasoning of a right candidate, its text as
-    shown, and its number. A solution is (problem, text of a trajectory), one per problem, right or wrong. Tasks whose
-    candidate has no finished reasoning are skipped. Raises DataError if the runs hold none of the candidates.
+    A demonstration is (prompt, judgement), where the judgement has the reasoning of a right candidate, its text as the
+    prompt shows it, and its number. A solution is (problem, text of a trajectory), one per problem, right or wrong.
+    Tasks whose candidate has no finished reasoning are skipped. Raises DataError if the runs hold none of the
+    candidates.
     """
     rng = random.Random(f"demonstrations/{seed}")
     choices = [
         (task, rng.choice([index for index, is_right in enumerate(task.correct) if is_right]))
         for task in rng.sample(tasks, min(config.tasks, len(tasks)))
     ]
-    texts, solutions = dict[str, str](), list[tuple[str, str]]()
+    texts, answers, solutions = dict[str, str](), dict[str, str | None](), list[tuple[str, str]]()
     ids, problems = {task.candidates[index] for task, index in choices}, {task.problem_id for task, _ in choices}
     for path in config.runs:
         prefix = f"{path.name}/" if len(config.runs) > 1 else ""  # the form of ids in tasks from several runs
         for pool in Run.open(path).pools(tokens=False):
-            texts.update({id: t.completion.text for t in pool.trajectories if (id := prefix + t.id) in ids})
+            members = {id: t for t in pool.trajectories if (id := prefix + t.id) in ids}
+            texts.update({id: trajectory.completion.text for id, trajectory in members.items()})
+            answers.update({id: answer_of(trajectory, pool) for id, trajectory in members.items()})
             if pool.problem_id in problems:
                 solutions.append((pool.prompt, rng.choice(pool.trajectories).completion.text))
     demonstrations = list[tuple[str, str]]()
     for task, index in choices:
-        reasoning, mark, _ = texts.get(task.candidates[index], "").rpartition("</think>")
-        if mark:
-            answer = show_candidate(texts[task.candidates[index]], thinking)
-            demonstrations.append((task.prompt, f"{reasoning}{mark}\n\n{write_judgement(answer, index)}"))
+        id = task.candidates[index]
+        reasoning, closer, _ = split_reasoning(texts.get(id, ""))
+        if closer:
+            answer = show_candidate(texts[id], thinking, answer=answers[id])
+            demonstrations.append((task.prompt, f"{reasoning}{closer}\n\n{write_judgement(answer, index)}"))
     if not demonstrations:
         runs = ", ".join(str(run) for run in config.runs)
         raise DataError(
@@ -189,7 +196,7 @@ def teach_judging(
     drills = Drills(tokenizer, [tokenize(*solution) for solution in solutions], config, seed)
     examples = [tokenize(*demonstration) for demonstration in demonstrations]
     demonstration_batches = Demonstrations(examples, tokenizer.pad_token_id, config, seed)
-    for name, batches, rate, kind in (
+    for name, batches, rate, schedule in (
         ("drills", drills, config.drill_rate, "constant_with_warmup"),
         ("demonstrations", demonstration_batches, config.learning_rate, "linear"),
     ):
@@ -200,7 +207,7 @@ def teach_judging(
                 per_device_train_batch_size=1,  # an item of the dataset is a whole batch
                 max_steps=len(batches),
                 learning_rate=rate,
-                lr_scheduler_type=kind,
+                lr_scheduler_type=schedule,
                 warmup_steps=30,
                 weight_decay=0.0,
                 adam_beta2=0.95,

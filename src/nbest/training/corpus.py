@@ -17,6 +17,7 @@ import random
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from nbest.answers.reasoning import CLOSE_TAG, OPEN_TAG
 from nbest.problems.arithmetic import Chain, Operation
 
 Skill: TypeAlias = Literal["careful", "careless", "sloppy"]
@@ -70,17 +71,23 @@ def work_carelessly(value: int, operation: Operation) -> int:
     if value < 0:
         return operation.apply(value)
     digits = [int(d) for d in reversed(str(value))]
-    others = [int(d) for d in reversed(str(operation.operand))]
-    width = max(len(digits), len(others) if operation.symbol != "*" else 0)
+    operand_digits = [int(d) for d in reversed(str(operation.operand))]
+    width = max(len(digits), len(operand_digits) if operation.symbol != "*" else 0)
     result = 0
-    for place in range(width):
-        digit = digits[place] if place < len(digits) else 0
-        other = operation.operand if operation.symbol == "*" else others[place] if place < len(others) else 0
+    for position in range(width):
+        digit = digits[position] if position < len(digits) else 0
+        operand = (
+            operation.operand
+            if operation.symbol == "*"
+            else operand_digits[position]
+            if position < len(operand_digits)
+            else 0
+        )
         if operation.symbol == "-":
-            column = abs(digit - other)
+            column = abs(digit - operand)
         else:
-            column = digit + other if operation.symbol == "+" else digit * other
-        result += (column if place == width - 1 else column % 10) * 10**place
+            column = digit + operand if operation.symbol == "+" else digit * operand
+        result += (column if position == width - 1 else column % 10) * 10**position
     return result
 
 
@@ -138,5 +145,6 @@ def write_solution(rng: random.Random, chain: Chain) -> str:
         value = result
     closing = rng.choice(("", "", "The answer is ", "So we get "))
     return (
-        "<think>\n" + "\n\n".join(steps) + "\n</think>\n\n" + f"{closing}\\boxed{{{value}}}" + ("." if closing else "")
+        f"{OPEN_TAG}\n" + "\n\n".join(steps) + f"\n{CLOSE_TAG}\n\n"
+        f"{closing}\\boxed{{{value}}}" + ("." if closing else "")
     )

@@ -34,28 +34,29 @@ from trl.trainer.grpo_trainer import GRPOTrainer
 from trl.trainer.utils import split_tensor_dict
 
 from nbest.records import Finish
+from nbest.storage.outputs import write_file
 from nbest.training.selection_rewards import JudgementText, reward_selection
 from nbest.training.task_files import SelectionTask
 from nbest.training.task_stream import TaskStream
 
 STREAM_FILE = "task_stream.json"
 RolloutRow = dict[str, Any]
-"""The input of one rollout: `prompt` (messages), `place` of its task in the stream, `attempt` (the number of the
-rollout in its group), `correct` (the verdicts of the candidates)."""
+"""The input of one rollout: `prompt` (messages), `task_index` (the position of its task in the stream), `task_id`,
+`rollout_index` (the position of the rollout in its group), `correct` (the verdicts of the candidates)."""
 
 
 def make_rows(index: int, task: SelectionTask, rollouts: int) -> list[RolloutRow]:
-    """Return the rows of a group of `rollouts`; `index` is that of the task in the stream."""
+    """Return the rows of a group of `rollouts`; `index` is the position of the task in the stream."""
     prompt = [{"role": "user", "content": task.prompt}]
-    about = {"prompt": prompt, "place": index, "task_id": task.task_id, "correct": list(task.correct)}
-    return [{**about, "attempt": number} for number in range(rollouts)]
+    fields = {"prompt": prompt, "task_index": index, "task_id": task.task_id, "correct": list(task.correct)}
+    return [{**fields, "rollout_index": number} for number in range(rollouts)]
 
 
 class DapoTrainer(GRPOTrainer):
     """A GRPOTrainer that fills each batch from `stream`; its dataset only determines the number of batches.
 
-    `most_rounds` limits how often tasks are drawn for one batch; 1 switches dynamic sampling off. A batch that is then
-    not full is filled with groups of equal rewards, which have no advantage; they are counted in the metrics.
+    `most_rounds` limits how often tasks are drawn for one batch; 1 switches dynamic sampling off. A batch that is still
+    not full is filled with groups of equal rewards, which have no advantage; the metrics count them.
 
     Every process needs whole groups: its rows of a generation batch must be a multiple of G.
     """
@@ -79,7 +80,7 @@ class DapoTrainer(GRPOTrainer):
         **kwargs: Any,
     ):
         self.stream, self.most_rounds, self.share_prompts = stream, most_rounds, share_prompts
-        self._ready: tuple[Any, ...] | None = None
+        self._group_outputs: tuple[Any, ...] | None = None
         rewards: list[Callable[..., list[float]]] = [self.reward]
         if overlong_tokens:
             rewards.append(get_soft_overlong_punishment(int(args.max_completion_length or 0), overlong_tokens))
@@ -118,30 +119,30 @@ class DapoTrainer(GRPOTrainer):
 
     def _generate_and_score_completions(self, inputs: list[Any]) -> Any:
         if self.model.training:
-            inputs, self._ready = self._fill_batch(len(inputs) // self.num_generations)
+            inputs, self._group_outputs = self._fill_batch(len(inputs) // self.num_generations)
         try:
             return super()._generate_and_score_completions(inputs)
         finally:
-            self._ready = None
+            self._group_outputs = None
 
     def _generate(self, prompts: list[Any]) -> Any:
-        return super()._generate(prompts) if self._ready is None else self._ready
+        return super()._generate(prompts) if self._group_outputs is None else self._group_outputs
 
     def _fill_batch(self, size: int) -> tuple[list[RolloutRow], tuple[Any, ...]]:
         """Draw `size` groups with unequal rewards; return their rows, and what `_generate` returned for them.
 
-        In each round all processes draw as many groups as the process that lacks most of them, because an engine that
+        In each round every process draws as many groups as the process that lacks the most, because an engine that
         spans several processes must be called by all of them.
         """
-        useful, spare = list[_Group](), list[_Group]()
+        useful_groups, spare_groups = list[_Group](), list[_Group]()
         faults, count, rounds = Counter[str](), 0, 0
-        while (missing := self._gather_maximum(size - len(useful))) > 0 and rounds < self.most_rounds:
+        while (missing := self._gather_maximum(size - len(useful_groups))) > 0 and rounds < self.most_rounds:
             groups = self._draw_groups(missing, faults)
-            useful += [group for group in groups if group.is_useful]
-            spare += [group for group in groups if not group.is_useful]
+            useful_groups += [group for group in groups if group.is_useful]
+            spare_groups += [group for group in groups if not group.is_useful]
             count, rounds = count + len(groups), rounds + 1
-        self._log_sampling(useful, spare, size, count, faults)
-        groups = self._order_groups((useful + spare)[:size])
+        self._log_sampling(useful_groups, spare_groups, size, count, faults)
+        groups = self._order_groups((useful_groups + spare_groups)[:size])
         rows = [row for group in groups for row in group.rows]
         return rows, _join_outputs([group.outputs for group in groups])
 
@@ -174,16 +175,16 @@ class DapoTrainer(GRPOTrainer):
         return int(counts.max())  # pyright: ignore[reportAttributeAccessIssue]
 
     def _log_sampling(
-        self, useful: "list[_Group]", spare: "list[_Group]", size: int, count: int, faults: Counter[str]
+        self, useful_groups: "list[_Group]", spare_groups: "list[_Group]", size: int, count: int, faults: Counter[str]
     ) -> None:
-        """Log metrics of this process: the share of useful groups, rollouts per useful group, rewards and faults."""
+        """Log the metrics of this process: share of useful groups, rollouts per useful group, rewards and faults."""
         rollouts = count * self.num_generations
         metrics = {
-            "sampling/kept_share": len(useful) / max(count, 1),
-            "sampling/rollouts_a_useful_group": rollouts / max(min(len(useful), size), 1),
-            "sampling/unfilled_groups": max(size - len(useful), 0),
-            "sampling/all_right_share": sum(group.rewards[0] > 0 for group in spare) / max(count, 1),
-            "judgements/reward": sum(sum(group.rewards) for group in useful + spare) / rollouts,
+            "sampling/useful_share": len(useful_groups) / max(count, 1),
+            "sampling/rollouts_per_useful_group": rollouts / max(min(len(useful_groups), size), 1),
+            "sampling/unfilled_groups": max(size - len(useful_groups), 0),
+            "sampling/all_right_share": sum(group.rewards[0] > 0 for group in spare_groups) / max(count, 1),
+            "judgements/reward": sum(sum(group.rewards) for group in useful_groups + spare_groups) / rollouts,
             "judgements/failed_share": sum(faults.values()) / rollouts,
         }
         for fault in ("unparsed", "out-of-range", "truncated"):
@@ -226,7 +227,7 @@ class DapoTrainer(GRPOTrainer):
         if self.args.should_save:
             folder = Path(self._get_output_dir(trial=trial)) / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
             folder.mkdir(parents=True, exist_ok=True)
-            (folder / STREAM_FILE).write_text(json.dumps({"position": self.stream.position}), encoding="utf-8")
+            write_file(folder / STREAM_FILE, json.dumps({"position": self.stream.position}))
         super()._save_checkpoint(model, trial)
 
     def resume(self, checkpoint: str | None) -> None:
@@ -293,18 +294,18 @@ def measure_logprobs(
     blank = int((attention_mask[:, :width].sum(0) == 0).sum())  # columns that are padding in every row
     ids, mask = input_ids[:, blank:], attention_mask[:, blank:]
     width -= blank
-    prompts, first, which = _find_prompts(ids[:, :width], mask[:, :width])
+    prompts, first_rows, prompt_of_row = _find_prompts(ids[:, :width], mask[:, :width])
     positions = (mask.cumsum(1) - 1).clamp_min(0)
     prompt_output = model(
         input_ids=prompts,
-        attention_mask=mask[first, :width],
-        position_ids=positions[first, :width],
+        attention_mask=mask[first_rows, :width],
+        position_ids=positions[first_rows, :width],
         past_key_values=DynamicCache(),
         use_cache=True,
         logits_to_keep=1,
     )
     cache = prompt_output.past_key_values
-    cache.batch_select_indices(which)
+    cache.batch_select_indices(prompt_of_row)
     completion_output = model(
         input_ids=ids[:, width:-1],
         attention_mask=mask[:, :-1],
@@ -312,18 +313,18 @@ def measure_logprobs(
         past_key_values=cache,
         use_cache=True,
     )
-    logits = torch.cat([prompt_output.logits[which], completion_output.logits], dim=1).float() / temperature
+    logits = torch.cat([prompt_output.logits[prompt_of_row], completion_output.logits], dim=1).float() / temperature
     logprobs = logits.log_softmax(-1)
     entropies = -(logprobs.exp() * logprobs).sum(-1)
     return logprobs.gather(-1, ids[:, width:, None])[..., 0], entropies
 
 
 def _find_prompts(ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the distinct prompts [U P] in order of appearance, the first row of each [U], the prompt of each row
-    [B].
+    """Return the distinct prompts [U P] in order of appearance, the first row that has each [U], and the index of the
+    prompt of each row [B].
     """
     keys = [tuple(row) for row in torch.where(mask.bool(), ids, -1).tolist()]
     numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
-    which = torch.tensor([numbers[key] for key in keys], device=ids.device)
-    first = torch.tensor([keys.index(key) for key in numbers], device=ids.device)
-    return ids[first], first, which
+    prompt_of_row = torch.tensor([numbers[key] for key in keys], device=ids.device)
+    first_rows = torch.tensor([keys.index(key) for key in numbers], device=ids.device)
+    return ids[first_rows], first_rows, prompt_of_row

@@ -20,15 +20,17 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback, s
 from trl.trainer.grpo_config import GRPOConfig
 
 from nbest.errors import ConfigError
+from nbest.hub import describe_error, needs_cache
 from nbest.judging.settings import SELECTION_FILE
 from nbest.records import SamplingParams
 from nbest.sampling.checkpoint import choose_device, locate_checkpoint, without_progress_bar
+from nbest.storage.outputs import replace_folder, write_file
 from nbest.training.callbacks import LogFile, MemoryTrimmer, find_checkpoint, silence
 from nbest.training.cold_start import add_words, teach_judging, write_demonstrations
 from nbest.training.dapo import DapoTrainer
 from nbest.training.rollouts import SamplerRollouts
 from nbest.training.settings import SelectionTrainingConfig
-from nbest.training.task_files import SelectionTask, load_tasks, read_about
+from nbest.training.task_files import SelectionTask, load_tasks, read_build_info
 from nbest.training.task_stream import TaskStream
 from nbest.training.validation import Validation
 
@@ -50,8 +52,8 @@ def train_genselect(config: SelectionTrainingConfig, callbacks: Sequence[Trainer
     set_seed(config.seed)
     tasks = [task for path in config.data.tasks for task in load_tasks(path)]
     held_out = [task for path in config.data.validation_tasks for task in load_tasks(path)]
-    about = _read_prompt_settings([*config.data.tasks, *config.data.validation_tasks])
-    model, tokenizer = _load_start(config, tasks, about, callbacks)
+    prompt_settings = _read_prompt_settings([*config.data.tasks, *config.data.validation_tasks])
+    model, tokenizer = _load_starting_model(config, tasks, prompt_settings, callbacks)
     validation = Validation(
         held_out[: config.data.validation_count], config.data, config.out / "log.jsonl", config.out / "judgements.jsonl"
     )
@@ -62,13 +64,13 @@ def train_genselect(config: SelectionTrainingConfig, callbacks: Sequence[Trainer
         trainer.rollout_func.close()
     folder = config.out / "model"
     if trainer.accelerator.is_main_process:
-        save_selector(trainer.accelerator.unwrap_model(trainer.model), tokenizer, config, about, folder)
+        save_selector(trainer.accelerator.unwrap_model(trainer.model), tokenizer, config, prompt_settings, folder)
     return TrainedSelector(folder, validation.metrics)
 
 
 @dataclass(frozen=True, slots=True)
 class BatchPlan:
-    """How one process splits a generation batch: micro-batches in total, and micro-batches per update."""
+    """How one process splits a generation batch: into `parts` micro-batches, `accumulation` of them per update."""
 
     parts: int
     accumulation: int
@@ -77,7 +79,7 @@ class BatchPlan:
 def plan_batches(config: SelectionTrainingConfig, processes: int | None = None) -> BatchPlan:
     """Return how a generation batch is split.
 
-    Raises ConfigError, with all faults at once, if the sizes do not divide.
+    Raises ConfigError, with all faults at once, if the sizes do not divide evenly or settings exclude each other.
     """
     rollouts, optimiser = config.rollouts, config.optimiser
     processes = processes or int(os.environ.get("WORLD_SIZE", "1"))
@@ -108,7 +110,8 @@ def plan_batches(config: SelectionTrainingConfig, processes: int | None = None) 
         )
     if optimiser.share_prompts and optimiser.gradient_checkpointing:
         faults.append(
-            "optimiser.share_prompts: it needs a cache, which gradient_checkpointing switches off; enable one of them"
+            "optimiser.share_prompts: it needs a cache, which gradient_checkpointing switches off; enable only one of "
+            "them"
         )
     if rollouts.engine == "vllm-server" and not rollouts.server_url:
         faults.append("rollouts.server_url: engine 'vllm-server' needs the address of `trl vllm-serve`")
@@ -119,19 +122,19 @@ def plan_batches(config: SelectionTrainingConfig, processes: int | None = None) 
 
 def _read_prompt_settings(files: Sequence[Path]) -> dict[str, Any]:
     """Return the style and thinking mode of the prompts. Raises ConfigError if the files differ in them."""
-    settings = {path: {name: read_about(path).get(name) for name in ("style", "thinking")} for path in files}
+    settings = {path: {name: read_build_info(path).get(name) for name in ("style", "thinking")} for path in files}
     first = next(iter(settings.values()))
-    if other := [f"{path} has {about}" for path, about in settings.items() if about != first]:
+    if differences := [f"{path} has {values}" for path, values in settings.items() if values != first]:
         raise ConfigError(
-            f"data.tasks: {files[0]} has {first}, but {'; '.join(other)}; build all files with the same settings"
+            f"data.tasks: {files[0]} has {first}, but {'; '.join(differences)}; build all files with the same settings"
         )
     return first
 
 
-def _load_start(
+def _load_starting_model(
     config: SelectionTrainingConfig,
     tasks: Sequence[SelectionTask],
-    about: Mapping[str, Any],
+    prompt_settings: Mapping[str, Any],
     callbacks: Sequence[TrainerCallback],
 ) -> tuple[Any, Any]:
     """Return the model and tokenizer that DAPO starts from: `config.model`, or the result of its cold start."""
@@ -139,11 +142,11 @@ def _load_start(
     if config.cold_start is None or (folder / SELECTION_FILE).is_file():
         return load_trainable(str(folder) if config.cold_start else config.model, config)
     model, tokenizer = load_trainable(config.model, config)
-    demonstrations, solutions = write_demonstrations(tasks, config.cold_start, about["thinking"], config.seed)
+    demonstrations, solutions = write_demonstrations(tasks, config.cold_start, prompt_settings["thinking"], config.seed)
     add_words(model, tokenizer, config.cold_start.answers)
     out = config.out / "cold_start"
     teach_judging(model, tokenizer, demonstrations, solutions, config.cold_start, out, config.seed, callbacks)
-    save_selector(model, tokenizer, config, about, folder)
+    save_selector(model, tokenizer, config, prompt_settings, folder)
     return model, tokenizer
 
 
@@ -153,7 +156,10 @@ def load_trainable(name: str, config: SelectionTrainingConfig) -> tuple[Any, Any
     Raises ConfigError if the model cannot be loaded, or if its tokenizer has no chat template.
     """
     folder = locate_checkpoint(name)
-    kwargs: dict[str, Any] = {"revision": config.revision}
+    kwargs: dict[str, Any] = {
+        "revision": config.revision,
+        "local_files_only": needs_cache(folder, "model", config.revision),
+    }
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, **kwargs)
         with without_progress_bar():
@@ -162,7 +168,7 @@ def load_trainable(name: str, config: SelectionTrainingConfig) -> tuple[Any, Any
     except (OSError, ValueError, KeyError) as error:
         raise ConfigError(
             f"model: {name!r} could not be loaded as a causal language model: it is neither a local folder with "
-            f"weights and tokenizer, nor a hub id that can be reached. {type(error).__name__}: {error}"
+            f"weights and tokenizer, nor a hub id that can be reached. {describe_error(error)}"
         ) from error
     if not getattr(tokenizer, "chat_template", None):
         raise ConfigError(
@@ -180,30 +186,30 @@ def build_trainer(
 ) -> DapoTrainer:
     """Return the trainer for `config`; rollouts are drawn in this process or by TRL's vLLM modes."""
     rollouts, dapo = config.rollouts, config.dapo
-    draw_rollouts = None
+    rollout_function = None
     if rollouts.engine == "in-process":
         params = SamplingParams(rollouts.temperature, rollouts.top_p, 0, 0.0, rollouts.max_tokens)
-        draw_rollouts = SamplerRollouts(model, tokenizer, params, config.seed, rollouts.batch_rows)
+        rollout_function = SamplerRollouts(model, tokenizer, params, config.seed, rollouts.batch_rows)
     with warnings.catch_warnings():
         # `rollout_func` is experimental in TRL; the tests cover the behaviour that is used here.
         warnings.filterwarnings("ignore", "You are using 'rollout_func'", UserWarning)
         trainer = DapoTrainer(
             model,
-            training_arguments(config),
+            make_training_arguments(config),
             TaskStream(tasks, config.seed, int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))),
             most_rounds=dapo.most_rounds,
             share_prompts=config.optimiser.share_prompts,
             overlong_tokens=dapo.overlong_tokens,
             train_dataset=Dataset.from_dict({"prompt": ["drawn from the stream of tasks"] * rollouts.prompts}),
             processing_class=tokenizer,
-            rollout_func=draw_rollouts,
+            rollout_func=rollout_function,
             callbacks=[LogFile(config.out / "log.jsonl"), MemoryTrimmer(), *callbacks],
         )
     silence(trainer)
     return trainer
 
 
-def training_arguments(config: SelectionTrainingConfig) -> GRPOConfig:
+def make_training_arguments(config: SelectionTrainingConfig) -> GRPOConfig:
     """Return the settings of TRL: `beta` 0 means no KL, `scale_rewards` "group" the advantages of GRPO and DAPO."""
     rollouts, dapo, optimiser, plan = config.rollouts, config.dapo, config.optimiser, plan_batches(config)
     vllm: dict[str, Any] = {
@@ -249,16 +255,17 @@ def training_arguments(config: SelectionTrainingConfig) -> GRPOConfig:
 
 
 def save_selector(
-    model: Any, tokenizer: Any, config: SelectionTrainingConfig, about: Mapping[str, Any], folder: Path
+    model: Any, tokenizer: Any, config: SelectionTrainingConfig, prompt_settings: Mapping[str, Any], folder: Path
 ) -> None:
-    """Save an ordinary Hugging Face folder. `selection.json`, which is written last, has the prompt settings."""
+    """Save an ordinary Hugging Face folder, whole or not at all. `selection.json` has the prompt settings."""
     model.config.use_cache = True  # the Trainer turned it off
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
     settings = {
-        **about,
+        **prompt_settings,
         "window": config.window,
         "max_tokens": config.rollouts.max_tokens,
         "temperature": config.data.validation_temperature,
     }
-    (folder / SELECTION_FILE).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+    with replace_folder(folder) as temporary:
+        model.save_pretrained(temporary)
+        tokenizer.save_pretrained(temporary)
+        write_file(temporary / SELECTION_FILE, json.dumps(settings, indent=2) + "\n")

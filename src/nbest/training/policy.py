@@ -28,14 +28,16 @@ from transformers import (
     set_seed,
 )
 
+from nbest.answers.reasoning import CLOSE_TAG, OPEN_TAG
 from nbest.errors import MissingExtraError
 from nbest.problems.arithmetic import draw_chains
+from nbest.storage.outputs import replace_folder
 from nbest.training.callbacks import LogFile, find_checkpoint, silence
 from nbest.training.corpus import write_solution
 from nbest.training.settings import ModelShape, PolicyTrainingConfig
 
 PAD, MESSAGE_START, MESSAGE_END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
-SPECIAL_TOKENS = (PAD, MESSAGE_START, MESSAGE_END, "<think>", "</think>")
+SPECIAL_TOKENS = (PAD, MESSAGE_START, MESSAGE_END, OPEN_TAG, CLOSE_TAG)
 CHAT_TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
@@ -50,9 +52,9 @@ def build_tokenizer(shape: ModelShape, seed: int) -> PreTrainedTokenizerFast:
     Each digit and each blank line is a token of its own.
     """
     tokenizer = Tokenizer(models.BPE())
-    pieces = pre_tokenizers.Split(Regex(r"\d|\n+|[^\d\n]+"), behavior="isolated")
-    as_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pieces, as_bytes])  # pyright: ignore[reportAttributeAccessIssue]
+    splitter = pre_tokenizers.Split(Regex(r"\d|\n+|[^\d\n]+"), behavior="isolated")
+    byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([splitter, byte_level])  # pyright: ignore[reportAttributeAccessIssue]
     tokenizer.decoder = decoders.ByteLevel()  # pyright: ignore[reportAttributeAccessIssue]
     trainer = trainers.BpeTrainer(
         vocab_size=shape.vocabulary,
@@ -156,7 +158,7 @@ def train_policy(config: PolicyTrainingConfig, callbacks: Sequence[TrainerCallba
     checkpoints = config.out / "checkpoints"
     trainer = OrderedTrainer(
         model=model,
-        args=_training_arguments(config, checkpoints),
+        args=_make_arguments(config, checkpoints),
         train_dataset=CorpusBatches(config, tokenizer),
         data_collator=lambda items: items[0],
         callbacks=[LogFile(config.out / "log.jsonl"), *callbacks],
@@ -166,7 +168,7 @@ def train_policy(config: PolicyTrainingConfig, callbacks: Sequence[TrainerCallba
     return save_policy(model, tokenizer, config.out / "model")
 
 
-def _training_arguments(config: PolicyTrainingConfig, checkpoints: Path) -> TrainingArguments:
+def _make_arguments(config: PolicyTrainingConfig, checkpoints: Path) -> TrainingArguments:
     try:
         import accelerate  # noqa: F401  # pyright: ignore[reportUnusedImport]
     except ImportError as error:
@@ -203,6 +205,7 @@ def save_policy(model: Qwen3ForCausalLM, tokenizer: PreTrainedTokenizerFast, fol
         pad_token_id=tokenizer.pad_token_id,
         max_new_tokens=256,
     )
-    model.to(torch.bfloat16).save_pretrained(folder)  # pyright: ignore[reportArgumentType]
-    tokenizer.save_pretrained(folder)
+    with replace_folder(folder) as temporary:
+        model.to(torch.bfloat16).save_pretrained(temporary)  # pyright: ignore[reportArgumentType]
+        tokenizer.save_pretrained(temporary)
     return folder

@@ -1,5 +1,5 @@
 # pyright: standard
-"""Counts the tokens of prompts and texts as a model reads them: by its tokenizer, through its chat template.
+"""Count the tokens of prompts and texts as a model reads them: by its tokenizer, through its chat template.
 
 This module does not know the weights of models, tasks or limits.
 """
@@ -16,7 +16,7 @@ from nbest.sampling.tokenizing import count_text_tokens, tokenize_messages
 class PromptLengths:
     """A tokenizer with a chat template: a folder, a hub id or `bundled:NAME`.
 
-    Raises ConfigError where it cannot be loaded or has no chat template. `hashes` identify tokenizer and template.
+    Raises ConfigError if it cannot be loaded or has no chat template. `hashes` identify tokenizer and template.
     """
 
     def __init__(self, tokenizer: str):
@@ -24,11 +24,14 @@ class PromptLengths:
 
     @property
     def hashes(self) -> dict[str, str]:
+        """The SHA-256 hashes of the tokenizer and of its chat template, by the name of their field in a task file."""
         backend = getattr(self._tokenizer, "backend_tokenizer", None)
-        words = backend.to_str() if backend is not None else json.dumps(self._tokenizer.get_vocab(), sort_keys=True)
+        vocabulary = (
+            backend.to_str() if backend is not None else json.dumps(self._tokenizer.get_vocab(), sort_keys=True)
+        )
         template = json.dumps(self._tokenizer.chat_template, sort_keys=True)
         return {
-            "tokenizer_hash": hashlib.sha256(words.encode()).hexdigest(),
+            "tokenizer_hash": hashlib.sha256(vocabulary.encode()).hexdigest(),
             "chat_template_hash": hashlib.sha256(template.encode()).hexdigest(),
         }
 

@@ -1,7 +1,7 @@
 """Rollouts in this process: the model in training answers through the same Sampler as any policy.
 
-The seed of a rollout comes from the run's seed, the position of its task in the stream and its number in the group, so
-that a run which is continued after a kill draws what it would have drawn. This module does not know rewards.
+The seed of a rollout comes from the run's seed, the index of its task in the stream and its own index in the group, so
+that a run which resumes after a kill draws the same rollouts. This module does not know rewards.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ class SamplerRollouts:
         """Return `prompt_ids`, `completion_ids` and `logprobs` with one entry per row of `trainer.rows`."""
         del prompts
         draws = [
-            (row["prompt"][0]["content"], derive_seed(self.seed, str(row["place"]), row["attempt"]))
+            (row["prompt"][0]["content"], derive_seed(self.seed, str(row["task_index"]), row["rollout_index"]))
             for row in trainer.rows
         ]
         completions = self.draw(draws)
@@ -49,7 +49,7 @@ class SamplerRollouts:
         self.params = replace(self.params, temperature=temperature)
 
     def draw(self, draws: Sequence[tuple[str, int]]) -> list[Completion]:
-        """Return one completion per (prompt, seed). Raises EngineError where one fails: a prompt may be too long."""
+        """Return one completion per (prompt, seed). Raises EngineError if one fails: a prompt may be too long."""
         groups = dict[str, list[int]]()
         for prompt, seed in draws:
             groups.setdefault(prompt, []).append(seed)
@@ -59,7 +59,7 @@ class SamplerRollouts:
                 [collect(self._sampler, user_message(p), seeds, self.params) for p, seeds in groups.items()]
             )
 
-        with _evaluating(self._model):
+        with _evaluation_mode(self._model):
             pools = asyncio.run(draw_all())
         by_draw = dict[tuple[str, int], Completion]()
         for (prompt, seeds), pool in zip(groups.items(), pools, strict=True):
@@ -74,7 +74,7 @@ class SamplerRollouts:
 
 
 @contextmanager
-def _evaluating(model: Any) -> Iterator[None]:
+def _evaluation_mode(model: Any) -> Iterator[None]:
     was_training = model.training
     model.eval()
     try:

@@ -30,6 +30,7 @@ from nbest.scoring.hidden import score_rows
 from nbest.scoring.step_heads import MODELS, ClueModel, weigh
 from nbest.scoring.step_scorer import StepScorer, StepScorerConfig, TrajSelectorConfig, create_trajselector
 from nbest.statistics.ranking import auc, within_pool_auc
+from nbest.storage.outputs import replace_folder, write_file
 from nbest.storage.run import Run
 from nbest.training.callbacks import LogFile, find_checkpoint, silence
 from nbest.training.settings import ScorerModelConfig, ScorerTrainingConfig
@@ -74,11 +75,13 @@ def train_scorer(config: ScorerTrainingConfig, callbacks: Sequence[TrainerCallba
     if isinstance(model, ClueModel):
         model.fit_centroids(*measure_centroids(training, model, config))
         metrics = evaluate(model, validation)
-        model.save_pretrained(folder)
+        if _get_process_state().is_main_process:
+            with replace_folder(folder) as temporary:
+                model.save_pretrained(temporary)
     else:
         metrics = _fit(config, model, training, validation, callbacks)
-    if _processes().is_main_process:
-        (folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+    if _get_process_state().is_main_process:
+        write_file(folder / "metrics.json", json.dumps(metrics, indent=2) + "\n")
     return TrainedScorer(folder, metrics, dict(training.exclusions + validation.exclusions))
 
 
@@ -134,8 +137,8 @@ def build_model(settings: ScorerModelConfig, steps: StepSet) -> StepScorer:
             settings.body_random,
         )
     model_class = MODELS[settings.type]
-    own: dict[str, Any] = {"hidden_size": settings.hidden_size} if settings.type == "step-mlp" else {}
-    return model_class(model_class.config_class(**options, **own))
+    model_options: dict[str, Any] = {"hidden_size": settings.hidden_size} if settings.type == "step-mlp" else {}
+    return model_class(model_class.config_class(**options, **model_options))
 
 
 def measure_inputs(steps: StepSet, config: StepScorerConfig) -> tuple[Tensor, Tensor]:
@@ -168,7 +171,13 @@ def measure_centroids(steps: StepSet, model: ClueModel, config: ScorerTrainingCo
 
 @torch.no_grad()
 def evaluate(model: StepScorer, steps: StepSet) -> dict[str, float]:
-    """Return how scores rank held-out problems: AUC within pools and overall, best-of-N accuracy, mean p_buffer."""
+    """Return how well the scores of a model rank the trajectories of held-out problems.
+
+    `eval_within_pool_auc` is the AUC within pools, and `eval_mixed_pools` the number of pools that it can be computed
+    on: those with right and wrong trajectories. `eval_auc` is the AUC over all trajectories, `eval_best_of_n` the share
+    of pools in which a right trajectory has the highest score, and `eval_p_buffer` the mean probability of the buffer
+    class. An AUC that is undefined is 0.5.
+    """
     was_training = model.training
     model.eval()
     values = np.empty(len(steps.ids))
@@ -181,15 +190,16 @@ def evaluate(model: StepScorer, steps: StepSet) -> dict[str, float]:
         values[members] = score_rows(output, batch["mask"].cpu().numpy(), model.config.aggregation)
         buffers.append(float(mean_buffer(output.logits, batch["mask"])))
     model.train(was_training)
-    right, problem = steps.right, steps.problem
-    pools = [(right[problem == p], values[problem == p]) for p in np.unique(problem)]
-    within, mixed = within_pool_auc(pools)
-    best = float(np.mean([pool_right[int(np.argmax(pool_values))] for pool_right, pool_values in pools]))
+    in_pools = [steps.problem == problem for problem in np.unique(steps.problem)]
+    pools = [(steps.right[in_pool], values[in_pool]) for in_pool in in_pools]
+    within_auc, mixed_pools = within_pool_auc(pools)
+    overall_auc = auc(steps.right, values)
+    best_of_n = float(np.mean([right[int(np.argmax(pool_values))] for right, pool_values in pools]))
     return {
-        "eval_within_pool_auc": 0.5 if within is None else within,
-        "eval_auc": auc(right, values) or 0.5,
-        "eval_best_of_n": best,
-        "eval_mixed_pools": float(mixed),
+        "eval_within_pool_auc": 0.5 if within_auc is None else within_auc,
+        "eval_auc": 0.5 if overall_auc is None else overall_auc,
+        "eval_best_of_n": best_of_n,
+        "eval_mixed_pools": float(mixed_pools),
         "eval_p_buffer": float(np.mean(buffers)),
     }
 
@@ -249,7 +259,7 @@ def _fit(
     callbacks: Sequence[TrainerCallback],
 ) -> dict[str, float]:
     batches = StepBatches(training, config.batch_trajectories, config.data.balance, config.epochs, config.seed)
-    arguments = _arguments(config, len(batches))
+    arguments = _make_arguments(config, len(batches))
     trainer = ScorerTrainer(
         config,
         validation,
@@ -265,21 +275,28 @@ def _fit(
     trainer.train(resume_from_checkpoint=find_checkpoint(checkpoints))
     folder = config.out / "model"
     # This gathers the weights that FSDP and ZeRO shard over processes, and writes them once.
-    trainer.save_model(str(folder))
+    if trainer.is_world_process_zero():
+        with replace_folder(folder) as temporary:
+            trainer.save_model(str(temporary))
+    else:
+        trainer.save_model(str(folder))
     if trainer.is_world_process_zero():
         (folder / "training_args.bin").unlink(missing_ok=True)
     return trainer.evaluate()
 
 
-def _checkpointing(is_on: bool) -> dict[str, Any]:
+def _name_checkpointing(is_on: bool) -> dict[str, Any]:
     """Return the setting under its name in this version of transformers; newer ones say activation checkpointing."""
     names = {field.name for field in fields(TrainingArguments)}
     name = "activation_checkpointing" if "activation_checkpointing" in names else "gradient_checkpointing"
     return {name: True} if is_on else {}
 
 
-def _processes() -> Any:
-    """Return accelerate's state of the processes that train together. Raises MissingExtraError without accelerate."""
+def _get_process_state() -> Any:
+    """Return accelerate's view of the training processes: how many there are, and whether this is the main one.
+
+    Raises MissingExtraError if accelerate is not installed.
+    """
     try:
         from accelerate import PartialState
     except ImportError as error:
@@ -287,8 +304,8 @@ def _processes() -> Any:
     return PartialState(cpu=not torch.cuda.is_available())
 
 
-def _arguments(config: ScorerTrainingConfig, batches: int) -> TrainingArguments:
-    updates = max(1, batches // (config.accumulation * _processes().num_processes))
+def _make_arguments(config: ScorerTrainingConfig, batches: int) -> TrainingArguments:
+    updates = max(1, batches // (config.accumulation * _get_process_state().num_processes))
     interval = max(1, math.ceil(updates / config.evaluations))
     return TrainingArguments(
         output_dir=str(config.out / "checkpoints"),
@@ -301,7 +318,7 @@ def _arguments(config: ScorerTrainingConfig, batches: int) -> TrainingArguments:
         weight_decay=config.weight_decay,
         max_grad_norm=1.0,
         bf16=config.bf16,
-        **_checkpointing(config.gradient_checkpointing),
+        **_name_checkpointing(config.gradient_checkpointing),
         logging_steps=config.log_every,
         eval_strategy="steps",
         eval_steps=interval,

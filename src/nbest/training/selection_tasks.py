@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
 
+from nbest.answers.extraction import answer_of
 from nbest.judging.prompts import show_candidate
 from nbest.records import Kind, Trajectory, derive_seed
 from nbest.training.settings import TasksConfig
@@ -45,6 +46,7 @@ class SourcePool:
     prompt: str
     kind: Kind
     trajectories: tuple[GradedTrajectory, ...]
+    answer_rule: str = "default"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,7 @@ def gather_candidates(pool: SourcePool, settings: TasksConfig) -> tuple[list[Tas
     contradictions: set[bytes] = set()
     for member in pool.trajectories:
         reason = _find_obstacle(member, settings)
-        text = "" if reason else show_candidate(member.trajectory.completion.text, settings.thinking, pool.kind)
+        text = "" if reason else _show(member, pool, settings)
         if reason or not text:
             exclusions[reason or "nothing to show"] += 1
             continue
@@ -100,11 +102,16 @@ def gather_candidates(pool: SourcePool, settings: TasksConfig) -> tuple[list[Tas
     return [candidate for key, candidate in candidates.items() if key not in contradictions], +exclusions
 
 
+def _show(member: GradedTrajectory, pool: SourcePool, settings: TasksConfig) -> str:
+    answer = answer_of(member.trajectory, pool) if settings.thinking == "answer" else None
+    return show_candidate(member.trajectory.completion.text, settings.thinking, pool.kind, answer)
+
+
 def find_fault(pass_rate: float | None, candidates: Sequence[TaskCandidate], settings: TasksConfig) -> str:
     """Return the reason why a problem gives no tasks; an empty string if it gives tasks."""
     right = sum(candidate.is_correct for candidate in candidates)
     if pass_rate is None:
-        return "no judged attempt"
+        return "no graded trajectory"
     if pass_rate >= settings.max_pass_rate:
         return "pass rate not below the limit"
     if len(candidates) < settings.solutions:
@@ -121,40 +128,42 @@ def choose_tasks(problem_id: str, candidates: Sequence[TaskCandidate], settings:
     """
     right = [index for index, candidate in enumerate(candidates) if candidate.is_correct]
     wrong = [index for index, candidate in enumerate(candidates) if not candidate.is_correct]
-    seen: set[frozenset[int]] = set()
+    candidate_sets: set[frozenset[int]] = set()
     for number in range(settings.per_problem):
         rng = Random(derive_seed(settings.seed, problem_id, number))
         for _ in range(REDRAWS):
-            indices = _draw(rng, right, wrong, settings)
-            if frozenset(indices) not in seen:
-                seen.add(frozenset(indices))
+            indices = _draw_candidates(rng, right, wrong, settings)
+            if frozenset(indices) not in candidate_sets:
+                candidate_sets.add(frozenset(indices))
                 yield TaskChoice(number, indices)
                 break
 
 
-def draw_count(rng: Random, top: int, mean: float, deviation: float) -> int:
-    """Draw a whole number in [2, top] with probability proportional to the normal density at it."""
-    exponents = [-((count - mean) ** 2) / (2 * deviation**2) for count in range(2, top + 1)]
+def draw_count(rng: Random, most: int, mean: float, deviation: float) -> int:
+    """Draw a whole number in [2, most] with probability proportional to the normal density at it."""
+    exponents = [-((count - mean) ** 2) / (2 * deviation**2) for count in range(2, most + 1)]
     weights = [math.exp(exponent - max(exponents)) for exponent in exponents]
-    rest = rng.random() * math.fsum(weights)
+    remainder = rng.random() * math.fsum(weights)
     for count, weight in enumerate(weights, start=2):
-        rest -= weight
-        if rest < 0:
+        remainder -= weight
+        if remainder < 0:
             return count
-    return top
+    return most
 
 
-def _draw(rng: Random, right: Sequence[int], wrong: Sequence[int], settings: TasksConfig) -> tuple[int, ...]:
-    # At most half of the candidates may be right, so their number is at most twice the number of wrong ones.
-    top = min(settings.most, len(right) + len(wrong), 2 * len(wrong))
-    count = draw_count(rng, top, settings.mean_candidates, settings.sd_candidates)
-    fewest, most = max(1, count - len(wrong)), min(len(right), count // 2)
-    right_count = fewest + _draw_below(rng, most - fewest + 1)
+def _draw_candidates(rng: Random, right: Sequence[int], wrong: Sequence[int], settings: TasksConfig) -> tuple[int, ...]:
+    """Return the candidates of one task in the order shown, drawn from the indices of right and of wrong candidates."""
+    # At most half of the candidates are right, so a task has at most twice as many candidates as there are wrong ones.
+    size_limit = min(settings.most, len(right) + len(wrong), 2 * len(wrong))
+    count = draw_count(rng, size_limit, settings.mean_candidates, settings.sd_candidates)
+    least_right, most_right = max(1, count - len(wrong)), min(len(right), count // 2)
+    right_count = least_right + _draw_below(rng, most_right - least_right + 1)
     indices = _shuffle(rng, right)[:right_count] + _shuffle(rng, wrong)[: count - right_count]
     return tuple(_shuffle(rng, indices))
 
 
 def _draw_below(rng: Random, limit: int) -> int:
+    """Draw a whole number in [0, limit) uniformly."""
     return min(int(rng.random() * limit), limit - 1)
 
 
@@ -162,8 +171,8 @@ def _shuffle(rng: Random, indices: Sequence[int]) -> list[int]:
     """Return a uniform permutation (Fisher-Yates)."""
     shuffled = list(indices)
     for last in range(len(shuffled) - 1, 0, -1):
-        other = _draw_below(rng, last + 1)
-        shuffled[last], shuffled[other] = shuffled[other], shuffled[last]
+        index = _draw_below(rng, last + 1)
+        shuffled[last], shuffled[index] = shuffled[index], shuffled[last]
     return shuffled
 
 
@@ -175,5 +184,5 @@ def _find_obstacle(member: GradedTrajectory, settings: TasksConfig) -> str:
     if _has_failed(member):
         return "failed"
     if member.is_correct is None:
-        return "could not be judged"
+        return "ungraded"
     return "truncated" if member.trajectory.completion.finish == "length" and not settings.truncated else ""

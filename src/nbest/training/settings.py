@@ -7,7 +7,7 @@ This module only defines sections; `config.py` reads and validates them.
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from nbest.config import Aggregation, CandidateThinking, Count, Folder, PromptStyle, Section
 
@@ -115,6 +115,10 @@ class ScorerTrainingConfig(Section):
     threads: Count = 1
 
 
+PROMPT_LIMIT_TOKENS = 16_384
+"""The published limit of the prompt of a selection task (arXiv 2602.02143)."""
+
+
 class TasksConfig(Section):
     """The settings of `nbest tasks build`.
 
@@ -123,13 +127,16 @@ class TasksConfig(Section):
     ours.
 
     `solutions` is the least number of usable, distinct candidates of a problem; `most` is the largest number of
-    candidates of a task; `truncated` accepts trajectories that ended at their token limit. `max_candidate_tokens` None
-    means 12,288 for code and no limit for other kinds.
+    candidates of a task; `truncated` accepts trajectories that ended at their token limit.
+
+    `tokenizer` counts prompts and candidates. Without one nothing is counted, and there are no token limits. With one,
+    `max_prompt_tokens` None means 16,384, and `max_candidate_tokens` None means 12,288 for code and no limit for other
+    kinds.
     """
 
     style: PromptStyle = "published"
     thinking: CandidateThinking = "remove"
-    tokenizer: str = "Qwen/Qwen3-1.7B"
+    tokenizer: str | None = None
     seed: int = 0
     max_pass_rate: float = Field(default=0.5, gt=0, le=1)
     solutions: int = Field(default=4, ge=2)
@@ -138,9 +145,25 @@ class TasksConfig(Section):
     mean_candidates: float = Field(default=8.0, gt=0)
     sd_candidates: float = Field(default=4.0, gt=0)
     truncated: bool = False
-    max_prompt_tokens: Count = 16_384
+    max_prompt_tokens: Count | None = None
     max_candidate_tokens: Count | None = None
     validation_share: float | None = Field(default=None, gt=0, lt=1)
+
+    @model_validator(mode="after")
+    def _check_limits(self) -> "TasksConfig":
+        limits = {"max_prompt_tokens": self.max_prompt_tokens, "max_candidate_tokens": self.max_candidate_tokens}
+        names = [name for name, limit in limits.items() if limit is not None]
+        if names and self.tokenizer is None:
+            raise ValueError(
+                f"{' and '.join(names)} count tokens, and no tokenizer is named. Set tokenizer to the model that reads "
+                "the prompts (a folder, a hub id or bundled:NAME)."
+            )
+        return self
+
+    @property
+    def prompt_limit_tokens(self) -> int | None:
+        """The largest number of tokens in a prompt; None if no tokenizer counts them."""
+        return None if self.tokenizer is None else self.max_prompt_tokens or PROMPT_LIMIT_TOKENS
 
 
 class SelectionDataConfig(Section):

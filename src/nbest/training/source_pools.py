@@ -13,12 +13,12 @@ This module does not know how candidates are chosen.
 import os
 import re
 from collections import Counter
-from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from nbest.errors import ConfigError, DataError, UnavailableError
 from nbest.records import Pool
@@ -29,6 +29,8 @@ BATCH_PROBLEMS = 64
 _FETCH_ROWS = 8192
 _NAME_AND_FOLDER = re.compile(r"([A-Za-z0-9_.:-]+)=(.+)")
 
+RenameId: TypeAlias = Callable[[str], str]
+"""Turns the id of a trajectory into the id that it has in tasks."""
 _Verdicts: TypeAlias = Mapping[str, tuple[bool | None, str | None]]
 
 
@@ -74,7 +76,7 @@ def read_source_pools(sources: Sequence[Source]) -> Iterator[SourcePool]:
 
 
 def _read_in_step(sources: Sequence[Source], order: Sequence[str]) -> Iterator[SourcePool]:
-    streams = [_read_run(source.run, _rename(source.name)) for source in sources]
+    streams = [_read_run(source.run, _prefix_with(source.name)) for source in sources]
     heads = [next(stream, None) for stream in streams]
     for problem_id in order:
         members: list[tuple[Source, SourcePool]] = []
@@ -93,50 +95,51 @@ def _read_batches(sources: Sequence[Source]) -> Iterator[SourcePool]:
         members: dict[str, list[tuple[Source, SourcePool]]] = {problem_id: [] for problem_id in batch}
         for source, ids in zip(sources, ids_of_runs, strict=True):
             shared = ids.intersection(batch)
-            for pool in _read_run(source.run, _rename(source.name), shared) if shared else ():
+            for pool in _read_run(source.run, _prefix_with(source.name), shared) if shared else ():
                 members[pool.problem_id].append((source, pool))
         yield from map(_join, members.values())
 
 
 def _merge_orders(orders: Sequence[Sequence[str]]) -> list[str] | None:
     """Return one order that is compatible with all of `orders`; None if they contradict each other."""
-    waiting = Counter(problem_id for order in orders for problem_id in order)
-    at_head: Counter[str] = Counter()
+    run_counts = Counter(problem_id for order in orders for problem_id in order)
+    head_counts: Counter[str] = Counter()
     positions = [0] * len(orders)
     merged: list[str] = []
     for order in orders:
-        at_head.update(order[:1])
-    while len(merged) < len(waiting):
+        head_counts.update(order[:1])
+    while len(merged) < len(run_counts):
         heads = [order[position] for order, position in zip(orders, positions, strict=True) if position < len(order)]
-        problem_id = next((head for head in heads if at_head[head] == waiting[head]), None)
+        problem_id = next((head for head in heads if head_counts[head] == run_counts[head]), None)
         if problem_id is None:
             return None
         merged.append(problem_id)
         for number, order in enumerate(orders):
             if positions[number] < len(order) and order[positions[number]] == problem_id:
                 positions[number] += 1
-                at_head.update(order[positions[number] : positions[number] + 1])
+                head_counts.update(order[positions[number] : positions[number] + 1])
     return merged
 
 
 def _join(members: Sequence[tuple[Source, SourcePool]]) -> SourcePool:
-    first, pool = members[0]
-    for source, other in members[1:]:
-        if (other.prompt, other.kind) != (pool.prompt, pool.kind):
+    first_source, first_pool = members[0]
+    for source, pool in members[1:]:
+        if (pool.prompt, pool.kind) != (first_pool.prompt, first_pool.kind):
             raise DataError(
-                f"problem {pool.problem_id!r}: {first.run.path} asks {pool.prompt!r:.200} ({pool.kind}), "
-                f"{source.run.path} asks {other.prompt!r:.200} ({other.kind}). One id must have one question: "
+                f"problem {first_pool.problem_id!r}: "
+                f"{first_source.run.path} asks {first_pool.prompt!r:.200} ({first_pool.kind}), "
+                f"{source.run.path} asks {pool.prompt!r:.200} ({pool.kind}). One id must have one question: "
                 "build the tasks of these runs separately, or sample both with the same template."
             )
     trajectories = tuple(trajectory for _, member in members for trajectory in member.trajectories)
-    return SourcePool(pool.problem_id, pool.prompt, pool.kind, trajectories)
+    return SourcePool(first_pool.problem_id, first_pool.prompt, first_pool.kind, trajectories, first_pool.answer_rule)
 
 
-def _rename(name: str) -> Any:
+def _prefix_with(name: str) -> RenameId:
     return lambda id: f"{name}/{id}"
 
 
-def _read_run(run: Run, rename: Any, ids: Collection[str] | None = None) -> Iterator[SourcePool]:
+def _read_run(run: Run, rename: RenameId, ids: Collection[str] | None = None) -> Iterator[SourcePool]:
     with closing(_read_verdicts(run, ids)) as stream:
         head = next(stream, None)
         for pool in run.pools(ids, tokens=False):
@@ -147,12 +150,12 @@ def _read_run(run: Run, rename: Any, ids: Collection[str] | None = None) -> Iter
             yield _make_source_pool(pool, verdicts, rename)
 
 
-def _make_source_pool(pool: Pool, verdicts: _Verdicts, rename: Any) -> SourcePool:
+def _make_source_pool(pool: Pool, verdicts: _Verdicts, rename: RenameId) -> SourcePool:
     trajectories = [
         GradedTrajectory(rename(trajectory.id), trajectory, *verdicts.get(trajectory.id, (None, None)))
         for trajectory in pool.trajectories
     ]
-    return SourcePool(pool.problem_id, pool.prompt, pool.kind, tuple(trajectories))
+    return SourcePool(pool.problem_id, pool.prompt, pool.kind, tuple(trajectories), pool.answer_rule)
 
 
 def _read_verdicts(run: Run, ids: Collection[str] | None) -> Generator[tuple[str, _Verdicts]]:
@@ -163,7 +166,7 @@ def _read_verdicts(run: Run, ids: Collection[str] | None) -> Generator[tuple[str
         FROM verdicts v JOIN trajectories t ON t.id = v.trajectory_id JOIN problems p ON p.id = t.problem_id
         {condition} ORDER BY p.position
     """
-    with run.connect() as connection:
+    with run.connect(large=()) as connection:
         result = connection.execute(query, [] if ids is None else [sorted(ids)])
         rows = (row for batch in iter(lambda: result.fetchmany(_FETCH_ROWS), []) for row in batch)
         for problem_id, group in groupby(rows, key=lambda row: row[0]):
@@ -171,7 +174,7 @@ def _read_verdicts(run: Run, ids: Collection[str] | None) -> Generator[tuple[str
 
 
 def _require_verdicts(run: Run) -> None:
-    with run.connect() as connection:
+    with run.connect(large=()) as connection:
         query = """
             SELECT count(*), count(v.trajectory_id) FROM trajectories t LEFT JOIN verdicts v ON v.trajectory_id = t.id
         """

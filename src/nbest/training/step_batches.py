@@ -81,16 +81,16 @@ def read_step_set(
     runs: Sequence[Run],
     layers: tuple[int, ...],
     with_features: bool,
-    keep: Callable[[str], bool] = lambda problem_id: True,  # noqa: ARG005
+    is_included: Callable[[str], bool] = lambda problem_id: True,  # noqa: ARG005
     limit: int | None = None,
 ) -> StepSet:
     """Collect the trajectories of verified runs with states.
 
-    `keep(problem_id)` selects problems; after `limit` trajectories no further problem is read. Raises UnavailableError
-    if a run has no states, no verdicts or not these layers, DataError if the states of two runs differ in policy, norm
-    or step rule.
+    Only problems for which `is_included(problem_id)` is true are read; after `limit` trajectories no further problem
+    is. Raises UnavailableError if a run has no states, no verdicts or not these layers, DataError if the states of two
+    runs differ in policy, norm or step rule.
     """
-    found: StepSet | None = None
+    step_set: StepSet | None = None
     for number, run in enumerate(runs):
         index = run.states_folder.index()
         if not index:
@@ -99,25 +99,25 @@ def read_step_set(
         if not verdicts:
             raise UnavailableError(f"{run.path}: no verdicts. Make them first: nbest verify {run.path}")
         part = next(iter(index.values()))
-        resolved = resolve_layers(layers, part.layers, str(run.path))
+        layer_numbers = resolve_layers(layers, part.layers, str(run.path))
         size = next(iter(part.entries.values())).shape[2]
-        if found is None:
-            found = StepSet(list(runs), resolved, part.origin, size)
-        _require_same(found, part.origin, resolved, str(run.path))
+        if step_set is None:
+            step_set = StepSet(list(runs), layer_numbers, part.origin, size)
+        _require_same(step_set, part.origin, layer_numbers, str(run.path))
         for pool in run.pools(tokens=with_features):
-            if limit is not None and len(found.ids) >= limit:
+            if limit is not None and len(step_set.ids) >= limit:
                 break
-            if keep(pool.problem_id):
-                found.problems.append(pool.problem_id)
+            if is_included(pool.problem_id):
+                step_set.problems.append(pool.problem_id)
                 for trajectory in pool.trajectories:
                     key = trajectory.id
-                    _survey(found, number, trajectory, verdicts.get(key), index.get(key), with_features)
-    assert found is not None
-    if not found.ids:
+                    _add_trajectory(step_set, number, trajectory, verdicts.get(key), index.get(key), with_features)
+    assert step_set is not None
+    if not step_set.ids:
         raise UnavailableError(
-            f"no trajectory to learn from in {', '.join(str(r.path) for r in runs)}: {found.exclusions}"
+            f"no trajectory to learn from in {', '.join(str(r.path) for r in runs)}: {step_set.exclusions}"
         )
-    return found
+    return step_set
 
 
 def resolve_layers(layers: Sequence[int], stored: Sequence[int], run: str) -> tuple[int, ...]:
@@ -131,46 +131,52 @@ def resolve_layers(layers: Sequence[int], stored: Sequence[int], run: str) -> tu
     return resolved
 
 
-def _require_same(found: StepSet, origin: Mapping[str, str], layers: tuple[int, ...], run: str) -> None:
+def _require_same(step_set: StepSet, origin: Mapping[str, str], layers: tuple[int, ...], run: str) -> None:
     for name in ("content_hash", "step_rule", "last_layer_after_norm"):
-        if found.origin.get(name) != origin.get(name):
+        if step_set.origin.get(name) != origin.get(name):
             raise DataError(
-                f"{run}: its states have {name} {origin.get(name)!r}, those of {found.runs[0].path} "
-                f"{found.origin.get(name)!r}; a scorer is trained on the states of one policy and one step rule"
+                f"{run}: its states have {name} {origin.get(name)!r}, those of {step_set.runs[0].path} "
+                f"{step_set.origin.get(name)!r}; a scorer is trained on the states of one policy and one step rule"
             )
-    if layers != found.layers:
+    if layers != step_set.layers:
         raise DataError(
-            f"{run}: the layers are {list(layers)}, but those of {found.runs[0].path} are {list(found.layers)}"
+            f"{run}: the layers are {list(layers)}, but those of {step_set.runs[0].path} are {list(step_set.layers)}"
         )
 
 
-def _survey(
-    found: StepSet, run: int, trajectory: Trajectory, correct: bool | None, part: StatesPart | None, with_features: bool
+def _add_trajectory(
+    step_set: StepSet,
+    run: int,
+    trajectory: Trajectory,
+    correct: bool | None,
+    part: StatesPart | None,
+    with_features: bool,
 ) -> None:
+    """Add a trajectory of run number `run` to the set, or count the reason why it cannot be used."""
     key, logprobs = trajectory.id, trajectory.completion.logprobs
-    reason = _find_obstacle(found, key, correct, part)
+    reason = _find_obstacle(step_set, key, correct, part)
     if not reason and with_features and logprobs is None:
         reason = "no log-probabilities"
     if reason or part is None:
-        found.exclusions[reason] += 1
+        step_set.exclusions[reason] += 1
         return
     if with_features and logprobs is not None:
-        found.features.append(step_features(logprobs, part.read_steps(key)))
-    found.ids.append(key)
-    found.run_of.append(run)
-    found.problem_of.append(len(found.problems) - 1)
-    found.is_right.append(bool(correct))
-    found.step_counts.append(part.entries[key].shape[0])
+        step_set.features.append(step_features(logprobs, part.read_steps(key)))
+    step_set.ids.append(key)
+    step_set.run_of.append(run)
+    step_set.problem_of.append(len(step_set.problems) - 1)
+    step_set.is_right.append(bool(correct))
+    step_set.step_counts.append(part.entries[key].shape[0])
 
 
-def _find_obstacle(found: StepSet, key: str, correct: bool | None, part: StatesPart | None) -> str:
+def _find_obstacle(step_set: StepSet, key: str, correct: bool | None, part: StatesPart | None) -> str:
     if correct is None:
         return "no verdict"
     if part is None:
         return "no states"
     if not part.entries[key].shape[0]:
         return "no steps"
-    return "" if set(found.layers) <= set(part.layers) else "other layers"
+    return "" if set(step_set.layers) <= set(part.layers) else "other layers"
 
 
 def balance(right: NDArray[np.bool_], problem: Indices, mode: Balance, rng: np.random.Generator) -> Indices:
@@ -179,9 +185,9 @@ def balance(right: NDArray[np.bool_], problem: Indices, mode: Balance, rng: np.r
     With "none" these are all; with "problem" or "set" as many right as wrong ones, per problem or over all. From the
     larger class as many are drawn as the smaller one has, so a problem with only one class has none.
     """
-    everything = np.arange(len(right))
+    all_members = np.arange(len(right))
     if mode == "none":
-        return everything
+        return all_members
     groups = problem if mode == "problem" else np.zeros_like(problem)
     order = np.lexsort((rng.random(len(right)), right, groups))
     # Within a group the wrong ones come first, each class in random order; the rank within the class decides.
@@ -234,12 +240,12 @@ class StepBatches(Dataset[dict[str, Tensor]]):
         return load_batch(self.set, self._epoch(epoch)[number])
 
 
-def load_batch(steps: StepSet, chosen: Sequence[int] | NDArray[np.integer]) -> dict[str, Tensor]:
+def load_batch(steps: StepSet, trajectories: Sequence[int] | NDArray[np.integer]) -> dict[str, Tensor]:
     """Return `states` [B S L D], `mask` [B S], `labels` [B], and `features` [B S F] if the set has them.
 
     Raises DataError if a state is not finite.
     """
-    members = [int(m) for m in chosen]
+    members = [int(index) for index in trajectories]
     states: dict[int, HiddenStates] = {}
     for number, run in enumerate(steps.runs):
         of_run = [m for m in members if steps.run_of[m] == number]

@@ -3,10 +3,10 @@
 
     task_id  problem_id  prompt  candidates list<string>  correct list<bool>  prompt_tokens int64  kind
 
-`prompt` is the user's message before the chat template, `candidates` the trajectory ids in the order shown,
-`prompt_tokens` the length of the whole prompt, template included. The metadata of the schema has the settings of the
-build as JSON under `nbest.tasks`. The files of a build are written under temporary names and renamed together at the
-end.
+`prompt` is the user's message before the chat template, `candidates` the trajectory ids in the order in which the
+prompt shows them, `prompt_tokens` the length of the whole prompt, template included (null = not counted). The metadata
+of the schema has the settings of the build as JSON under `nbest.tasks`. The files of a build are written under
+temporary names and renamed together at the end.
 
 This module does not know how tasks are chosen or which model is trained on them.
 """
@@ -27,7 +27,7 @@ from nbest.errors import DataError, StorageError
 from nbest.former_name import renew
 from nbest.records import Kind
 
-ABOUT = b"nbest.tasks"
+BUILD_INFO_KEY = b"nbest.tasks"
 GROUP_ROWS = 1024
 GROUP_CHARACTERS = 16 << 20
 _READ_ROWS = 256
@@ -48,7 +48,8 @@ _COLUMNS = pa.schema(
 class SelectionTask:
     """A prompt for a generative selector, with the trajectory ids `candidates` and their verdicts `correct`.
 
-    Both are in the order in which the prompt shows them. `prompt_tokens` counts the chat template too.
+    Both are in the order in which the prompt shows them. `prompt_tokens` counts the chat template too; None = no
+    tokenizer counted them.
     """
 
     task_id: str
@@ -56,7 +57,7 @@ class SelectionTask:
     prompt: str
     candidates: tuple[str, ...]
     correct: tuple[bool, ...]
-    prompt_tokens: int
+    prompt_tokens: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +70,18 @@ class TaskRecord:
 
 
 class TaskFormat(Protocol):
-    """A file format: the schema of its rows, and the row of each task."""
+    """A file format: the schema of its rows, the row of each task, and the files that belong beside it."""
 
     @property
     def schema(self) -> pa.Schema: ...
 
-    def encode(self, record: TaskRecord, position: int) -> Mapping[str, Any]: ...
+    def encode(self, record: TaskRecord, position: int) -> Mapping[str, Any]:
+        """Return the row of a task, the `position`-th of its file (from 0)."""
+        ...
+
+    def write_companions(self, folder: Path) -> dict[str, Path]:
+        """Write the files that a reader of this format needs besides the tasks, and return them by name."""
+        ...
 
 
 class NbestFormat:
@@ -86,6 +93,10 @@ class NbestFormat:
         task = record.task
         return {name: getattr(task, name) for name in _COLUMNS.names} | {"kind": record.kind}
 
+    def write_companions(self, folder: Path) -> dict[str, Path]:  # noqa: ARG002
+        """Write nothing: these files are complete in themselves."""
+        return {}
+
 
 class TaskFiles:
     """A writer of tasks into one file per split, used as a context manager.
@@ -94,11 +105,11 @@ class TaskFiles:
     stay. Raises StorageError if a file cannot be written.
     """
 
-    def __init__(self, paths: Mapping[str, Path], format: TaskFormat, about: Mapping[str, Any]):
+    def __init__(self, paths: Mapping[str, Path], format: TaskFormat, build_info: Mapping[str, Any]):
         self._writers: dict[str, _TaskWriter] = {}
         try:
             for split, path in paths.items():
-                self._writers[split] = _TaskWriter(path, format, {**about, "split": split})
+                self._writers[split] = _TaskWriter(path, format, {**build_info, "split": split})
         except BaseException:
             self._discard()
             raise
@@ -125,11 +136,11 @@ class TaskFiles:
 
 
 class _TaskWriter:
-    def __init__(self, path: Path, format: TaskFormat, about: Mapping[str, Any]):
+    def __init__(self, path: Path, format: TaskFormat, build_info: Mapping[str, Any]):
         self._path, self._format = path, format
         self._temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.tmp")
-        metadata = json.dumps(about, ensure_ascii=False, sort_keys=True).encode()
-        self._schema = format.schema.with_metadata({ABOUT: metadata})
+        metadata = json.dumps(build_info, ensure_ascii=False, sort_keys=True).encode()
+        self._schema = format.schema.with_metadata({BUILD_INFO_KEY: metadata})
         self._rows: list[Mapping[str, Any]] = []
         self._characters = self._count = 0
         with _storage_errors(path):
@@ -212,14 +223,14 @@ def iter_tasks(path: Path) -> Iterator[SelectionTask]:
             raise DataError(f"{path}: the file is damaged after row {row} ({error})") from error
 
 
-def read_about(path: Path) -> dict[str, Any]:
-    """Return how the tasks of a file were built: style, thinking, tokenizer, sources, settings.
+def read_build_info(path: Path) -> dict[str, Any]:
+    """Return the settings that the tasks of a file were built with: style, thinking, tokenizer, sources, settings.
 
     The result is empty if the file does not record it. Raises DataError if the file is not a task file.
     """
     with _open(Path(path)) as file:
-        stamps = {renew(key.decode()): value for key, value in (file.schema_arrow.metadata or {}).items()}
-    return json.loads(stamps.get(ABOUT.decode(), b"{}"))
+        metadata = {renew(key.decode()): value for key, value in (file.schema_arrow.metadata or {}).items()}
+    return json.loads(metadata.get(BUILD_INFO_KEY.decode(), b"{}"))
 
 
 def _open(path: Path) -> pq.ParquetFile:
@@ -235,12 +246,12 @@ def _open(path: Path) -> pq.ParquetFile:
         file.close()
         hint = " It was written for verl; build it without --format verl." if "reward_model" in names else ""
         raise DataError(f"{path}: columns {', '.join(missing)} are missing; it has {', '.join(names)}.{hint}")
-    wrong = [
+    mismatches = [
         f"{f.name} is {file.schema_arrow.field(f.name).type}, not {f.type}" for f in _COLUMNS if not _fits(file, f)
     ]
-    if wrong:
+    if mismatches:
         file.close()
-        raise DataError(f"{path}: {'; '.join(wrong)}")
+        raise DataError(f"{path}: {'; '.join(mismatches)}")
     return file
 
 
@@ -259,7 +270,7 @@ def _is_same_kind(actual: pa.DataType, expected: pa.DataType) -> bool:
 
 
 def _read_task(values: Mapping[str, Any], where: str) -> SelectionTask:
-    empty = [name for name in _COLUMNS.names if values[name] is None or values[name] == ""]
+    empty = [n for n in _COLUMNS.names if n != "prompt_tokens" and (values[n] is None or values[n] == "")]
     candidates: Sequence[Any] = values["candidates"] or ()
     correct: Sequence[Any] = values["correct"] or ()
     if empty:

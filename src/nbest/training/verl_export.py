@@ -8,8 +8,8 @@ with `score`, `acc` (which `algorithm.filter_groups.metric=acc` reads) and `faul
 `dapo` reward manager.
 
 `reward_genselect.py` parses judgements like `judging.prompts.parse_genselect`; a test checks that the two agree. verl
-does not tell a reward function why a rollout ended: a judgement that is truncated after `Judgment: 3` counts there as
-3, here as truncated.
+does not pass the reason why a rollout ended to the reward function: there a judgement that is truncated after
+`Judgment: 3` counts as 3, here as truncated.
 """
 
 import json
@@ -19,7 +19,10 @@ from typing import Any
 
 import pyarrow as pa
 
+from nbest.answers.reasoning import CLOSER
 from nbest.errors import StorageError
+from nbest.judging.prompts import JUDGEMENT
+from nbest.storage.outputs import write_file
 from nbest.training.task_files import TaskRecord
 
 DATA_SOURCE = "nbest/genselect"
@@ -74,16 +77,17 @@ class VerlFormat:
             },
         }
 
+    def write_companions(self, folder: Path) -> dict[str, Path]:
+        """Write the reward function. Raises StorageError if it cannot be written."""
+        return {"reward": write_reward(folder)}
+
 
 def write_reward(folder: Path) -> Path:
     """Write the file of the reward function into `folder`. Raises StorageError if it cannot be written."""
     path = folder / REWARD_FILE
-    temporary = path.with_name(f".{REWARD_FILE}.tmp")
-    try:
-        temporary.write_text(REWARD, encoding="utf-8")
-        temporary.replace(path)
-    except OSError as error:
-        raise StorageError(f"{path}: cannot be written ({error.strerror})") from error
+    if not folder.is_dir():
+        raise StorageError(f"{path}: cannot be written: its folder does not exist")
+    write_file(path, REWARD)
     return path
 
 
@@ -96,23 +100,26 @@ Use: reward.custom_reward_function.path=.../reward_genselect.py (name: compute_s
 import json
 import re
 
-_JUDGEMENT = re.compile(r"Judge?ment:\s*\**\[?\s*(\d+)")
+_CLOSER = re.compile(@CLOSER@, re.IGNORECASE)
+_JUDGEMENT = re.compile(@JUDGEMENT@, re.IGNORECASE)
 
 
 def read_judgement(text, count):
-    """(index from 0 or None, "" or why there is none): the last `Judgment: IDX` behind the thinking."""
-    found = _JUDGEMENT.findall(text.rpartition("</think>")[2])
-    if not found:
+    """Return (index, "") of the last `Judgment: IDX` after the thinking, or (None, the reason why there is none)."""
+    last = ""
+    for match in _JUDGEMENT.finditer(_CLOSER.split(text)[-1]):
+        last = "" if match.lastindex == 2 else match[1].lower()  # the second group is a second index
+    if not last or last == "tie":
         return None, "unparsed"
-    # Python refuses to read more digits, and no task has so many candidates.
-    index = int(found[-1]) if len(found[-1]) <= 4300 else count
+    # Python refuses to read thousands of digits, and no task has so many candidates.
+    index = int(last) if len(last) <= 9 else count
     return (index, "") if index < count else (None, "out-of-range")
 
 
 def compute_score(data_source, solution_str, ground_truth, extra_info=None, **kwargs):
-    """verl's signature. `ground_truth` is JSON: {"count": candidates shown, "right": positions from 0}."""
+    """Return the reward as verl expects it. `ground_truth` is JSON: {"count": candidates, "right": indices from 0}."""
     task = json.loads(ground_truth)
     index, fault = read_judgement(solution_str, task["count"])
     reward = 1.0 if index in task["right"] else 0.0
     return {"score": reward, "acc": reward, "fault": fault}
-'''
+'''.replace("@CLOSER@", repr(CLOSER.pattern)).replace("@JUDGEMENT@", repr(JUDGEMENT.pattern))

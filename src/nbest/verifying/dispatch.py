@@ -1,7 +1,7 @@
 """One verifier for problems of every kind: hands each problem to the verifier of its kind.
 
-The verifier of a kind is built in (math, choice) or the plug-in of that name. Problems of any other kind get verdicts
-of None with a note, which are counted and shown.
+Answers of every kind but code are compared here; the verifier of another kind is the plug-in of that name. Problems of
+a kind without one get verdicts of None with a note, which are counted and shown.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,11 +9,10 @@ from types import TracebackType
 
 from nbest.plugins import list_plugins
 from nbest.protocols import Verifier
-from nbest.records import Kind, Problem, Trajectory, Verdict
+from nbest.records import KINDS, Kind, Problem, Trajectory, Verdict
 from nbest.registry import BuildContext, find_method
-from nbest.verifying.choice import ChoiceVerifier
+from nbest.verifying.answers import AnswerVerifier
 from nbest.verifying.equivalence import Equivalence
-from nbest.verifying.math import MathVerifier
 
 
 class KindVerifier(Verifier):
@@ -23,20 +22,21 @@ class KindVerifier(Verifier):
     """
 
     def __init__(self, equivalence: Equivalence | None = None, verifiers: Mapping[Kind, Verifier] | None = None):
-        self._math = MathVerifier(equivalence)
-        self._verifiers: dict[Kind, Verifier] = {"math": self._math, "choice": ChoiceVerifier(), **(verifiers or {})}
+        self._answers = AnswerVerifier(equivalence)
+        self._verifiers: dict[Kind, Verifier] = {kind: self._answers for kind in KINDS if kind != "code"}
+        self._verifiers.update(verifiers or {})
         self._plugins: list[Verifier] = []
 
     @property
     def equivalence(self) -> Equivalence:
-        return self._math.equivalence
+        return self._answers.equivalence
 
     async def verify(self, problem: Problem, trajectories: Sequence[Trajectory]) -> list[Verdict]:
         """Return one verdict per trajectory, in order. Raises UnavailableError for a plug-in that cannot be loaded."""
         verifier = self._find(problem.kind)
         if verifier is not None:
             return await verifier.verify(problem, trajectories)
-        note = f"not judged: this version has no verifier for problems of kind {problem.kind!r}"
+        note = f"not graded: this version has no verifier for problems of kind {problem.kind!r}"
         return [Verdict(trajectory.id, None, None, note) for trajectory in trajectories]
 
     def _find(self, kind: Kind) -> Verifier | None:
@@ -48,7 +48,7 @@ class KindVerifier(Verifier):
 
     def close(self) -> None:
         """End the worker processes, where they belong to this object."""
-        self._math.close()
+        self._answers.close()
 
     async def aclose(self) -> None:
         """End the worker processes, and close the plug-ins that were loaded here."""

@@ -41,10 +41,10 @@ def _parsed(text: str) -> Any:
     """The sympy object math-verify reads, or None. An answer without marks is one formula as a whole; where formulas
     stand between words math-verify looks for the one that counts."""
     if _has_delimiters(text):
-        found = parse(text, [LatexExtractionConfig(), ExprExtractionConfig()], parsing_timeout=0)
+        items = parse(text, [LatexExtractionConfig(), ExprExtractionConfig()], parsing_timeout=0)
     else:
-        found = parse(f"${text}$", [LatexExtractionConfig()], parsing_timeout=0)
-    return next((item for item in found if not isinstance(item, str)), None)
+        items = parse(f"${text}$", [LatexExtractionConfig()], parsing_timeout=0)
+    return next((item for item in items if not isinstance(item, str)), None)
 
 
 def _is_number(value: Any) -> bool:
@@ -58,9 +58,9 @@ def _exact(value: sympy.Expr) -> sympy.Expr:
 
 
 def _describe(value: Any) -> dict[str, Any] | None:
-    """{"kind": "number", "exact": [top, bottom] or None, "approximate": str, "decimal", "percent"} for a real
-    constant, {"kind": "other", "buckets": [str]} for the rest: things that can be equal share a bucket.
-    None: math-verify read nothing."""
+    """Return {"kind": "number", "exact": [top, bottom] or None, "approximate": str, "percent"} for a real constant,
+    {"kind": "formula", "buckets": [str]} for the rest: things that can be equal share a bucket. None where math-verify
+    read nothing."""
     value = _bare(value)
     if value is None:
         return None
@@ -70,12 +70,12 @@ def _describe(value: Any) -> dict[str, Any] | None:
             return number
     buckets = [_bucket(value)]
     if is_assignment_relation(value):
-        buckets.append(_bucket(take_last_relation(value).rhs))  # `y = 2x + 3` can be `2x + 3`
-    return {"kind": "other", "buckets": sorted(set(buckets))}
+        buckets.append(_bucket(take_last_relation(value).rhs))  # `y = f(x)` can be `f(x)`
+    return {"kind": "formula", "buckets": sorted(set(buckets))}
 
 
 def _bare(value: Any) -> Any:
-    """Without a leading `x =` and without the braces around a single thing."""
+    """Return the value without a leading `x =` and without the braces around a single thing."""
     while True:
         if is_assignment_relation(value) and _is_number(take_last_relation(value).rhs):
             value = take_last_relation(value).rhs
@@ -90,49 +90,36 @@ def _number(value: sympy.Expr) -> dict[str, Any] | None:
     is_percent = isinstance(value, sympy.Mul) and value.args[-1] == percent
     if is_percent:
         value = sympy.Mul(*value.args[:-1])  # pyright: ignore[reportArgumentType]
-    is_decimal = isinstance(value, sympy.Float)
     exact = _exact(value)
     if isinstance(exact, sympy.Rational):
         if max(exact.p.bit_length(), exact.q.bit_length()) > _LARGEST_BITS:
             return None
-        return _reply([hex(exact.p), hex(exact.q)], None, is_decimal, is_percent)
+        return {"kind": "number", "exact": [hex(exact.p), hex(exact.q)], "approximate": None, "percent": is_percent}
     approximate = exact.evalf(_DIGITS)
     if not isinstance(approximate, sympy.Float) or not approximate.is_finite:
         return None
-    return _reply(None, str(approximate), is_decimal, is_percent)
-
-
-def _reply(exact: list[str] | None, approximate: str | None, is_decimal: bool, is_percent: bool) -> dict[str, Any]:
-    return {
-        "kind": "number",
-        "exact": exact,
-        "approximate": approximate,
-        "decimal": is_decimal,
-        "percent": is_percent,
-    }
+    return {"kind": "number", "exact": None, "approximate": str(approximate), "percent": is_percent}
 
 
 def _bucket(value: Any) -> str:
-    """A coarse key. Relations and sets can be equal to one another in many ways (`0 < x < 1` and `(0,1)`), so all of
-    them share one; an expression has its value at a fixed point, where everything is positive and nothing special."""
+    """Return a coarse key. Relations and sets can be equal to one another in many ways, so all of them share one; an
+    expression has its value at a fixed point, where everything is positive and nothing special."""
     if isinstance(value, (sympy.MatrixBase, sympy.MatrixExpr)) or value.atoms(sympy.MatrixBase):
         return "matrix"
-    if isinstance(value, sympy.Expr) and not isinstance(value, sympy.Set):
-        if value.is_Symbol or (value.is_Mul and all(arg.is_Symbol or arg == sympy.E for arg in value.args)):
-            return "letters"
-        point: dict[Any, Any] = {symbol: _coordinate(str(symbol)) for symbol in value.free_symbols}
-        try:
-            place = sympy.N(_exact(value).subs(point), 20)
-            if place.is_number and place.is_finite:
-                return f"expression {sympy.N(place, 7)}"
-        except (TypeError, ValueError, ArithmeticError, AttributeError):
-            return "expression"
+    if not isinstance(value, sympy.Expr) or isinstance(value, sympy.Set):
+        return "set"
+    point: dict[Any, Any] = {symbol: _coordinate(str(symbol)) for symbol in value.free_symbols}
+    try:
+        number = sympy.N(_exact(value).subs(point), 20)
+        if number.is_number and number.is_finite:
+            return f"expression {sympy.N(number, 7)}"
+    except (TypeError, ValueError, ArithmeticError, AttributeError):
         return "expression"
-    return "set"
+    return "expression"
 
 
 def _coordinate(name: str) -> Any:
-    total = sum((place + 1) * ord(letter) for place, letter in enumerate(name))
+    total = sum(position * ord(letter) for position, letter in enumerate(name, start=1))
     return sympy.Rational(1009 * total % 7919 + 101, 7919)
 
 

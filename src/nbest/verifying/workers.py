@@ -28,6 +28,7 @@ from types import TracebackType
 from typing import Any
 
 from nbest.errors import EngineError
+from nbest.interruption import INTERRUPTION
 
 Request = Sequence[Any]
 
@@ -55,13 +56,19 @@ class _Process:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
+            # Ctrl-C reaches all processes of a terminal's session: a worker that it ends would look like a fault.
+            start_new_session=True,
         )
+        self._module = module
         self._buffer = b""
+
+    def wait_until_ready(self) -> None:
+        """Wait for the worker to start. Raises EngineError if it ends before that."""
         if self.receive(_START_SECONDS) is None:
             code = self.kill()
             raise EngineError(
-                f"the worker process {module} did not start (exit status {code}). Run "
-                f"`{sys.executable} -m {module} '{{}}'` to see its message."
+                f"the worker process {self._module} did not start (exit status {code}). Run "
+                f"`{sys.executable} -m {self._module} '{{}}'` to see its message."
             )
 
     def send(self, requests: Sequence[Request]) -> None:
@@ -122,7 +129,7 @@ class WorkerPool:
             list(range(start, min(start + _BATCH, len(requests)))) for start in range(0, len(requests), _BATCH)
         )
         threads = [
-            threading.Thread(target=self._drain, args=(slot, batches, requests, replies), daemon=True)
+            threading.Thread(target=self._drain_in_thread, args=(slot, batches, requests, replies), daemon=True)
             for slot in range(1, min(len(self._slots), len(batches)))
         ]
         for thread in threads:
@@ -131,6 +138,14 @@ class WorkerPool:
         for thread in threads:
             thread.join()
         return [reply or Reply(None, "the worker pool was closed") for reply in replies]
+
+    def _drain_in_thread(self, *work: Any) -> None:
+        try:
+            self._drain(*work)
+        except EngineError:
+            # The caller's own thread raises it; of a closed pool it need not be printed twice.
+            if not self._closed:
+                raise
 
     def _drain(
         self, slot: int | None, batches: deque[list[int]], requests: Sequence[Request], replies: list[Reply | None]
@@ -153,24 +168,56 @@ class WorkerPool:
     def _serve(self, slot: int, batch: list[int], requests: Sequence[Request], replies: list[Reply | None]) -> None:
         waiting = deque(batch)
         while waiting:
-            if self._closed:
-                raise EngineError("this worker pool is closed; create a new one")
-            worker = self._slots[slot]
-            if worker is None:
-                worker = self._slots[slot] = _Process(self.module, self.settings)
-            worker.send([requests[index] for index in waiting])
-            while waiting:
-                try:
-                    message = worker.receive(self.limit_seconds)
-                except TimeoutError:
-                    replies[waiting.popleft()] = Reply(None, f"timed out after {self.limit_seconds:g} s")
-                    self._discard(slot)
-                    break
-                if message is None:
-                    code = self._discard(slot)
-                    replies[waiting.popleft()] = Reply(None, _describe(code))
-                    break
-                replies[waiting.popleft()] = Reply(message.get("value"), message.get("note", ""))
+            self._require_open()
+            try:
+                worker = self._find_worker(slot)
+                self._require_open()
+                self._serve_waiting(worker, slot, waiting, requests, replies)
+            except BaseException as error:
+                # After an interrupt between a request and its reply, the next request would get that reply.
+                self._discard(slot)
+                if isinstance(error, EngineError):
+                    self._require_open()
+                raise
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise EngineError("this worker pool is closed; create a new one")
+
+    def _find_worker(self, slot: int) -> _Process:
+        """Return the worker of a slot, which is started where there is none."""
+        worker = self._slots[slot]
+        if worker is None:
+            worker = self._slots[slot] = _Process(self.module, self.settings)
+            # Looked at after the slot is filled: a `close` before that could not end this process.
+            if not self._closed:
+                worker.wait_until_ready()
+        return worker
+
+    def _serve_waiting(
+        self,
+        worker: _Process,
+        slot: int,
+        waiting: deque[int],
+        requests: Sequence[Request],
+        replies: list[Reply | None],
+    ) -> None:
+        """Fill in the replies of one worker to the requests that wait, until it fails at one of them."""
+        worker.send([requests[index] for index in waiting])
+        while waiting:
+            try:
+                message = worker.receive(self.limit_seconds)
+            except TimeoutError:
+                replies[waiting.popleft()] = Reply(None, f"timed out after {self.limit_seconds:g} s")
+                self._discard(slot)
+                return
+            if message is None:
+                code = self._discard(slot)
+                if self._closed:
+                    return
+                replies[waiting.popleft()] = Reply(None, _describe(code))
+                return
+            replies[waiting.popleft()] = Reply(message.get("value"), message.get("note", ""))
 
     def _discard(self, slot: int) -> int:
         worker, self._slots[slot] = self._slots[slot], None
@@ -180,8 +227,15 @@ class WorkerPool:
     def process_ids(self) -> list[int]:
         return [worker.process.pid for worker in self._slots if worker is not None]
 
+    def kill(self) -> None:
+        """End the processes at once. Requests that run in other threads raise EngineError, as do later ones."""
+        self._closed = True
+        for worker in self._slots:
+            if worker is not None:
+                worker.process.kill()
+
     def close(self) -> None:
-        """End the processes; a request that runs in another thread fails with a note."""
+        """End the processes; a request that runs in another thread raises EngineError."""
         if os.getpid() != self._owner:
             return  # a forked child must not end the workers of its parent
         self._closed = True
@@ -214,3 +268,12 @@ _open_pools: "weakref.WeakSet[WorkerPool]" = weakref.WeakSet()
 def _close_all() -> None:
     for pool in list(_open_pools):
         pool.close()
+
+
+def _kill_all() -> None:
+    """End the processes without waiting for whoever waits for them."""
+    for pool in list(_open_pools):
+        pool.kill()
+
+
+INTERRUPTION.call_at_end(_kill_all)

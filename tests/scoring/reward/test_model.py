@@ -47,17 +47,17 @@ def spell(text: str, name: str = "") -> list[int]:
     """The ids of a text by a second way: longest word first, one after another."""
     is_pieces = HEADS.get(name) == "tokens"
     text = "▁" + text.replace(" ", "▁") if is_pieces else text.replace(" ", "Ġ").replace("\n", "Ċ")
-    ids, at = [ID["<s>"]] if is_pieces else list[int](), 0
-    while at < len(text):
-        word = max((word for word in WORDS if text.startswith(word, at)), key=len)
+    ids, offset = [ID["<s>"]] if is_pieces else list[int](), 0
+    while offset < len(text):
+        word = max((word for word in WORDS if text.startswith(word, offset)), key=len)
         ids.append(ID[word])
-        at += len(word)
+        offset += len(word)
     return ids
 
 
 def chat(system: str | None, answer: str) -> str:
     turns = [("system", system), ("user", QUESTION), ("assistant", answer)]
-    return "".join(f"<|im_start|>{who}\n{said}<|im_end|>\n" for who, said in turns if said is not None)
+    return "".join(f"<|im_start|>{role}\n{text}<|im_end|>\n" for role, text in turns if text is not None)
 
 
 def expected_text(name: str, steps: Sequence[str] = STEPS) -> str:
@@ -99,8 +99,8 @@ def compute_expected(name: str, steps: Sequence[str] = STEPS) -> list[float]:
             # The first newline ends the question.
             return [1 / (1 + math.exp(-value[at].item())) for at, t in enumerate(ids) if t == ID["Ċ"]][1:]
         logits = model.score(hidden)
-        places = [at for at, token in enumerate(ids) if token == ID["<extra_0>"]]
-        return [torch.softmax(logits[at], 0)[1].item() for at in places]
+        positions = [position for position, token in enumerate(ids) if token == ID["<extra_0>"]]
+        return [torch.softmax(logits[position], 0)[1].item() for position in positions]
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -203,7 +203,7 @@ async def test_separators_written_by_the_policy_itself_are_not_read(name: str):
     assert len(score.steps) == 2
 
 
-# --- what is read of a trace
+# --- the part of a trace that is read
 
 
 def test_the_steps_of_reasoning_and_answer():
@@ -226,8 +226,8 @@ def test_the_tail_of_a_cut_text_is_no_step_but_an_outcome_model_reads_it():
     cut = Completion("a\n\nb\n\nunfinis", finish="length")
     assert read_steps(cut, "both") == ["a", "b"]
     assert "".join(read_steps(cut, "both", is_process=False)) == "a\n\nb\n\nunfinis"
-    kept = Completion("a\n\n  b\n\n\nc", finish="stop")
-    assert "".join(read_steps(kept, "both", is_process=False)) == kept.text
+    spaced = Completion("a\n\n  b\n\n\nc", finish="stop")
+    assert "".join(read_steps(spaced, "both", is_process=False)) == spaced.text
     tagged = Completion("<think>a\n</think>\n\nb", finish="stop")
     assert "".join(read_steps(tagged, "both", is_process=False)) == "a\n\nb"
     assert read_steps(Completion("a", finish="error"), "both") == []
@@ -245,7 +245,7 @@ async def test_a_failed_or_empty_trajectory_has_no_score():
     assert [math.isnan(score.value) for score in scores] == [True, False, True, True]
     assert [len(score.steps) for score in scores] == [0, 1, 0, 0]
     assert scorer.counts == {"empty": 3, "scored": 1}
-    assert scorer.report().unscored == {"empty": 3}
+    assert scorer.report().unscored == {"failed or no steps": 3}
 
 
 def test_steps_are_labelled_once():
@@ -262,9 +262,9 @@ def test_a_beginning_token_comes_once():
 # --- traces that are longer than the window
 
 
-def window_scorer(name: str, policy: Any, context: int) -> RewardModelScorer:
+def window_scorer(name: str, too_long: Any, context: int) -> RewardModelScorer:
     checkpoint = replace(create_checkpoint(name), window_tokens=context)
-    return RewardModelScorer(checkpoint, aggregation="mean", too_long=policy)
+    return RewardModelScorer(checkpoint, aggregation="mean", too_long=too_long)
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -285,7 +285,7 @@ async def test_skipping_is_counted():
     assert math.isnan(long.value)
     assert long.steps == ()
     assert scorer.counts == {"scored": 1, "skipped": 1}
-    assert scorer.report().unscored == {"skipped": 1}
+    assert scorer.report().unscored == {"too long": 1}
 
 
 @pytest.mark.parametrize("name", ["qwen2.5-math-prm", "skywork-o1-open-prm", "acemath-rm", "skywork-reward"])
@@ -317,11 +317,11 @@ async def test_a_window_keeps_steps_before_as_context():
     # A step is 5 tokens with its separator. Room for the question and 12 steps, where half of it holds the question
     # and some steps of context.
     limit = question + 12 * 5
-    kept = (limit // 2 - question) // 5
-    assert 0 < kept < 12
+    context_steps = (limit // 2 - question) // 5
+    assert 0 < context_steps < 12
     scorer = window_scorer(name, "window", limit)
     (score,) = await scorer.score(create_pool("\n\n".join(steps)))
-    expected = compute_expected(name, steps[:12]) + compute_expected(name, steps[12 - kept :])[kept:]
+    expected = compute_expected(name, steps[:12]) + compute_expected(name, steps[12 - context_steps :])[context_steps:]
     assert len(score.steps) == 18
     assert score.steps == pytest.approx(expected, abs=1e-5)
 
@@ -335,12 +335,12 @@ async def test_a_step_that_fits_beside_the_question_only_is_read_without_context
     assert score.steps == pytest.approx(expected, abs=1e-5)
 
 
-@pytest.mark.parametrize("policy", ["truncate-left-steps", "window"])
-async def test_a_step_that_does_not_fit_beside_the_question_is_an_error(policy: Any):
+@pytest.mark.parametrize("too_long", ["truncate-left-steps", "window"])
+async def test_a_step_that_does_not_fit_beside_the_question_is_an_error(too_long: Any):
     name = "qwen2.5-math-prm"
     needed = len(spell(expected_text(name, [STEPS[-1]])))
     with pytest.raises(DataError, match=r"trajectory p#0: the question and one step alone are \d+ tokens"):
-        await window_scorer(name, policy, needed - 1).score(create_pool(TEXT))
+        await window_scorer(name, too_long, needed - 1).score(create_pool(TEXT))
 
 
 async def test_the_window_is_the_config_s():
@@ -370,7 +370,7 @@ async def test_the_report_is_plain_data():
         await scorer.score(create_pool(TEXT, ""))
     report = scorer.report()
     assert isinstance(report, WorkReport)
-    assert (report.unscored, report.judgements, report.calls) == ({"empty": 1}, None, 0)
+    assert (report.unscored, report.judgements, report.calls) == ({"failed or no steps": 1}, None, 0)
     assert json.loads(json.dumps(asdict(report))) == asdict(report)
     assert report.usage.prompt_tokens > 0
     assert report.usage.seconds > 0
@@ -391,7 +391,7 @@ def save(folder: Any, model: Any, tokenizer: Any = None, **config: Any) -> str:
 
 @pytest.mark.parametrize("name", [name for name in FAMILIES if HEADS[name] != "file"])
 async def test_a_folder_loads_without_code_of_the_hub(name: str, tmp_path: Any):
-    # The hub's config points to remote code, which must not even be looked for.
+    # The hub's config points to remote code, which must not be loaded.
     remote = {"auto_map": {"AutoModel": "modeling_qwen2_rm.Missing", "AutoConfig": "configuration_qwen2_rm.Missing"}}
     more = remote if HEADS[name] in ("classes", "value") else {}
     folder = save(tmp_path, create_model(name), choose_tokenizer(name), **more)
@@ -399,10 +399,10 @@ async def test_a_folder_loads_without_code_of_the_hub(name: str, tmp_path: Any):
     assert checkpoint.info["dtype"] == "float32"
     assert checkpoint.info["family"] == name
     assert checkpoint.window_tokens == 512
-    (loaded,) = await RewardModelScorer(checkpoint).score(create_pool(TEXT))
-    (present,) = await RewardModelScorer(create_checkpoint(name)).score(create_pool(TEXT))
-    assert loaded.steps == pytest.approx(present.steps, abs=1e-6)
-    assert loaded.value == pytest.approx(present.value, abs=1e-6)
+    (actual,) = await RewardModelScorer(checkpoint).score(create_pool(TEXT))
+    (expected,) = await RewardModelScorer(create_checkpoint(name)).score(create_pool(TEXT))
+    assert actual.steps == pytest.approx(expected.steps, abs=1e-6)
+    assert actual.value == pytest.approx(expected.value, abs=1e-6)
 
 
 async def test_a_value_model_with_a_language_head_beside_it(tmp_path: Any):
@@ -500,7 +500,7 @@ def test_settings_that_cannot_be():
         RewardModelScorer(checkpoint, thinking="deep")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="batch_tokens"):
         RewardModelScorer(checkpoint, batch_tokens=0)
-    with pytest.raises(ConfigError, match=r"'math-shepherd' given for a checkpoint of family 'acemath-rm'"):
+    with pytest.raises(ConfigError, match=r"got 'math-shepherd' for a checkpoint of family 'acemath-rm'"):
         RewardModelScorer(checkpoint, "math-shepherd")
 
 

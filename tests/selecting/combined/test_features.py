@@ -17,56 +17,56 @@ def describe(labels, scores, clusters):
 
 def test_votes():
     # 3, 1 and 2 of 6 votes (one candidate has no answer): shares 1/2, 1/6, 1/3; leads 3 - 2, 1 - 3, 2 - 3.
-    found, votes = describe([0, 0, 0, 1, 2, 2, -1], [], 3)
+    columns, votes = describe([0, 0, 0, 1, 2, 2, -1], [], 3)
     assert votes == [3, 1, 2]
-    assert found["share"] == pytest.approx([1 / 2, 1 / 6, 1 / 3])
-    assert found["log_votes"] == pytest.approx(np.log([1 / 2, 1 / 6, 1 / 3]))
-    assert found["lead"] == pytest.approx([1 / 6, -2 / 6, -1 / 6])
-    assert found["votes_per_root"] == pytest.approx(np.array([3, 1, 2]) / np.sqrt(6))
+    assert columns["share"] == pytest.approx([1 / 2, 1 / 6, 1 / 3])
+    assert columns["log_votes"] == pytest.approx(np.log([1 / 2, 1 / 6, 1 / 3]))
+    assert columns["lead"] == pytest.approx([1 / 6, -2 / 6, -1 / 6])
+    assert columns["votes_per_root"] == pytest.approx(np.array([3, 1, 2]) / np.sqrt(6))
 
 
 def test_scores_of_one_scorer():
     # Clusters {1.0, -1.0} and {0.5}; the voter without an answer (score 3) is nobody.
-    found, _ = describe([0, 0, 1, -1], [[1.0, -1.0, 0.5, 3.0]], 2)
-    assert found["a:best"] == pytest.approx([1.0, 0.5])
-    assert found["a:mean"] == pytest.approx([0.0, 0.5])
-    assert found["a:log_sum"] == pytest.approx(np.log([(np.e + 1 / np.e) / 3, np.exp(0.5) / 3]))
+    columns, _ = describe([0, 0, 1, -1], [[1.0, -1.0, 0.5, 3.0]], 2)
+    assert columns["a:best"] == pytest.approx([1.0, 0.5])
+    assert columns["a:mean"] == pytest.approx([0.0, 0.5])
+    assert columns["a:log_sum"] == pytest.approx(np.log([(np.e + 1 / np.e) / 3, np.exp(0.5) / 3]))
     # Borda: ranks 2, 0, 1 of 3 voters over 2 others: (1 + 0) / 3 and 0.5 / 3.
-    assert found["a:borda"] == pytest.approx([1 / 3, 1 / 6])
+    assert columns["a:borda"] == pytest.approx([1 / 3, 1 / 6])
     # The top tenth of 3 is one: the 1.0.
-    assert found["a:top_share"] == pytest.approx([1.0, 0.0])
-    assert found["a:holds_best"].tolist() == [1.0, 0.0]
+    assert columns["a:top_share"] == pytest.approx([1.0, 0.0])
+    assert columns["a:holds_best"].tolist() == [1.0, 0.0]
 
 
 def test_ties_share_the_top_and_the_ranks():
     # Two of four share the top place, one in each cluster; Borda of a tie at ranks 2 and 3 is 2.5 / 3.
-    found, _ = describe([0, 1, 0, 0], [[2.0, 2.0, 0.0, -1.0]], 2)
-    assert found["a:top_share"] == pytest.approx([0.5, 0.5])
-    assert found["a:borda"] == pytest.approx([(2.5 / 3 + 1 / 3 + 0) / 4, 2.5 / 3 / 4])
+    columns, _ = describe([0, 1, 0, 0], [[2.0, 2.0, 0.0, -1.0]], 2)
+    assert columns["a:top_share"] == pytest.approx([0.5, 0.5])
+    assert columns["a:borda"] == pytest.approx([(2.5 / 3 + 1 / 3 + 0) / 4, 2.5 / 3 / 4])
 
 
 def test_the_top_tenth_of_twenty_is_two():
     labels = [0] * 19 + [1]
-    found, _ = describe(labels, [np.arange(20.0) / 10], 2)
-    assert found["a:top_share"] == pytest.approx([0.5, 0.5])
+    columns, _ = describe(labels, [np.arange(20.0) / 10], 2)
+    assert columns["a:top_share"] == pytest.approx([0.5, 0.5])
 
 
 def test_the_second_half_grows_with_the_pool():
     # log2(4) / 6 = 1/3.
-    found, _ = describe([0, 0, 0, 1], [], 2)
-    assert found["share*log_n"] == pytest.approx(found["share"] / 3)
+    columns, _ = describe([0, 0, 0, 1], [], 2)
+    assert columns["share*log_n"] == pytest.approx(columns["share"] / 3)
 
 
 def test_a_voter_without_a_score_stands_below_all():
-    found, _ = describe([0, 1], [[NAN, -3.9]], 2)
-    assert found["a:best"] == pytest.approx([ABSENT, -3.9])
-    assert found["a:holds_best"].tolist() == [0.0, 1.0]
+    columns, _ = describe([0, 1], [[NAN, -3.9]], 2)
+    assert columns["a:best"] == pytest.approx([ABSENT, -3.9])
+    assert columns["a:holds_best"].tolist() == [0.0, 1.0]
 
 
 def test_no_votes_at_all():
-    found, votes = describe([-1, -1], [[0.0, 1.0]], 1)
+    columns, votes = describe([-1, -1], [[0.0, 1.0]], 1)
     assert votes == [0]
-    assert all(column.tolist() == [0.0] for column in found.values())
+    assert all(column.tolist() == [0.0] for column in columns.values())
 
 
 def test_pools_evaluated_together_are_as_each_alone():

@@ -4,10 +4,10 @@
 #   nbest tasks build RUN... --out tasks/genselect.parquet --format verl --validation-share 0.05
 #   TASKS=tasks/genselect MODEL=Qwen/Qwen3-1.7B KIND=math bash $(nbest configs verl_genselect_dapo) [key=value ...]
 #
-# Published (arXiv 2602.02143): 128 prompts a step, 16 rollouts (math) or 8 (code), AdamW at 1e-6, temperature 1.5,
+# Published (arXiv 2602.02143): 128 prompts per step, 16 rollouts (math) or 8 (code), AdamW at 1e-6, temperature 1.5,
 # top-p 1.0, prompts and outputs of at most 16,384 tokens. DAPO (arXiv 2503.14476): clip 0.2 / 0.28, token-level loss,
 # groups of equal reward sampled again, a length penalty of at most 1 over the last 4,096 tokens, no KL.
-# Ours, because no source states them: one update a step, at most 10 sampling rounds a step, weight decay 0.1 and 10
+# Ours, because no source states them: one update per step, at most 10 sampling rounds per step, weight decay 0.1 and 10
 # warm-up steps (both those of verl's DAPO recipe), parallelism and memory.
 #
 # Keys were read in verl-project/verl, verl/trainer/config/{ppo_trainer,actor/actor,reward/reward,legacy_reward_impl}.yaml
@@ -30,7 +30,7 @@ GPUS=${GPUS:-8}
 case "${KIND}" in
   math) rollouts=16 ;;
   code) rollouts=8 ;;
-  *) echo "KIND: ${KIND} came; allowed: math, code" >&2; exit 2 ;;
+  *) echo "KIND: got ${KIND}; allowed: math, code" >&2; exit 2 ;;
 esac
 prompts=128
 prompt_tokens=16384

@@ -25,6 +25,7 @@ from transformers import (
 from transformers.utils.hub import cached_file
 
 from nbest.errors import ConfigError
+from nbest.hub import needs_cache
 from nbest.sampling.checkpoint import choose_device, choose_dtype, locate_checkpoint, without_progress_bar
 from nbest.scoring.reward.families import RewardFamily, find_family
 from nbest.scoring.reward.inputs import RewardReader
@@ -76,7 +77,7 @@ class Qwen2ForStepValue(Qwen2PreTrainedModel):
 class RewardCheckpoint:
     """A loaded reward model. `body` returns hidden states [B T D], `head` the rewards [K] of hidden states [K D].
 
-    `window_tokens` is None where the config names no limit. `info` is kept for the reader.
+    `window_tokens` is None if the config has no limit. `info` describes the model to a reader.
     """
 
     body: Any
@@ -117,14 +118,15 @@ def load_reward_checkpoint(
 ) -> RewardCheckpoint:
     """Load a reward model from a local folder or the hub, for inference.
 
-    `family=None` finds it by the hub id. `dtype` and `device` are those of `sampling.checkpoint.load_checkpoint`.
-    Raises ConfigError, naming what was looked for, where nothing can be loaded or the checkpoint lacks the head that
+    Without a `family`, it is found by the hub id. `dtype` and `device` are those of
+    `sampling.checkpoint.load_checkpoint`. Raises ConfigError if the model cannot be loaded or lacks the head that
     the family needs (a head is never initialised at random).
     """
     kind = family if isinstance(family, RewardFamily) else find_family(family, model)
     target = choose_device(device)
     number_format = choose_dtype(dtype, target)
     folder = locate_checkpoint(model)
+    local_files_only = local_files_only or needs_cache(folder, "model", revision)
     kwargs: dict[str, Any] = {"revision": revision, "local_files_only": local_files_only}
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, **kwargs, **_NO_REMOTE_CODE)
@@ -140,7 +142,7 @@ def load_reward_checkpoint(
     if missing:
         raise ConfigError(
             f"model: {model!r} lacks weights that family {kind.name!r} needs (head {kind.head!r}): "
-            f"{sorted(missing)[:6]}. It is another kind of model, or its family is another one"
+            f"{sorted(missing)[:6]}. It is not a reward model, or one of another family"
         )
     network.to(target).eval().requires_grad_(False)
     return describe_reward_checkpoint(network, tokenizer, kind, model, state)
@@ -155,7 +157,7 @@ def describe_reward_checkpoint(
 ) -> RewardCheckpoint:
     """Return a RewardCheckpoint of a model and tokenizer that are in memory already.
 
-    `head_state` holds `weight` [1 D] and `bias` [1] of a "file" head. Raises ConfigError where the model lacks the head
+    `head_state` holds `weight` [1 D] and `bias` [1] of a "file" head. Raises ConfigError if the model lacks the head
     that the family needs.
     """
     kind = family if isinstance(family, RewardFamily) else find_family(family)
@@ -225,9 +227,9 @@ def _find_head(model: Any, family: RewardFamily, reader: RewardReader, state: di
 
 
 def _read_score(model: Any, family: RewardFamily) -> Head:
-    """Return the head that is in the model as `score` or `v_head.summary`."""
-    holder, attribute = (getattr(model, "v_head", None), "summary") if family.head == "value" else (model, "score")
-    score: Any = getattr(holder, attribute, None)
+    """Return the head that the model holds as `score` or `v_head.summary`."""
+    modules = dict(cast(nn.Module, model).named_modules())
+    score = modules.get("v_head.summary" if family.head == "value" else "score")
     layers = [layer for layer in score.modules() if isinstance(layer, nn.Linear)] if score is not None else []
     shapes = [(layer.in_features, layer.out_features) for layer in layers]
     is_classes = family.head == "classes"

@@ -1,6 +1,6 @@
-"""How each known reward model is asked: what it reads, where its reward stands, how step rewards become one value.
+"""The families of reward models: what each reads, at which token its reward is, how step rewards become one value.
 
-A family is data. Every entry says in `source` where its format was read and in `unconfirmed` what could not be read
+A family is data. Every entry names in `source` where its format was read and in `unconfirmed` what could not be read
 there; nothing else about a family is assumed anywhere. This module does not know torch, tokenizers or runs.
 
     head       what the checkpoint holds besides a decoder body            reward
@@ -25,7 +25,7 @@ Thinking: TypeAlias = Literal["both", "answer", "reasoning"]
 
 @dataclass(frozen=True, slots=True)
 class RewardFamily:
-    """What one family of reward models reads.
+    """The input format of one family of reward models.
 
     `models` are hub ids. `layout`: "chat" renders (system, user, assistant) with the tokenizer's chat template;
     "plain" is one text of question, `joint` and answer; "pieces" tokenizes question and steps one by one, so that the
@@ -60,8 +60,8 @@ class RewardFamily:
         return bool(self.separator)
 
 
-_NO_THINKING = "the card shows answers without a thinking part; what to read of a thinking trace is not stated"
-_NO_AGGREGATION = "how step rewards become one value is not stated on the card (mean is this package's choice)"
+_NO_THINKING = "the card shows answers without a thinking part; what to read of a thinking trace is not documented"
+_NO_AGGREGATION = "how step rewards become one value is not documented on the card (mean is this package's choice)"
 
 _QWEN = RewardFamily(
     name="qwen2.5-math-prm",
@@ -202,18 +202,18 @@ FAMILIES: dict[str, RewardFamily] = {
 def find_family(name: str | None, model: str = "") -> RewardFamily:
     """Return the family of this name; without a name, the one that lists the hub id `model` (or the last part of it).
 
-    Raises ConfigError, listing the families, where there is none: the format of a model is never guessed.
+    Raises ConfigError, listing the families, if there is none: the format of a model is never guessed.
     """
     if name is not None:
         if name not in FAMILIES:
             raise ConfigError(
-                f"family: {name!r} given; known are {sorted(FAMILIES)}, or use a RewardFamily of your own."
+                f"family: got {name!r}; allowed are {sorted(FAMILIES)}, or a RewardFamily of your own."
                 f"{did_you_mean(name, FAMILIES)}"
             )
         return FAMILIES[name]
-    wanted = model.rstrip("/").rsplit("/", 1)[-1].lower()
+    model_name = model.rstrip("/").rsplit("/", 1)[-1].lower()
     for family in FAMILIES.values():
-        if any(known.rsplit("/", 1)[-1].lower() == wanted for known in family.models):
+        if any(hub_id.rsplit("/", 1)[-1].lower() == model_name for hub_id in family.models):
             return family
     raise ConfigError(
         f"family: no known family lists the model {model!r}; name its family: {sorted(FAMILIES)}, or use a "

@@ -1,4 +1,4 @@
-"""What a reward model reads: from a pool's text to token ids and the positions of its rewards.
+"""Writes the input of a reward model: from a pool's text to token ids and the positions of its rewards.
 
 This module knows the layouts of `families.py` and a Hugging Face tokenizer, but no torch and no scores. The question is
 never cut; a response is shortened by whole steps only, and only where the caller asks for it.
@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+from nbest.answers.reasoning import CLOSER, OPENER
 from nbest.errors import ConfigError, DataError
 from nbest.records import Completion
 from nbest.scoring.reward.families import RewardFamily, Thinking
-from nbest.text.steps import CLOSE_TAG, OPEN_TAG, split_text
+from nbest.text.steps import split_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +39,12 @@ def read_steps(completion: Completion, thinking: Thinking, is_process: bool = Tr
     if completion.finish == "error":
         return []
     is_finished = completion.finish != "length" or not is_process
-    parts = completion.text.split(CLOSE_TAG)
+    parts = CLOSER.split(completion.text)
     steps: list[str] = []
     for index, part in enumerate(parts):
         is_last = index == len(parts) - 1
         # Only the part before the first closing tag is reasoning; a text that opens and never closes is all of it.
-        is_reasoning = index == 0 and (not is_last or part.lstrip().startswith(OPEN_TAG))
+        is_reasoning = index == 0 and (not is_last or OPENER.match(part.lstrip()) is not None)
         is_tagged = len(parts) > 1 or is_reasoning
         if is_tagged and thinking != "both" and is_reasoning != (thinking == "reasoning"):
             continue
@@ -62,24 +63,24 @@ def read_steps(completion: Completion, thinking: Thinking, is_process: bool = Tr
 class RewardReader:
     """Writes a question and steps as one family reads them, with one tokenizer.
 
-    Making one raises ConfigError where the tokenizer lacks what the family needs: a chat template, the separator or
-    the good and bad tokens as single tokens.
+    Raises ConfigError if the tokenizer lacks what the family needs: a chat template, a bos token, offsets of
+    characters, or the separator as a single token.
     """
 
     def __init__(self, tokenizer: Any, family: RewardFamily):
         self.tokenizer, self.family = tokenizer, family
-        if family.layout == "chat" and not getattr(tokenizer, "chat_template", None):
+        if family.layout == "chat" and not tokenizer.chat_template:
             raise ConfigError(f"tokenizer: family {family.name!r} needs a chat template, and this one has none")
         if family.has_bos and tokenizer.bos_token_id is None:
             raise ConfigError(f"tokenizer: family {family.name!r} needs a bos token, and this one has none")
-        if family.layout != "pieces" and not getattr(tokenizer, "is_fast", False):
+        if family.layout != "pieces" and not tokenizer.is_fast:
             raise ConfigError(
                 f"tokenizer: family {family.name!r} needs a fast tokenizer, which maps characters to tokens"
             )
         self.separator_token = self.find_token(family.separator) if family.is_process else None
 
     def find_token(self, text: str) -> int:
-        """Return the id that `text` ends with when it is tokenized alone. Raises ConfigError where there is none.
+        """Return the id that `text` ends with when it is tokenized alone. Raises ConfigError if there is none.
 
         The last id is taken, because a SentencePiece tokenizer may put a word-start token before it (the card of
         Math-Shepherd takes `encode(...)[-1]` too).
@@ -94,7 +95,7 @@ class RewardReader:
         return ids[-1]
 
     def label_steps(self, steps: Sequence[str]) -> list[str]:
-        """Return the steps with the family's label before those that have none."""
+        """Return the steps, each with the family's label in front, unless it begins with one already."""
         label = self.family.step_label
         if not label:
             return list(steps)
@@ -105,7 +106,7 @@ class RewardReader:
         ]
 
     def write(self, question: str, steps: Sequence[str]) -> RewardInput:
-        """Return one row with all of `question` and all of `steps` (already labelled where the family labels)."""
+        """Return one row with the whole of `question` and `steps`; `label_steps` has labelled the steps before."""
         if self.family.layout == "pieces":
             return self._write_pieces(question, steps)
         family = self.family
@@ -138,11 +139,11 @@ class RewardReader:
     def _tokenize(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
         """Return the ids of a text and the span of characters behind each.
 
-        A rendered template holds its own special tokens; a plain text gets the tokenizer's, unless the family says
-        which ones.
+        A rendered template contains its special tokens; a plain text gets those of the tokenizer, unless the family
+        begins with a bos token of its own.
         """
-        adds = self.family.layout == "plain" and not self.family.has_bos
-        encoding = self.tokenizer(text, add_special_tokens=adds, return_offsets_mapping=True)
+        has_special = self.family.layout == "plain" and not self.family.has_bos
+        encoding = self.tokenizer(text, add_special_tokens=has_special, return_offsets_mapping=True)
         ids, spans = list(encoding["input_ids"]), list(encoding["offset_mapping"])
         if self.family.has_bos:
             ids, spans = [self.tokenizer.bos_token_id, *ids], [(0, 0), *spans]

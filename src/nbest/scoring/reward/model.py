@@ -1,8 +1,7 @@
-"""Any Hugging Face process or outcome reward model as a Scorer: it re-reads question and response and rates them.
+"""Scores by a process or outcome reward model of Hugging Face, which reads question and response.
 
-A model's family (`families.py`) says what it reads, `inputs.py` how that is written, `windows.py` what happens to a
-trajectory that does not fit, `checkpoint.py` how weights are loaded. This module batches and computes. It does not know
-runs, targets or other scorers.
+This module batches and computes. `families.py` says what a model reads, `inputs.py` writes it, `windows.py` handles
+trajectories that do not fit, and `checkpoint.py` loads the weights. None of them knows runs, targets or other scorers.
 
 Shapes: B rows, T tokens, K positions of rewards, D hidden size.
 """
@@ -26,8 +25,11 @@ from nbest.scoring.reward.checkpoint import RewardCheckpoint, load_reward_checkp
 from nbest.scoring.reward.families import RewardFamily, Thinking
 from nbest.scoring.reward.inputs import RewardInput, read_steps
 from nbest.scoring.reward.windows import TooLong, check_too_long, plan_inputs
-from nbest.states.encoder import bucket
+from nbest.states.encoder import batch_by_length
 from nbest.states.sources import NO_STATES
+
+_REASONS = {"empty": "failed or no steps", "skipped": "too long"}
+"""Why a trajectory has no score, by the name under which it is counted."""
 
 
 class RewardModelScorer(Scorer):
@@ -50,26 +52,26 @@ class RewardModelScorer(Scorer):
         thinking: Thinking | None = None,
         batch_tokens: int = 16_384,
     ):
-        """Load the model, or take one that is loaded.
+        """Load the model, or use one that is loaded already.
 
         `model` is a local folder, a hub id, or a RewardCheckpoint (`load_reward_checkpoint` takes dtype, device and
-        revision; `describe_reward_checkpoint` takes a model in memory). `family`, `aggregation` and `thinking` are what
-        the model's family says where they are None. `too_long` says what happens to a trajectory longer than the
-        model's window (see `windows.py`). `batch_tokens` bounds a forward pass, padding included; a longer row is
-        passed alone. Raises ConfigError.
+        revision; `describe_reward_checkpoint` takes a model in memory). A `family`, `aggregation` or `thinking` of None
+        is that of the model's family. `too_long` says what happens to a trajectory longer than the model's window (see
+        `windows.py`). `batch_tokens` bounds a forward pass, padding included; a longer row is a batch of its own.
+        Raises ConfigError.
         """
         if batch_tokens < 1:
-            raise ConfigError(f"batch_tokens: {batch_tokens} given; at least 1 is needed")
+            raise ConfigError(f"batch_tokens: got {batch_tokens}; it must be at least 1")
         if thinking is not None and thinking not in get_args(Thinking):
-            raise ConfigError(f"thinking: {thinking!r} given; allowed are {list(get_args(Thinking))}")
+            raise ConfigError(f"thinking: got {thinking!r}; allowed are {list(get_args(Thinking))}")
         self.checkpoint = load_reward_checkpoint(model, family) if isinstance(model, str) else model
         self.family = self.checkpoint.family
         if family is not None and family not in (self.family, self.family.name):
-            raise ConfigError(f"family: {family!r} given for a checkpoint of family {self.family.name!r}")
+            raise ConfigError(f"family: got {family!r} for a checkpoint of family {self.family.name!r}")
         check_too_long(too_long, self.family.is_process)
         self.name = self.family.name
         self.aggregation: Aggregation = aggregation or self.family.aggregation
-        # A wrong name is an error now, not after the first forward pass.
+        # An unknown name raises here, before the first forward pass.
         aggregate([0.5], self.aggregation)
         self.too_long: TooLong = too_long
         self.thinking: Thinking = thinking or self.family.thinking
@@ -84,22 +86,22 @@ class RewardModelScorer(Scorer):
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many trajectories were "scored", "empty" (failed or without a step), "skipped", "shortened", "windowed".
+        """The number of trajectories that were "scored", "empty" (failed or without a step), "skipped" and so on.
 
-        The last three were too long; shortened and windowed ones are scored as well.
+        "skipped", "shortened" and "windowed" ones were too long; the latter two are also counted as "scored".
         """
         return dict(self._counts)
 
     def report(self) -> WorkReport:
-        """Return the cost (tokens read, without padding) and why trajectories have no score."""
-        unscored = {reason: self._counts[reason] for reason in ("empty", "skipped") if self._counts[reason]}
+        """Return the cost (tokens read, without padding) and the reasons why trajectories have no score."""
+        unscored = {reason: self._counts[key] for key, reason in _REASONS.items() if self._counts[key]}
         return WorkReport(usage=self._usage, unscored=unscored)
 
     async def score(self, pool: Pool, states: StateSource = NO_STATES) -> list[Score]:
         """Return one Score per trajectory, in pool order.
 
-        Raises DataError, naming the trajectory, where one is too long under `too_long="error"` (nothing of the pool
-        is scored then), and EngineError where memory runs out or a reward is not a finite number.
+        Raises DataError, naming the trajectory, if one is too long under `too_long="error"` (nothing of the pool
+        is scored then), and EngineError if memory runs out or a reward is not a finite number.
         """
         del states
         return await asyncio.to_thread(self._score, pool)
@@ -122,7 +124,7 @@ class RewardModelScorer(Scorer):
             return scores
 
     def _plan(self, question: str, trajectory: Trajectory, counts: Counter[str]) -> list[RewardInput]:
-        """Return the rows of one trajectory; none where it has nothing to score."""
+        """Return the rows of one trajectory; none if there is nothing to score."""
         reader, window = self.checkpoint.reader, self.checkpoint.window_tokens
         steps = reader.label_steps(read_steps(trajectory.completion, self.thinking, self.family.is_process))
         if not steps:
@@ -145,8 +147,8 @@ class RewardModelScorer(Scorer):
             return Score(trajectory.id, math.nan)
         if not all(math.isfinite(reward) for reward in rewards):
             raise EngineError(
-                f"trajectory {trajectory.id}: the reward model ({self.checkpoint.info['dtype']}) gave a reward that is "
-                f"not a finite number; load it with dtype='bfloat16' or 'float32'"
+                f"trajectory {trajectory.id}: the reward model ({self.checkpoint.info['dtype']}) returned a reward "
+                f"that is not a finite number; load it with dtype='bfloat16' or 'float32'"
             )
         if not self.family.is_process:
             return Score(trajectory.id, rewards[0])
@@ -156,7 +158,7 @@ class RewardModelScorer(Scorer):
     def _compute(self, rows: Sequence[RewardInput]) -> list[list[float]]:
         """Return the rewards at the positions of each row."""
         rewards: list[list[float]] = [[] for _ in rows]
-        for indices in bucket([len(row.tokens) for row in rows], self._batch_tokens):
+        for indices in batch_by_length([len(row.tokens) for row in rows], self._batch_tokens):
             batch = [rows[index] for index in indices]
             values = iter(self._forward(batch).tolist())
             for index, row in zip(indices, batch, strict=True):

@@ -1,6 +1,6 @@
-"""What happens to a trajectory that is longer than the reward model's window: an error, or what `too_long` says.
+"""Plans the rows of a trajectory that may be longer than the reward model's window, as `too_long` says.
 
-The question is never cut and a step is never split. This module knows how a row is written, not how it is scored.
+The question is never cut and a step is never split. This module does not know how a row is scored.
 """
 
 from bisect import bisect_left
@@ -23,12 +23,12 @@ TooLong: TypeAlias = Literal["error", "skip", "truncate-left-steps", "window"]
 
 
 def check_too_long(too_long: str, is_process: bool) -> None:
-    """Raise ConfigError where `too_long` is unknown, or not possible for such a model."""
+    """Raise ConfigError if `too_long` is unknown, or not possible for such a model."""
     if too_long not in get_args(TooLong):
-        raise ConfigError(f"too_long: {too_long!r} given; allowed are {list(get_args(TooLong))}")
+        raise ConfigError(f"too_long: got {too_long!r}; allowed are {list(get_args(TooLong))}")
     if too_long == "window" and not is_process:
         raise ConfigError(
-            "too_long: 'window' given for an outcome model, which has one reward for a whole response; "
+            "too_long: got 'window' for an outcome model, which has one reward for a whole response; "
             "allowed for it are 'error', 'skip' and 'truncate-left-steps'"
         )
 
@@ -38,12 +38,12 @@ def plan_inputs(
 ) -> list[RewardInput]:
     """Return the rows to compute for one trajectory, in step order; their positions together are its rewards.
 
-    This is one row where everything fits (`window_tokens=None`: no limit is known), and none under "skip". Raises
-    DataError under "error", and where the question and a single step alone do not fit.
+    There is one row where everything fits (`window_tokens=None`: no limit is known); otherwise none under "skip".
+    Raises DataError under "error", and if the question and a single step alone do not fit.
     """
-    whole = reader.write(question, steps)
-    if window_tokens is None or len(whole.tokens) <= window_tokens:
-        return [whole]
+    row = reader.write(question, steps)
+    if window_tokens is None or len(row.tokens) <= window_tokens:
+        return [row]
     if too_long == "skip":
         return []
     if too_long == "window":
@@ -59,8 +59,8 @@ def plan_inputs(
             raise _complain(reader, question, steps[-1], window_tokens)
         return [replace(reader.write(question, steps[first:]), is_shortened=True)]
     raise DataError(
-        f"question and steps are {len(whole.tokens)} tokens long, the reward model's window holds {window_tokens}. "
-        f"Nothing is cut in silence. Choose: too_long = 'skip' (no score), 'truncate-left-steps' (the latest whole "
+        f"question and steps are {len(row.tokens)} tokens long, the reward model's window holds {window_tokens}. "
+        f"Nothing is cut silently. Choose: too_long = 'skip' (no score), 'truncate-left-steps' (the latest whole "
         f"steps), 'window' (sliding; process models), thinking = 'answer' (leave the reasoning out), or a model with a "
         f"longer window"
     )
@@ -71,21 +71,23 @@ def _slide(reader: RewardReader, question: str, steps: Sequence[str], window_tok
         return len(reader.write(question, steps[first:end]).tokens)
 
     rows: list[RewardInput] = []
-    first = done = 0
-    while done < len(steps):
+    first = next_step = 0
+    while next_step < len(steps):
         ends = range(first + 1, len(steps) + 1)
         end = first + bisect_left(ends, True, key=lambda stop, at=first: count_tokens(at, stop) > window_tokens)
-        if end <= done and first == done:
-            raise _complain(reader, question, steps[done], window_tokens)
-        if end <= done:
-            # The next step does not fit beside the context kept for it: it is read with the question alone.
-            first = done
+        if end <= next_step and first == next_step:
+            raise _complain(reader, question, steps[next_step], window_tokens)
+        if end <= next_step:
+            # The next step does not fit beside the steps before it: it is read with the question alone.
+            first = next_step
             continue
         row = reader.write(question, steps[first:end])
-        rows.append(RewardInput(row.tokens, row.positions[done - first :]))
-        done = end
-        starts = range(first, done)
-        first += bisect_left(starts, True, key=lambda start, at=done: count_tokens(start, at) <= window_tokens // 2)
+        rows.append(RewardInput(row.tokens, row.positions[next_step - first :]))
+        next_step = end
+        starts = range(first, next_step)
+        first += bisect_left(
+            starts, True, key=lambda start, at=next_step: count_tokens(start, at) <= window_tokens // 2
+        )
     return rows
 
 

@@ -94,13 +94,13 @@ def _describe_scores(
     """Return the [D C] columns of one scorer, in the order of SCORE_COLUMNS."""
     best = np.where(votes_for, scores[:, :, None], -np.inf).max(axis=1)
     best = np.where(np.isfinite(best), best, ABSENT)
-    below, top = _ranks(scores, is_voter)
+    below, top = _rank_scores(scores, is_voter)
     grown = np.exp(scores)
     trust = 1.0 / (1.0 + np.exp(-2.0 * scores))
     weights = votes_for.astype(np.float64)
     sums = np.stack([scores, grown, grown**3, trust, below, top], axis=1) @ weights  # [D 6 C]
     highest = best.max(axis=1, keepdims=True)
-    mean, spread = _moments(scores, is_voter)
+    mean, spread = _measure_moments(scores, is_voter)
     floor = 1e-12
     return [
         best,
@@ -116,7 +116,7 @@ def _describe_scores(
 
 
 def _lead(votes: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return [D C] the votes of a cluster less those of the largest other one."""
+    """Return the votes of each cluster minus the votes of the largest other one [D C]."""
     if votes.shape[1] < 2:
         return votes
     ordered = np.sort(votes, axis=1)
@@ -124,7 +124,7 @@ def _lead(votes: NDArray[np.int64]) -> NDArray[np.int64]:
     return votes - np.where(votes == first, second, first)
 
 
-def _ranks(scores: Values, is_voter: NDArray[np.bool_]) -> tuple[Values, Values]:
+def _rank_scores(scores: Values, is_voter: NDArray[np.bool_]) -> tuple[Values, Values]:
     """Return two columns [D n]: Borda points (share of the voters below, ties half), and shares of the top tenth."""
     n = scores.shape[1]
     ranking = np.where(is_voter, scores, -np.inf)
@@ -149,8 +149,11 @@ def _ranks(scores: Values, is_voter: NDArray[np.bool_]) -> tuple[Values, Values]
     return np.where(is_voter, below, 0.0), np.where(is_voter, top, 0.0)
 
 
-def _moments(scores: Values, is_voter: NDArray[np.bool_]) -> tuple[Values, Values]:
-    """Return [D 1] the mean and standard deviation over the voters. The latter is at least 0.25: pairs say little."""
+def _measure_moments(scores: Values, is_voter: NDArray[np.bool_]) -> tuple[Values, Values]:
+    """Return the mean and the standard deviation over the voters, both [D 1].
+
+    The standard deviation is at least 0.25, because that of two voters says little.
+    """
     voters = np.maximum(is_voter.sum(axis=1, keepdims=True), 1)
     mean = np.where(is_voter, scores, 0.0).sum(axis=1, keepdims=True) / voters
     variance = np.where(is_voter, (scores - mean) ** 2, 0.0).sum(axis=1, keepdims=True) / voters

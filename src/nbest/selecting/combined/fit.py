@@ -41,7 +41,7 @@ SIZES = (1, 2, 4, 8, 16, 32, 64)
 FEWEST_PROBLEMS = 20
 _DRAWS = 4
 _CELLS = 1 << 24
-"""The most numbers in memory for fitting (128 MB); beyond it fewer subsets are drawn of each pool."""
+"""The largest number of floats in memory for fitting (128 MB); beyond it fewer subsets are drawn from each pool."""
 
 
 def fit_pools(
@@ -49,10 +49,10 @@ def fit_pools(
 ) -> tuple[CombinedModel, CombinationReport]:
     """Fit on graded pools whose `scores` rows follow `scorers`; deterministic in `seed`.
 
-    The penalties and the set of columns are those of least held-out log-loss. `calibration` is `platt`, `isotonic`,
-    `none` (the confidence model as it is: Platt scaling of several inputs) or `auto`, the one of least held-out Brier
-    score. Raises ConfigError for another calibration or a scorer named twice, UnavailableError
-    for fewer than 20 problems with both right and wrong answers.
+    The penalties and the set of columns are chosen by the lowest held-out log-loss. `calibration` is `platt`,
+    `isotonic`, `none` (the confidence model as it is: Platt scaling of several inputs) or `auto`, which takes the one
+    with the lowest held-out Brier score. Raises ConfigError for another calibration or a scorer named twice,
+    UnavailableError for fewer than 20 problems with both right and wrong answers.
     """
     return _Fit(pools, tuple(scorers), seed, calibration).fit()
 
@@ -87,7 +87,7 @@ class _Fit:
 
     def fit(self) -> tuple[CombinedModel, CombinationReport]:
         choices = self._describe_subsets()
-        weights = fit_weights(choices, self._column_sets())
+        weights = fit_weights(choices, self._list_column_sets())
         held_out = self._hold_out(weights.without)
         doubt, intercept, signals, doubt_penalty = _fit_doubt(held_out)
         kind, after = _calibrate_held_out(signals, held_out, self._calibration)
@@ -109,7 +109,7 @@ class _Fit:
                 "calibration": kind,
             },
         )
-        report = make_report(held_out, signals, after, self._rule_names(), self._scorers, model.about)
+        report = make_report(held_out, signals, after, self._list_rule_names(), self._scorers, model.about)
         return model, report
 
     def _normalise(self, pool: GradedPool) -> GradedPool:
@@ -146,15 +146,15 @@ class _Fit:
         folds: list[Labels] = []
         for pool, fold in zip(self._pools, self._fold_of, strict=True):
             for subsets in self._draw_subsets(pool):
-                described, votes = describe_clusters(subsets.labels, subsets.scores, subsets.clusters)
+                features, votes = describe_clusters(subsets.labels, subsets.scores, subsets.clusters)
                 worth = np.where(votes > 0, subsets.share_right(), 0.0)
-                usable = (worth.sum(axis=1) > 0) & ((worth == 0) & (votes > 0)).any(axis=1)
-                present = (votes > 0) & usable[:, None]
-                columns.append(described[present])
+                is_mixed = (worth.sum(axis=1) > 0) & ((worth == 0) & (votes > 0)).any(axis=1)
+                present = (votes > 0) & is_mixed[:, None]
+                columns.append(features[present])
                 targets.append((worth / np.maximum(worth.sum(axis=1, keepdims=True), 1e-300))[present])
-                counts.append(present.sum(axis=1)[usable])
-                weights.append(np.full(int(usable.sum()), 1.0 / len(votes)))
-                folds.append(np.full(int(usable.sum()), fold))
+                counts.append(present.sum(axis=1)[is_mixed])
+                weights.append(np.full(int(is_mixed.sum()), 1.0 / len(votes)))
+                folds.append(np.full(int(is_mixed.sum()), fold))
         ends = np.cumsum(np.concatenate(counts))
         starts = np.append(0, ends[:-1]).astype(np.int64)
         return SubsetChoices(
@@ -190,7 +190,7 @@ class _Fit:
             np.concatenate(rules),
         )
 
-    def _column_sets(self) -> dict[str, NDArray[np.int64]]:
+    def _list_column_sets(self) -> dict[str, NDArray[np.int64]]:
         """Return which columns may have a weight: with few problems, fewer columns do better on held-out ones."""
         names = column_names(self._scorers)
         core = {"log_votes", "share", *(f"{name}:{column}" for name in self._scorers for column in CORE)}
@@ -199,20 +199,20 @@ class _Fit:
 
     def _find_rule_columns(self) -> list[int]:
         names = column_names(self._scorers)
-        return [names.index(name) for name in self._rule_names()]
+        return [names.index(name) for name in self._list_rule_names()]
 
-    def _rule_names(self) -> list[str]:
+    def _list_rule_names(self) -> list[str]:
         return ["log_votes", *(f"{name}:{rule}" for name in self._scorers for rule in RULES)]
 
 
 def _follow_rules(subsets: Subsets, columns: Values, votes: Labels, main: int | None) -> NDArray[np.bool_]:
-    """Return [D Q] whether choosing the highest of each of Q columns [D C Q] picks a right one."""
+    """Return whether the highest value of each of Q columns [D C Q] belongs to a right cluster [D Q]."""
     choices = [choose(columns[:, :, rule : rule + 1], votes, np.ones(1))[0] for rule in range(columns.shape[2])]
     return np.stack([subsets.grade_picks(chosen, main) for chosen in choices], axis=1)
 
 
 def _fit_doubt(held_out: HeldOutChoices) -> tuple[Values, float, Values, float]:
-    """Return [G] weights, the intercept, [M] held-out log-odds that a choice is right, and the penalty."""
+    """Return the weights [G], the intercept, the held-out log-odds [M] that a choice is right, and the penalty."""
     mean, spread = held_out.choices.mean(axis=0), held_out.choices.std(axis=0)
     scale = np.where(spread > 1e-9, spread, np.inf)
     columns, right = (held_out.choices - mean) / scale, held_out.right.astype(np.float64)
@@ -238,8 +238,8 @@ def _calibrate_held_out(signals: Values, held_out: HeldOutChoices, calibration: 
         confidence = np.zeros(len(signals))
         for fold in range(FOLDS):
             is_outside = held_out.folds == fold
-            fitted = _fit_map(kind, signals[~is_outside], held_out.right[~is_outside], held_out.weights[~is_outside])
-            confidence[is_outside] = fitted(signals[is_outside])
+            calibrate = _fit_map(kind, signals[~is_outside], held_out.right[~is_outside], held_out.weights[~is_outside])
+            confidence[is_outside] = calibrate(signals[is_outside])
         confidences[kind] = confidence
     best = min(confidences, key=lambda kind: brier_score(confidences[kind], held_out.right))
     return best, confidences[best]

@@ -19,10 +19,11 @@ from typing import Any, TypeAlias, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from nbest.errors import ConfigError, StorageError
+from nbest.errors import ConfigError
 from nbest.former_name import renew
 from nbest.selecting.combined.features import SCORE_COLUMNS, NormalScores, column_names, describe_clusters
 from nbest.statistics.calibration import IsotonicMap, PlattMap
+from nbest.storage.outputs import check_output, write_file
 
 Values: TypeAlias = NDArray[np.float64]
 
@@ -41,8 +42,8 @@ def _no_facts() -> Mapping[str, Any]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Decision:
-    """What the model says of D pools: `chosen` [D] cluster, -1 where nobody voted; `confidence` [D] that it is right
-    (0 where nobody voted); `signal` [D] the log-odds before calibration; `chances` [D C] of the clusters."""
+    """What the model says of D pools: `chosen` [D] cluster, -1 if nobody voted; `confidence` [D] that it is right
+    (0 if nobody voted); `signal` [D] the log-odds before calibration; `chances` [D C] of the clusters."""
 
     chosen: NDArray[np.int64]
     confidence: Values
@@ -92,7 +93,7 @@ class CombinedModel:
         return Decision(chosen, np.where(has_votes, self.calibration(signal), 0.0), signal, chances)
 
     def save(self, path: str | Path) -> None:
-        """Write the model as JSON. Raises StorageError where the disk refuses."""
+        """Write the model as JSON. Raises ConfigError for a path inside a run, StorageError if the disk refuses."""
         kind = "isotonic" if isinstance(self.calibration, IsotonicMap) else "platt"
         content = {
             "kind": KIND,
@@ -103,10 +104,8 @@ class CombinedModel:
             "choice_columns": choice_names(self.scorers),
             "calibration": {"kind": kind, **asdict(self.calibration)},
         }
-        try:
-            Path(path).write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-        except OSError as error:
-            raise StorageError(f"{path}: cannot be written ({error.strerror})") from error
+        check_output(Path(path))
+        write_file(Path(path), json.dumps(content, indent=1, allow_nan=False) + "\n")
 
     @classmethod
     def load(cls, path: str | Path) -> "CombinedModel":
@@ -130,7 +129,7 @@ def choice_names(scorers: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def choose(columns: Values, votes: NDArray[np.int64], weights: Values) -> tuple[NDArray[np.int64], Values]:
-    """Return the chosen clusters [D], -1 where there are no votes, and the chances [D C] of all.
+    """Return the chosen clusters [D], -1 if there are no votes, and the chances [D C] of all.
 
     `columns` are [D C F], `votes` [D C].
     """
@@ -147,7 +146,7 @@ def choose(columns: Values, votes: NDArray[np.int64], weights: Values) -> tuple[
 def describe_choices(
     columns: Values, votes: NDArray[np.int64], chances: Values, chosen: NDArray[np.int64], candidates: int
 ) -> Values:
-    """Return [D G] the columns that say whether the chosen cluster of each pool of `candidates` is right.
+    """Return the columns [D G] that say whether the chosen cluster of each pool of `candidates` is right.
 
     They are zeros without votes.
     """
@@ -160,13 +159,13 @@ def describe_choices(
     chance = np.clip(chances[rows, picks], 1e-12, 1 - 1e-12)
     odds = np.where(answers > 1, np.clip(np.log(chance / (1 - chance)), -CLEAREST, CLEAREST), 0.0)
     share, log_n = votes[rows, picks] / voters, np.log2(voters)
-    described = [odds, answers == 1, share, log_n, np.log2(answers), voters / candidates, odds * log_n, share * log_n]
+    features = [odds, answers == 1, share, log_n, np.log2(answers), voters / candidates, odds * log_n, share * log_n]
     for scorer in range(_count_scorers(columns)):
         start = 4 + scorer * len(SCORE_COLUMNS)
         best, mean = columns[:, :, start], columns[:, :, start + 1]
         highest = np.where(votes > 0, best, -np.inf).max(axis=1)
-        described += [best[rows, picks], mean[rows, picks], highest, (mean * votes).sum(axis=1) / voters]
-    return np.where((chosen >= 0)[:, None], np.stack(described, axis=1), 0.0)
+        features += [best[rows, picks], mean[rows, picks], highest, (mean * votes).sum(axis=1) / voters]
+    return np.where((chosen >= 0)[:, None], np.stack(features, axis=1), 0.0)
 
 
 def _count_scorers(columns: Values) -> int:
@@ -185,7 +184,8 @@ def _read_model(content: Any) -> CombinedModel:
         if tuple(fields[stored]) != expected:
             raise ValueError(f"{stored} are not those of this version for the scorers {', '.join(scorers)}")
     scales = tuple(
-        NormalScores(_ascending(scale["x"]), _numbers(scale["z"], len(scale["x"]))) for scale in fields["scales"]
+        NormalScores(_read_ascending_numbers(scale["x"]), _read_numbers(scale["z"], len(scale["x"])))
+        for scale in fields["scales"]
     )
     if len(scales) != len(scorers) or (scorers and fields["main"] not in scorers):
         raise ValueError(f"scales and main do not fit the {len(scorers)} scorers")
@@ -193,9 +193,9 @@ def _read_model(content: Any) -> CombinedModel:
         scorers=scorers,
         main=str(fields["main"]),
         scales=scales,
-        weights=_numbers(fields["weights"], len(fields["columns"])),
-        doubt=_numbers(fields["doubt"], len(fields["choice_columns"])),
-        intercept=_numbers([fields["intercept"]], 1)[0],
+        weights=_read_numbers(fields["weights"], len(fields["columns"])),
+        doubt=_read_numbers(fields["doubt"], len(fields["choice_columns"])),
+        intercept=_read_numbers([fields["intercept"]], 1)[0],
         calibration=_read_calibration(fields["calibration"]),
         policy=None if fields["policy"] is None else str(fields["policy"]),
         about=dict(fields["about"]),
@@ -204,25 +204,25 @@ def _read_model(content: Any) -> CombinedModel:
 
 def _read_calibration(fields: Mapping[str, Any]) -> IsotonicMap | PlattMap:
     if fields["kind"] == "platt":
-        slope, intercept = _numbers([fields["slope"], fields["intercept"]], 2)
+        slope, intercept = _read_numbers([fields["slope"], fields["intercept"]], 2)
         return PlattMap(slope, intercept)
     if fields["kind"] != "isotonic":
         raise ValueError(f"calibration.kind {fields['kind']!r} is neither isotonic nor platt")
-    isotonic = IsotonicMap(_ascending(fields["x"]), _numbers(fields["y"], len(fields["x"])))
+    isotonic = IsotonicMap(_read_ascending_numbers(fields["x"]), _read_numbers(fields["y"], len(fields["x"])))
     if min(isotonic.y) < 0 or max(isotonic.y) > 1:
         raise ValueError("calibration.y: probabilities must lie within 0 and 1")
     return isotonic
 
 
-def _numbers(values: Any, length: int) -> tuple[float, ...]:
+def _read_numbers(values: Any, length: int) -> tuple[float, ...]:
     numbers = tuple(float(value) for value in values)
     if len(numbers) != length or not np.isfinite(numbers).all():
         raise ValueError(f"expected {length} finite numbers, got {len(numbers)}")
     return numbers
 
 
-def _ascending(values: Any) -> tuple[float, ...]:
-    knots = _numbers(values, len(values))
+def _read_ascending_numbers(values: Any) -> tuple[float, ...]:
+    knots = _read_numbers(values, len(values))
     if not knots or any(a >= b for a, b in pairwise(knots)):
         raise ValueError("knots must be ascending numbers, at least one")
     return knots

@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from nbest.answers.extraction import answer_of
 from nbest.config import Section
 from nbest.errors import ConfigError, UnavailableError
 from nbest.protocols import Clusterer, Selector
@@ -31,7 +32,6 @@ from nbest.records import Pool, Score, Selection
 from nbest.selecting.combined.model import CombinedModel, Values
 from nbest.selecting.scored import abstention
 from nbest.specs import Spec
-from nbest.text.answers import answer_of
 
 
 class CombinedSelector(Selector):
@@ -65,10 +65,10 @@ class CombinedSelector(Selector):
             return abstention(pool)
         values, note = self._read_scores(pool, order)
         answers = [
-            None if pool.trajectories[position].has_failed else answer_of(pool.trajectories[position], pool.kind)
+            None if pool.trajectories[position].has_failed else answer_of(pool.trajectories[position], pool)
             for position in order
         ]
-        clusters = await asyncio.to_thread(self._equivalence.cluster, answers)
+        clusters = await asyncio.to_thread(self._equivalence.cluster, answers, pool.kind)
         labels = np.array([-1 if cluster is None else cluster for cluster in clusters], dtype=np.int64)
         if labels.max() < 0:
             return abstention(pool, f"none of {len(usable)} trajectories has an answer")
@@ -85,23 +85,23 @@ class CombinedSelector(Selector):
     def _read_scores(self, pool: Pool, order: list[int]) -> tuple[Values, str]:
         """Return the scores [S n] in this order, NaN = none or failed, and a note that counts missing ones."""
         trajectories = [pool.trajectories[position] for position in order]
-        usable = np.array([not trajectory.has_failed for trajectory in trajectories])
+        is_eligible = np.array([not trajectory.has_failed for trajectory in trajectories])
         values = np.full((len(self._model.scorers), len(order)), math.nan)
         notes: list[str] = []
         for row, name in enumerate(self._model.scorers):
             stored = self._scores.get(name, {})
             scores = [stored.get(trajectory.id) for trajectory in trajectories]
             values[row] = [math.nan if score is None else score.value for score in scores]
-            values[row][~usable] = math.nan
-            missing, total = int(np.isnan(values[row][usable]).sum()), int(usable.sum())
-            if missing == total:
+            values[row][~is_eligible] = math.nan
+            missing_count, total = int(np.isnan(values[row][is_eligible]).sum()), int(is_eligible.sum())
+            if missing_count == total:
                 raise UnavailableError(
                     f"there is no score of {name!r} for any of the {total} trajectories of problem "
                     f"{pool.problem_id!r}, and the combined selector was fitted with it. Score this run by {name!r} "
                     "first, or fit a combined selector without it."
                 )
-            if missing:
-                notes.append(f"{missing} of {total} trajectories have no score of {name!r}")
+            if missing_count:
+                notes.append(f"{missing_count} of {total} trajectories have no score of {name!r}")
         return values, "; ".join(notes)
 
 
@@ -115,7 +115,7 @@ def pick_member(is_member: NDArray[np.bool_], scores: Values) -> NDArray[np.int6
 
 
 def check_policy(model: CombinedModel, policy_hash: str | None, where: str) -> None:
-    """Raise ConfigError where a model was fitted on another policy than that of a run, as far as both are known."""
+    """Raise ConfigError if a model was fitted on pools of another policy than the run's, as far as both are known."""
     if None not in (model.policy, policy_hash) and model.policy != policy_hash:
         raise ConfigError(
             f"the combined selector was fitted on the policy {model.policy!r}; {where} is of {policy_hash!r}"
@@ -129,7 +129,7 @@ class CombinedOptions(Section):
     threshold: float | None = Field(default=None, ge=0, le=1)
 
     def load_model(self) -> CombinedModel:
-        """Read the file. Raises ConfigError where none is named or it holds no combined selector."""
+        """Read the file. Raises ConfigError if none is named or it holds no combined selector."""
         if self.file is None:
             raise ConfigError(
                 "selector 'combined' needs the file that `nbest train combined` wrote: name it instead of the selector "

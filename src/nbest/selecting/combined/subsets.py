@@ -48,7 +48,7 @@ class Subsets:
     clusters: int
 
     def grade_picks(self, chosen: Labels, main: int | None) -> NDArray[np.bool_]:
-        """Return [D] whether the pick inside the chosen cluster is right; False where nothing was chosen.
+        """Return whether the pick inside the chosen cluster is right [D]; False if nothing was chosen.
 
         `main` is the row of the scorer that picks, None = the first member.
         """
@@ -57,14 +57,14 @@ class Subsets:
         return np.take_along_axis(self.correct, picks[:, None], axis=1)[:, 0] & (chosen >= 0)
 
     def share_right(self) -> Values:
-        """Return [D C] the share of right members of each cluster."""
+        """Return the share of right members of each cluster [D C]."""
         votes_for = (self.labels[:, :, None] == np.arange(self.clusters)).astype(np.float64)
         right = np.einsum("dk,dkc->dc", self.correct.astype(np.float64), votes_for)
         return right / np.maximum(votes_for.sum(axis=1), 1)
 
 
 def draw_orders(total: int, draws: int, seed: int) -> Labels:
-    """Return [D N] random orders."""
+    """Return random orders [D N]."""
     return np.random.default_rng(seed).permuted(np.tile(np.arange(total), (draws, 1)), axis=1)
 
 
@@ -101,9 +101,9 @@ def combined_at_k(
     """Return the accuracy of the combined selector on k-subsets: the mean over `draws` random ones (one where k is N).
 
     `correct` [N], `labels` [N] (negative = no answer), `scores` by scorer [N], NaN = none. With a `threshold`, or
-    without any answer, a subset abstains: it counts as wrong, and `abstained` says how often. NaN where k > N. The
+    without any answer, a subset abstains: it counts as wrong, and `abstained` says how often. NaN if k > N. The
     subsets at each k are prefixes of the same independent orders: `error` is the spread of their credit over the root
-    of their number, 0 where k is N. Raises UnavailableError naming a scorer of the model that `scores` lacks,
+    of their number, 0 if k is N. Raises UnavailableError naming a scorer of the model that `scores` lacks,
     ConfigError for a k below 1.
     """
     absent = [name for name in model.scorers if name not in scores]
@@ -155,7 +155,7 @@ def combined_estimator(
 def make_estimator(context: EstimatorContext, options: CombinedOptions) -> Estimator:
     """Return the estimator of a comparison.
 
-    Raises ConfigError where the fitted file is missing, or was fitted on another policy than that of the run.
+    Raises ConfigError if the fitted file is missing, or was fitted on another policy than the run's.
     """
     model = options.load_model()
     check_policy(model, context.policy_hash, context.where)

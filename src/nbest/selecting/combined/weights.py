@@ -52,7 +52,7 @@ class ChoiceWeights:
 
 
 def fit_weights(subsets: SubsetChoices, column_sets: Mapping[str, NDArray[np.int64]]) -> ChoiceWeights:
-    """Return the weights for the column set and penalty of least held-out log-loss."""
+    """Return the weights for the column set and the penalty with the lowest held-out log-loss."""
     scale = _spread_within(subsets)
     losses: dict[tuple[str, int], float] = {}
     paths: dict[tuple[str, int], list[Values]] = {}
@@ -79,7 +79,7 @@ def fit_weights(subsets: SubsetChoices, column_sets: Mapping[str, NDArray[np.int
 
 
 def _spread_within(subsets: SubsetChoices) -> Values:
-    """Return [F] the standard deviation of each column around the means of its subsets; infinite for a constant one."""
+    """Return the standard deviation [F] of each column around the means of its subsets; infinite for a constant one."""
     sizes = np.diff(np.append(subsets.starts, len(subsets.columns)))
     means = np.add.reduceat(subsets.columns, subsets.starts, axis=0) / sizes[:, None]
     spread = np.sqrt(np.square(subsets.columns - np.repeat(means, sizes, axis=0)).mean(axis=0))

@@ -25,8 +25,9 @@ from nbest.cli.terminal import console
 from nbest.progress import OnProgress, StageProgress, report_activity
 from nbest.text.visible import show_line
 
-NARROWEST_BAR, LONGEST_STAGE = 4, 18
-"""Of a line of progress on a terminal: the least width of its bar, and how much of the name of a stage it shows."""
+NARROWEST_BAR, LONGEST_STAGE, NUMBERS_WIDTH = 4, 18, 75
+"""Of a line of progress on a terminal: the least width of its bar, how much of the name of a stage it shows at least,
+and the width of the rest where there is room for it."""
 _MEGABYTE = 1_000_000
 LINE_SECONDS = 30.0
 """The interval between lines of progress without a screen."""
@@ -57,6 +58,13 @@ def show_activity(activity: str) -> Generator[None]:
         yield
 
 
+class _Counts(MofNCompleteColumn):
+    """How many of how many items; nothing for what counts none."""
+
+    def render(self, task: Task) -> Text:
+        return Text() if task.fields.get("is_activity") else super().render(task)
+
+
 class _Rate(ProgressColumn):
     """Items per second since the stage began, and tokens per second where it counts them and there is room."""
 
@@ -81,7 +89,7 @@ def _choose_columns(width: int) -> list[ProgressColumn]:
         TextColumn("{task.description:<9}", markup=False, table_column=Column(overflow="ellipsis"))
     ]
     columns += [BarColumn(bar, table_column=Column(no_wrap=True))] if bar >= NARROWEST_BAR else []
-    columns += [MofNCompleteColumn(table_column=Column(no_wrap=True)), _Rate(has_tokens)]
+    columns += [_Counts(table_column=Column(no_wrap=True)), _Rate(has_tokens)]
     return [*columns, TimeRemainingColumn(table_column=Column(no_wrap=True))]
 
 
@@ -97,7 +105,7 @@ def _show_bars() -> Generator[OnProgress]:
             while activity:  # what counts nothing has left nothing to read when it is over
                 bars.remove_task(activity.pop())
             if progress.stage not in tasks or not progress.done:
-                name = _shorten(show_line(progress.stage))
+                name = _shorten(show_line(progress.stage), max(LONGEST_STAGE, screen.width - NUMBERS_WIDTH))
                 tasks[progress.stage] = bars.add_task(name, total=progress.total, tokens=0)
             task = tasks[progress.stage]
             if progress.is_activity:
@@ -203,9 +211,9 @@ def _show_lines(has_last_lines: bool) -> Generator[OnProgress]:
         lines.close()
 
 
-def _shorten(name: str) -> str:
+def _shorten(name: str, longest: int) -> str:
     """Return the name of a stage, with an ellipsis where it would leave no room for the numbers."""
-    return name if cell_len(name) <= LONGEST_STAGE else f"{name[: LONGEST_STAGE - 1]}…"
+    return name if cell_len(name) <= longest else f"{name[: longest - 1]}…"
 
 
 def _write_bytes(count: int) -> str:

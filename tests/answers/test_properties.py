@@ -94,7 +94,9 @@ def test_spelled_fractions_are_equal_exactly_when_their_values_are(
     assert are_equal(read_answer(a), read_answer(b)) == has_equal_values, (a, b)
 
 
-_INSERTED = [*"0123456789.,;:/%$€+-*^_=<>(){}[]|\\'\"! abxyzni\n", r"\frac", r"\sqrt", r"\pm", "^\\circ", "=", r"\cup",
+_INSERTED = [*"0123456789.,;:/%$€+-*^_=<>(){}[]|\\'\"! abxyzni\n",
+             *"éß\u043c\u0663\uff17²⅓\u4e2a\u0301\u200b\u202e√π∞°",
+             r"\frac", r"\sqrt", r"\pm", "^\\circ", "=", r"\cup",
              r"\begin{pmatrix}", r"\text{", " and ", "9^9^9", "!!!", "e5000", r"\boxed{"]  # fmt: skip
 
 

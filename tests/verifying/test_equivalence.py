@@ -79,6 +79,7 @@ def test_where_the_relation_is_not_transitive_a_fixed_order_decides(equivalence:
     # Two calculations that end in 24 are two answers, though each is the same as 24.
     assert equivalence.cluster(["6*4 = 24", "8*3 = 24", "24"]) == [0, 1, 0]
     assert equivalence.cluster(["(6 - 4) * 5 = 24", "(10 / 2) * 5 - 10 = 24", "8 + 9 = 24"]) == [0, 1, 2]
+    assert equivalence.cluster(["194 * 490 - 194 *150 = 66560", "194 * 490 - 194 * 150 = 66560"]) == [0, 0]
 
 
 def test_an_answer_joins_a_cluster_only_if_it_is_the_same_as_all_of_its_members(equivalence: Equivalence) -> None:

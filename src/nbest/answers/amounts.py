@@ -115,7 +115,7 @@ def _unit_after(rest: str) -> tuple[Unit | None, str]:
     sign = re.match(rf" ?([{re.escape(CURRENCIES)}])", rest)
     if sign is not None:
         return find_unit(sign[1]), rest[sign.end() :]
-    if rest[:1].isalpha() and len(re.match(r"[A-Za-z]+", rest)[0]) < 2:  # type: ignore[index]
+    if re.match(r"[A-Za-z](?![A-Za-z])", rest):
         return None, rest  # `5m` is a product
     unit, words = read_unit(rest.strip())
     return (None, rest) if unit is None else (unit, " " + words if words else "")

@@ -60,6 +60,8 @@ def _keys(value: Value, is_lookup: bool) -> Iterable[str]:
                 yield from _cells(mp.mpf(minute // 60), is_lookup)
                 yield from _cells(mp.mpf((minute // 60 - 1) % 12 + 1), is_lookup)
         case Named() | Claim():
+            if isinstance(value, Claim):
+                yield f"claim {value.form}"  # a false calculation has no value
             yield from (key for reading in value.value.readings for key in _keys(reading.value, is_lookup))
         case _:
             yield from _structure_keys(value, is_lookup)

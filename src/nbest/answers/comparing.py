@@ -214,12 +214,12 @@ def _equal_unordered(a: tuple[Answer, ...], b: tuple[Answer, ...]) -> bool:
     first, second = _distinct(a), _distinct(b)
     if len(first) != len(second):
         return False
-    left = list(second)
+    candidates = list(second)
     for item in first:
-        index = next((i for i, other in enumerate(left) if _same(item, other)), None)
+        index = next((i for i, other in enumerate(candidates) if _same(item, other)), None)
         if index is None:
             return False
-        left.pop(index)
+        candidates.pop(index)
     return True
 
 

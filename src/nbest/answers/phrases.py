@@ -1,16 +1,13 @@
 """Sentences and phrases that state one value: `Jake has 11 apples.`, `6 more`, `at least 5`, `2 to 1`."""
 
 import re
-from collections.abc import Callable
 
 from nbest.answers.amounts import is_label, read_amount
 from nbest.answers.intervals import EMPTY, REALS, UNBOUNDED, make_interval
 from nbest.answers.notation import CURRENCY
 from nbest.answers.numbers import replace_words
 from nbest.answers.units import CURRENCIES
-from nbest.answers.values import Answer, Endpoint, Intervals, Number, Quantity, Reading
-
-Read = Callable[[str], Answer]
+from nbest.answers.values import Endpoint, Intervals, Number, Quantity, Read, Reading
 
 
 def _any_of(*phrases: str) -> str:

@@ -41,8 +41,8 @@ _SPOKEN = re.compile(r"[A-Za-z]+")
 def read_answer(text: str, kind: Kind = "math") -> Answer:
     """Return what an answer is to a problem of a kind: its normal form and its readings. Never raises.
 
-    A blank text has the form "". A text of more than LONGEST_FORM characters is read as itself alone. `number` keeps
-    the readings that are not words, `date` those that are dates; `exact` and `code` compare the text as it is.
+    A blank text has the form "". A text of more than LONGEST_FORM characters is read as itself alone. `number` is read
+    like `math`, `date` has only readings that are dates; `exact` and `code` compare the text as it is.
     """
     text = text.strip()
     match kind:

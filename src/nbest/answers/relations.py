@@ -1,7 +1,6 @@
 """Equations, chains, inequalities and unions: everything with a relation sign outside of brackets."""
 
 import re
-from collections.abc import Callable
 
 from nbest.answers.expressions import make_relation, read_constant
 from nbest.answers.intervals import (
@@ -16,10 +15,7 @@ from nbest.answers.intervals import (
 from nbest.answers.names import read_name
 from nbest.answers.notation import split_top
 from nbest.answers.units import CURRENCIES
-from nbest.answers.values import Answer, Claim, Endpoint, Intervals, Named, Number, Reading, Sequence
-
-Read = Callable[[str], Answer]
-"""Reads one part of a form; `Answer.readings` is empty where it is no value."""
+from nbest.answers.values import Answer, Claim, Endpoint, Intervals, Named, Number, Read, Reading, Sequence
 
 _SIGNS = re.compile(r"\\(?:le|ge|ne|approx|in|equiv|sim|iff|Rightarrow|implies)(?![A-Za-z])|[<>=]|:=")
 _SPLITTING = re.compile(r" ?(?:\\(?:le|ge|ne|approx|in|to)(?![A-Za-z])|[<>]|(?<![:<>!])=(?!=)) ?")
@@ -29,8 +25,8 @@ _CURRENCY = re.compile(f"[{CURRENCIES}]")
 _ROUNDING = 0.005
 """The relative error up to which the sides of a calculation count as rounded values of one another."""
 _FLIPPED = {"<": ">", ">": "<", "\\le": "\\ge", "\\ge": "\\le"}
-_OPERATOR = re.compile(r"[-+*/^!]|\\(?:cdot|times|div|frac|sqrt)|(?<=\d) ?[xX] ?(?=\d)")
 _OPERATION = re.compile(r"[-+*/^!]|\\(?:cdot|times|div)|(?<=\d) ?[xX] ?(?=\d)")
+_ARITHMETIC = re.compile(rf"{_OPERATION.pattern}|\\(?:frac|sqrt)")
 _SYMBOL = re.compile(r"\\(?:sin|cos|tan|log|ln|int|sum)|(?<![A-Za-z\\])[A-Za-z](?![A-Za-z])")
 _UNIT_LETTER = re.compile(r"(?<=\d) [mghsL](?![A-Za-z])|(?<=\d) ?[xX] ?(?=\d)")
 
@@ -93,7 +89,7 @@ def read_relation(form: str, read: Read) -> tuple[Reading, ...]:
     sides = [part for _, part in parts]
     if set(signs) <= {"=", "\\approx"}:
         return _read_equality(sides, read)
-    if signs in (["\\in"], ["\\to"]) or (signs[0] == "=" and signs[1:] == []):
+    if signs in (["\\in"], ["\\to"]):
         name = read_name(sides[0])
         answer = read(sides[1])
         return (Reading(Named(name, answer)),) if name and answer.readings else answer.readings if name == "" else ()
@@ -150,7 +146,7 @@ def _is_arithmetic(sides: list[str]) -> bool:
     joined = "=".join(sides)
     if _SYMBOL.search(_UNIT_LETTER.sub(" ", joined)):
         return False
-    return re.search(r"\d", sides[0]) is not None and (len(sides) > 1 or _OPERATOR.search(joined) is not None)
+    return re.search(r"\d", sides[0]) is not None and (len(sides) > 1 or _ARITHMETIC.search(joined) is not None)
 
 
 def _read_inequality(sides: list[str], signs: list[str], read: Read) -> tuple[Reading, ...]:

@@ -1,15 +1,24 @@
 """Lists, tuples, sets, intervals in brackets, and matrices."""
 
 import re
-from collections.abc import Callable
 from typing import Literal
 
 from nbest.answers.intervals import EMPTY, UNBOUNDED, make_interval
 from nbest.answers.notation import split_top
 from nbest.answers.relations import combine_inequalities
-from nbest.answers.values import Answer, Claim, Endpoint, Intervals, Matrix, Named, Number, Reading, Sequence, Text
-
-Read = Callable[[str], Answer]
+from nbest.answers.values import (
+    Answer,
+    Claim,
+    Endpoint,
+    Intervals,
+    Matrix,
+    Named,
+    Number,
+    Read,
+    Reading,
+    Sequence,
+    Text,
+)
 
 _WORD_JOINT = r"(?: ?[,;] ?| )(?:and|or|&) "
 _TIGHT_WORD = r"(?<=\))(?:and|or)(?=\()|(?<=[\d)}])(?:or|and)(?=[A-Za-z]\(|[A-Za-z]=)"

@@ -3,6 +3,7 @@
 `nbest.answers.reading` makes these from text, `nbest.answers.comparing` compares them.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Literal, TypeAlias
@@ -216,6 +217,9 @@ class Answer:
     is_unread: bool = False
     note: str = ""
 
+
+Read: TypeAlias = Callable[[str], Answer]
+"""Reads one part of a form; `Answer.readings` is empty where it is no value."""
 
 ERROR = ARITHMETIC.mpf(10) ** -32
 """The relative error that arithmetic with 50 digits may leave."""

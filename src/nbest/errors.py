@@ -7,7 +7,8 @@ NbestError                     1   also: anything unexpected
 |-- UnavailableError             5   the method needs something that this run, model or engine does not have
 |-- MissingExtraError (ImportError)  6   an optional package is not installed; the message has the pip command
 |-- EngineError (RuntimeError)   7   a model or engine failed during its work
-|   `-- OutOfMemoryError         7   the memory of the device does not hold the batch
+|   |-- OutOfMemoryError         7   the memory of the device does not hold the batch
+|   `-- SandboxError             7   the sandbox itself failed, which says nothing about the program
 `-- StorageError (OSError)       8   a file cannot be written; everything written before is intact
 
 A message names the field, file or id, the value it has, the values that are allowed, and what to do. To add an error:
@@ -76,6 +77,10 @@ class EngineError(NbestError, RuntimeError):
 
 class OutOfMemoryError(EngineError):
     """The memory of the device does not hold a batch; a smaller one may fit."""
+
+
+class SandboxError(EngineError):
+    """The sandbox itself failed, not the program that it ran: nothing is known about the program."""
 
 
 class StorageError(NbestError, OSError):

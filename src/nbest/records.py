@@ -167,15 +167,36 @@ class Trajectory:
         return self.completion.finish == "error"
 
 
+@dataclass(frozen=True, slots=True)
+class CodeTask:
+    """What is public of a problem of kind `code`; a selector may read all of it. Hidden tests stand in `Problem.tests`.
+
+    `entry_point` is the function that tests call, or `Class.method`; "" = the program reads stdin and prints. `prefix`
+    is code that a completion may continue (HumanEval's prompt), "" if there is none. `starter` is the code that the
+    prompt asks to complete. `public_tests` are tests that the problem statement shows, `generated_tests` those that a
+    policy wrote; both as `nbest.programs.tests` reads them.
+    """
+
+    entry_point: str = ""
+    prefix: str = ""
+    starter: str = ""
+    public_tests: tuple[str, ...] = ()
+    generated_tests: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Pool:
-    """The N candidates of one problem, ordered by index. Holds no target: a selector cannot cheat."""
+    """The N candidates of one problem, ordered by index. Holds no target: a selector cannot cheat.
+
+    `code` is what is public of a problem of kind `code`, None for other kinds.
+    """
 
     problem_id: str
     prompt: str
     trajectories: tuple[Trajectory, ...]
     kind: Kind = "math"
     answer_rule: str = "default"
+    code: CodeTask | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,118 @@
+"""How a warm worker is started: the command line of each backend, and the files that a program can read."""
+
+import json
+import os
+import shutil
+import sys
+import sysconfig
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+Backend: TypeAlias = Literal["namespaces", "unprivileged", "none"]
+
+FOLDER = Path(__file__).parent
+_FILES = ("worker.py", "program.py", "values.py", "confinement.py", "system_calls.py")
+PRELOADED = (
+    *("abc", "array", "ast", "bisect", "calendar", "cmath", "collections", "collections.abc", "copy", "dataclasses"),
+    *("datetime", "decimal", "enum", "fractions", "functools", "hashlib", "heapq", "io", "itertools", "json", "math"),
+    *("numbers", "operator", "queue", "random", "re", "statistics", "string", "struct", "textwrap", "time", "types"),
+    *("typing", "traceback", "linecache", "unicodedata", "zlib", "base64", "contextlib", "inspect", "pprint"),
+)
+"""Modules of the standard library that programs often import: loaded once per worker, so a fork has them already."""
+FIRST_USER, USERS = 2_000_000, 1_000
+"""User ids of the programs of the first worker where nbest runs as root, and how many each worker uses in turn."""
+SCRATCH_BYTES = 256 << 20
+"""The size of the memory that a worker's working directories share, in the backend of namespaces."""
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """A package that programs may import: its version, and its top-level names with the folder that holds each."""
+
+    version: str
+    folders: Mapping[str, str]
+    paths: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """What starts one worker. `cgroups` are folders that the process enters first."""
+
+    backend: Backend
+    packages: Mapping[str, Package]
+    has_landlock: bool
+    cgroups: tuple[Path, ...] = ()
+    number: int = 0
+
+    def command(self, socket: int, scratch: str) -> list[str]:
+        """Return the command line; `socket` is the file that the worker reads, `scratch` where it makes folders."""
+        is_apart = self.backend == "namespaces"
+        is_root = os.geteuid() == 0
+        first_user = FIRST_USER + self.number % 1_000 * USERS
+        settings: dict[str, Any] = {
+            "socket": socket,
+            "landlock": self.has_landlock and self.backend != "none",
+            "readable": list_readable(self.packages),
+            "scratch": "/tmp" if is_apart else scratch,
+            "users": [first_user, USERS] if is_apart and is_root else None,
+            "own_users": is_apart and not is_root,
+            "own_processes": is_apart,
+            "packages": {name: folder for package in self.packages.values() for name, folder in package.folders.items()},
+            "preload": PRELOADED,
+        }
+        python = [find_python(), "-s", "-S", "-P", "-B", str(FOLDER / "worker.py"), json.dumps(settings)]
+        inner = [*_namespaces(self.packages, is_root), *python] if is_apart else python
+        return [*_enter(self.cgroups), *inner]
+
+
+def find_python() -> str:
+    """Return the interpreter that runs programs: the one behind this environment."""
+    return os.path.realpath(sys.executable)
+
+
+def list_readable(packages: Mapping[str, Package]) -> list[str]:
+    """Return the files and folders that a program can read: the standard library, shared libraries, the packages."""
+    libraries = [path for path in ("/usr/lib", "/usr/lib64", "/lib", "/lib64") if os.path.exists(path)]
+    own = [sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"), os.path.dirname(os.path.dirname(find_python())) + "/lib"]
+    return list(dict.fromkeys([*own, *libraries, *(path for package in packages.values() for path in package.paths)]))
+
+
+def _namespaces(packages: Mapping[str, Package], is_root: bool) -> list[str]:
+    """Return the part of the command that makes namespaces, with a file system of what a program can read."""
+    binds: list[str] = []
+    paths = [*list_readable(packages), find_python(), *(str(FOLDER / name) for name in _FILES)]
+    # bubblewrap would make the folders on the way for root alone.
+    for folder in sorted({str(parent) for path in paths for parent in Path(path).parents} - {"/"}):
+        binds += ["--perms", "0755", "--dir", folder]
+    for path in paths:
+        if os.path.islink(path) and path in ("/lib", "/lib64"):
+            binds += ["--symlink", os.readlink(path), path]
+        else:
+            binds += ["--ro-bind", path, path]
+    for device in ("/dev/null", "/dev/urandom"):
+        binds += ["--dev-bind", device, device]
+    apart = ["--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try"]
+    if is_root:
+        kept = ("CAP_SETUID", "CAP_SETGID", "CAP_KILL", "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_SETPCAP")
+        rights = ["--cap-drop", "ALL", *(part for name in kept for part in ("--cap-add", name))]
+    else:
+        rights = ["--unshare-user", "--disable-userns", "--cap-drop", "ALL"]
+    return [
+        shutil.which("bwrap") or "bwrap",
+        *apart,
+        *rights,
+        *("--die-with-parent", "--new-session", "--hostname", "sandbox"),
+        *binds,
+        *("--perms", "0755", "--size", str(SCRATCH_BYTES), "--tmpfs", "/tmp", "--chdir", "/", "--remount-ro", "/"),
+        "--",
+    ]
+
+
+def _enter(cgroups: Sequence[Path]) -> list[str]:
+    """Return the start of a command that moves itself into `cgroups` before it becomes the rest."""
+    if not cgroups:
+        return []
+    script = 'while [ "$1" != -- ]; do echo $$ > "$1/cgroup.procs" || exit 70; shift; done; shift; exec "$@"'
+    return ["/bin/sh", "-c", script, "sh", *map(str, cgroups), "--"]

@@ -1,0 +1,172 @@
+"""Plain data as text: how arguments and returned values cross between a program and whoever asks it.
+
+None, bool, int, float, complex, str, bytes, list, tuple, set, frozenset, dict, range, Decimal, Fraction, date, time,
+datetime and timedelta keep their type; a subclass (a namedtuple, a Counter, an IntEnum) crosses as the plain type that
+it compares as. Anything else is *opaque*: its type and, where one was kept, a number by which it can be passed back.
+
+Standard library only: the process of a program loads this file by itself.
+"""
+
+import datetime
+import json
+from decimal import Decimal
+from fractions import Fraction
+
+MAX_DEPTH = 100
+
+
+class Opaque:
+    """A value that is no plain data. Equal to itself alone; `kind` is the name of its type.
+
+    `number` names the object in the process of its program, -1 if it was not kept there.
+    """
+
+    __slots__ = ("kind", "number")
+
+    def __init__(self, kind, number=-1):
+        self.kind = kind
+        self.number = number
+
+    def __repr__(self):
+        return f"<{self.kind} object>"
+
+
+def encode_value(value, keep=None):
+    """Return `value` as text. `keep` is called with an object that is no plain data and returns its number.
+
+    Raises ValueError for data that is nested more than `MAX_DEPTH` deep, or that contains itself.
+    """
+    return json.dumps(_encode(value, keep, 0), ensure_ascii=True, separators=(",", ":"))
+
+
+def decode_value(text, find=None):
+    """Return the value of `encode_value`'s text; `find` returns the object of a number. Raises ValueError."""
+    try:
+        return _decode(json.loads(text), find, 0)
+    except (RecursionError, TypeError, KeyError, IndexError, ArithmeticError) as error:
+        raise ValueError(f"not a value: {type(error).__name__}") from None
+
+
+def _encode(value, keep, depth):
+    if depth > MAX_DEPTH:
+        raise ValueError(f"a value nested more than {MAX_DEPTH} deep, or containing itself")
+    kind = type(value)
+    if value is None or kind is bool or kind is str:
+        return value
+    if kind is Opaque:
+        return ["o", value.kind, value.number]
+    if isinstance(value, int):
+        number = int.__int__(value)
+        return number if -(2**53) < number < 2**53 else ["i", format(number, "x")]
+    if isinstance(value, float):
+        return ["f", float.__repr__(value)]
+    if isinstance(value, str):
+        return str.__str__(value)
+    return _encode_compound(value, keep, depth)
+
+
+def _encode_compound(value, keep, depth):
+    for tag, kind in _SEQUENCES:
+        if isinstance(value, kind):
+            return [tag, [_encode(item, keep, depth + 1) for item in kind.__iter__(value)]]
+    if isinstance(value, dict):
+        items = dict.items(value)
+        return ["d", [[_encode(key, keep, depth + 1), _encode(item, keep, depth + 1)] for key, item in items]]
+    if isinstance(value, (bytes, bytearray)):
+        return ["b", bytes(value).hex()]
+    if isinstance(value, complex):
+        return ["c", float.__repr__(value.real), float.__repr__(value.imag)]
+    for tag, kind, write, _ in _SCALARS:
+        if isinstance(value, kind):
+            return [tag, write(value)]
+    if isinstance(value, _VIEWS):
+        return ["s", [_encode(item, keep, depth + 1) for item in value]]
+    if type(value).__module__ == "numpy" and hasattr(value, "tolist") and not getattr(value, "ndim", 1):
+        return _encode(value.tolist(), keep, depth + 1)
+    return ["o", type(value).__name__[:100], -1 if keep is None else keep(value)]
+
+
+def _decode(item, find, depth):
+    if depth > MAX_DEPTH + 1:
+        raise ValueError("a value nested too deep")
+    if not isinstance(item, list):
+        if isinstance(item, (dict, float)):
+            raise ValueError("not a value")
+        return item
+    tag = item[0]
+    if tag == "i":
+        return int(item[1], 16)
+    if tag == "f":
+        return float(item[1])
+    if tag == "d":
+        return {_decode(key, find, depth + 1): _decode(value, find, depth + 1) for key, value in item[1]}
+    if tag == "b":
+        return bytes.fromhex(item[1])
+    if tag == "c":
+        return complex(float(item[1]), float(item[2]))
+    if tag == "o":
+        return find(item[2]) if find is not None and item[2] >= 0 else Opaque(str(item[1]), int(item[2]))
+    for name, kind in _SEQUENCES:
+        if tag == name:
+            return kind(_decode(each, find, depth + 1) for each in item[1])
+    for name, _, _, read in _SCALARS:
+        if tag == name:
+            return read(item[1])
+    raise ValueError(f"not a value: {tag!r}")
+
+
+_SEQUENCES = (("l", list), ("t", tuple), ("s", set), ("z", frozenset))
+_VIEWS = (type({}.keys()), type({}.items()))
+_SCALARS = (
+    ("r", range, lambda value: [value.start, value.stop, value.step], lambda parts: range(*map(int, parts))),
+    ("D", Decimal, lambda value: Decimal.__str__(value), Decimal),
+    (
+        "F",
+        Fraction,
+        lambda value: [format(value.numerator, "x"), format(value.denominator, "x")],
+        lambda parts: Fraction(int(parts[0], 16), int(parts[1], 16)),
+    ),
+    (
+        "T",
+        datetime.datetime,
+        lambda value: datetime.datetime.isoformat(value),
+        datetime.datetime.fromisoformat,
+    ),
+    ("A", datetime.date, lambda value: datetime.date.isoformat(value), datetime.date.fromisoformat),
+    ("H", datetime.time, lambda value: datetime.time.isoformat(value), datetime.time.fromisoformat),
+    (
+        "E",
+        datetime.timedelta,
+        lambda value: [value.days, value.seconds, value.microseconds],
+        lambda parts: datetime.timedelta(*map(int, parts)),
+    ),
+)
+
+
+def canonical_text(text):
+    """Return the text of a value such that equal values (as Python's `==` sees plain data) have equal texts.
+
+    1, 1.0 and True are equal; sets and the items of a dict have no order. NaN equals NaN here, and an opaque value any
+    other of its type, so that the behaviour of two programs can be compared.
+    """
+    return json.dumps(_canonical(json.loads(text)), ensure_ascii=True, separators=(",", ":"))
+
+
+def _canonical(item):
+    if isinstance(item, bool):
+        return int(item)
+    if not isinstance(item, list):
+        return item
+    tag = item[0]
+    if tag == "f":
+        number = float(item[1])
+        return _encode(int(number), None, 0) if number.is_integer() else ["f", float.__repr__(number)]
+    if tag in ("l", "t"):
+        return [tag, [_canonical(each) for each in item[1]]]
+    if tag in ("s", "z"):
+        return ["s", sorted((_canonical(each) for each in item[1]), key=json.dumps)]
+    if tag == "d":
+        return ["d", sorted(([_canonical(key), _canonical(value)] for key, value in item[1]), key=json.dumps)]
+    if tag == "o":
+        return ["o", item[1]]
+    return item

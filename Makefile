@@ -5,17 +5,23 @@ STAMP := .venv/installed
 export OMP_NUM_THREADS ?= 1
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: install demo test check bench clean
+.PHONY: install isolation demo test check bench clean
 
 install: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet -c constraints.txt torch
-	$(BIN)/pip install --quiet -c constraints.txt -e '.[dev,train,openai,serve]'
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[dev,train,openai,serve,code]'
 	touch $(STAMP)
 
-demo: install
+# One of the two sandboxes for programs needs it. Where it cannot be installed, its tests are skipped with the reason.
+isolation:
+	@command -v bwrap > /dev/null || [ "$$(id -u)" != 0 ] || ! command -v apt-get > /dev/null \
+		|| { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends bubblewrap; } \
+		> /dev/null 2>&1 || echo "bubblewrap cannot be installed: programs run in the other sandbox"
+
+demo: install isolation
 	$(BIN)/nbest demo --out demo
 
 check: install
@@ -24,8 +30,8 @@ check: install
 	$(BIN)/lint-imports
 	$(BIN)/pyright
 
-test: check
-	$(BIN)/pytest --cov --cov-report=term
+test: check isolation
+	$(BIN)/pytest -rs --cov --cov-report=term
 
 bench: install
 	$(BIN)/python benchmarks/sampling.py
@@ -33,6 +39,7 @@ bench: install
 	$(BIN)/python benchmarks/scoring.py --clock cpu
 	$(BIN)/python benchmarks/evaluation.py
 	$(BIN)/python benchmarks/coverage.py
+	$(BIN)/python benchmarks/sandbox.py
 
 clean:
 	rm -rf .venv demo build dist

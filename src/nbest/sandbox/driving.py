@@ -1,7 +1,7 @@
 """One warm worker as its parent sees it: starts children, feeds and reads them, holds their time and output limits.
 
-Everything here blocks and belongs to one thread. What comes from a child is never trusted: a frame that is no frame ends
-the child, and counts as the program's own doing.
+Everything here blocks and belongs to one thread. What comes from a child is never trusted: a frame that is no frame
+ends the child, and counts as the program's own doing.
 """
 
 import json
@@ -25,6 +25,8 @@ _EXIT_SECONDS = 10.0
 _DRAIN_SECONDS = 0.2
 """How long the outputs of an ended child are read where something else still holds them open."""
 _CHUNK_BYTES = 1 << 16
+_MOST_FRAMES = 1 << 14
+"""How many messages of a child may wait: a program can send more than anybody asked for."""
 REPORT_BYTES = 1 << 16
 
 
@@ -134,10 +136,13 @@ class WorkerProcess:
         for file in outputs:
             self._selector.register(file, selectors.EVENT_READ, child)
         self._selector.register(ours, selectors.EVENT_READ, child)
+        # Most inputs fit the pipe at once, and then nobody has to wait until it can be written to.
         if stdin:
-            self._selector.register(writing[0], selectors.EVENT_WRITE, child)
+            self._write_stdin(child)
         else:
             self._close_stdin(child)
+        if child.stdin is not None:
+            self._selector.register(child.stdin, selectors.EVENT_WRITE, child)
         return child
 
     def _set_group(self, limits: Limits) -> None:
@@ -154,8 +159,12 @@ class WorkerProcess:
         if not child.is_channel_open:
             return
         data = json.dumps(frame).encode()
+        is_waiting = bool(child.outgoing)
         child.outgoing += struct.pack(">I", len(data)) + data
-        self._selector.modify(child.channel, selectors.EVENT_READ | selectors.EVENT_WRITE, child)
+        if not is_waiting:
+            self._send_outgoing(child)
+            if child.outgoing:
+                self._selector.modify(child.channel, selectors.EVENT_READ | selectors.EVENT_WRITE, child)
 
     def step(self, deadline: float) -> bool:
         """Move data for all children until something happened; False if the deadline passed first."""
@@ -288,17 +297,20 @@ class WorkerProcess:
 
     def _move_channel(self, child: Child, mask: int) -> None:
         if mask & selectors.EVENT_WRITE:
-            try:
-                sent = child.channel.send(child.outgoing[:_CHUNK_BYTES])
-                del child.outgoing[:sent]
-            except BlockingIOError:
-                pass
-            except OSError:
-                child.outgoing.clear()
+            self._send_outgoing(child)
             if not child.outgoing:
                 self._selector.modify(child.channel, selectors.EVENT_READ, child)
         if mask & selectors.EVENT_READ:
             self._read_channel(child)
+
+    def _send_outgoing(self, child: Child) -> None:
+        try:
+            sent = child.channel.send(child.outgoing[:_CHUNK_BYTES])
+            del child.outgoing[:sent]
+        except BlockingIOError:
+            pass
+        except OSError:
+            child.outgoing.clear()
 
     def _read_channel(self, child: Child) -> None:
         try:
@@ -322,7 +334,7 @@ class WorkerProcess:
                 break
             frame = _read_frame(bytes(child.received[4 : 4 + size]))
             del child.received[: 4 + size]
-            if frame is None:
+            if frame is None or len(child.frames) >= _MOST_FRAMES:
                 child.excess = child.excess or "broken messages"
                 self.kill(child)
                 return

@@ -19,8 +19,9 @@ Status: TypeAlias = Literal["finished", "raised", "exited", "timed_out", "out_of
 """How a program ended.
 
 `finished`: it ran to its end. `raised`: an exception reached the top (also a syntax error, and a function that is not
-there). `exited`: it called exit with a status that is not 0, or left before it had answered. `timed_out`, `out_of_memory`
-and `too_much_output`: a limit. `killed`: a signal, such as a segmentation fault or a system call that is forbidden.
+there). `exited`: it called exit with a status that is not 0, or left before it had answered. `timed_out`,
+`out_of_memory` and `too_much_output`: a limit. `killed`: a signal, such as a segmentation fault, or too
+many threads.
 """
 
 
@@ -29,10 +30,10 @@ class Limits:
     """The limits of one job.
 
     `wall_seconds` is for a script, for each call and for each check, `total_seconds` for all of a job (None:
-    `wall_seconds` times their number). CPU time is limited to the same total. `memory_bytes` limits the address space of
-    each process, `processes` their number (threads are not counted; more than 1 needs a backend that can count them),
-    `output_bytes` each of stdout, stderr and the returned values. `disk_bytes` = 0: no file can be written at all;
-    otherwise the working directory of the program takes that much.
+    `wall_seconds` times their number). CPU time is limited to the same total. `memory_bytes` limits the address space
+    of each process, `processes` their number (more than 1 needs a backend that can count them; threads are not counted,
+    and there may be 64 in all), `output_bytes` each of stdout, stderr and the returned values. With
+    `disk_bytes` = 0 no file can be written at all; otherwise the working directory of the program takes that much.
     """
 
     wall_seconds: float = 10.0
@@ -79,10 +80,10 @@ class Checks:
     """Run the statements `checks` against the program, in a process that is not the program's.
 
     `setup` runs before them in their process. `functions` are the names of the program that setup and checks call (a
-    class is called as a function: its instances are opaque and can be passed back). Arguments and returned values cross
-    as plain data, so no object of the program can pretend to be equal to anything. An exception of the program is raised
-    again in the checks if it is a built-in one. Each check gives one `CheckResult`; one that fails does not end the job.
-    With `is_stopping` the first one that fails does.
+    class is called as a function: its instances are opaque and can be passed back). Arguments and returned values
+    cross as plain data, so no object of the program can pretend to be equal to anything. An exception of the program is
+    raised again in the checks if it is a built-in one. Each check gives one `CheckResult`; with `is_stopping` the first
+    one that fails ends the job.
     """
 
     source: str
@@ -126,8 +127,9 @@ class Outcome:
 
     `returns` (of Calls) and `checks` (of Checks) are shorter than the job where it ended early: the next one is the one
     that was under way, and `status` says why it did not answer. `origin` is "checks" where the test code itself ended
-    early (its setup raised, it ran out of time): that says nothing about the program. `seconds` of wall-clock time, `cpu_seconds` of the
-    program's process, `memory_bytes` its largest resident size.
+    early (its setup raised, it ran out of time before the program had answered anything in that check): that says
+    nothing about the program. `seconds` of wall-clock time, `cpu_seconds` of the program's process, `memory_bytes` its
+    largest resident size.
     """
 
     status: Status

@@ -9,9 +9,11 @@ Rules
 
 import signal
 import time
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
+from nbest.plurals import show_count
 from nbest.sandbox.driving import Child, WorkerProcess
 from nbest.sandbox.executions import Calls, CheckResult, Checks, Job, Limits, Outcome, Return, Script, Status
 from nbest.sandbox.values import encode_value
@@ -56,7 +58,7 @@ def _run_script(worker: WorkerProcess, job: Script, limits: Limits) -> Outcome:
     worker.send(child, {"script": job.source})
     _wait(worker, child, clock, lambda: False)
     raised = next((frame["raised"] for frame in child.frames if "raised" in frame), None)
-    return _finish(worker, child, clock, limits, _as_text(raised))
+    return _finish(worker, child, clock, limits, as_text(raised))
 
 
 def _run_calls(worker: WorkerProcess, job: Calls, limits: Limits) -> Outcome:
@@ -71,9 +73,9 @@ def _run_calls(worker: WorkerProcess, job: Calls, limits: Limits) -> Outcome:
             break
         frame = child.frames.pop(0)
         if "raised" in frame:
-            raised = _as_text(frame["raised"])
+            raised = as_text(frame["raised"])
         else:
-            returns.append(_read_return(frame))
+            returns.append(read_return(frame))
             clock.restart()
     if len(returns) == len(job.calls):
         worker.kill(child)
@@ -97,16 +99,18 @@ def _wait(worker: WorkerProcess, child: Child, clock: _Clock, is_ready: Any) -> 
     return True
 
 
-def _read_return(frame: dict[str, Any]) -> Return:
+def read_return(frame: Mapping[str, Any]) -> Return:
+    """Return what a program says that a call gave; a message that is no answer counts as a call that raised."""
     seconds = frame.get("seconds")
     seconds = float(seconds) if isinstance(seconds, int | float) else 0.0
     text = frame.get("value")
     if isinstance(text, str):
         return Return(text, seconds=seconds)
-    return Return(None, _as_text(frame.get("error")) or "a message that is no answer", seconds)
+    return Return(None, as_text(frame.get("error")) or "a message that is no answer", seconds)
 
 
-def _as_text(value: Any) -> str | None:
+def as_text(value: Any) -> str | None:
+    """Return a text of a message as it is, and anything else that stands in its place as a short text."""
     return value if isinstance(value, str) or value is None else repr(value)[:200]
 
 
@@ -125,7 +129,7 @@ def _finish(
     """
     worker.await_exit(child)
     is_complete = is_done is not False
-    status, message = ("finished", "") if is_done and not child.excess else _read_end(child, limits, raised, is_complete)
+    status, message = ("finished", "") if is_done and not child.excess else read_end(child, limits, raised, is_complete)
     used = child.exit or {}
     return Outcome(
         status,
@@ -140,25 +144,37 @@ def _finish(
     )
 
 
-def _read_end(child: Child, limits: Limits, raised: str | None, is_complete: bool) -> tuple[Status, str]:
+class Ending(Protocol):
+    """How a process ended. `exit` has its exit code or signal, CPU seconds, memory, and the limit a worker watches."""
+
+    exit: Mapping[str, Any] | None
+    excess: str
+    has_timed_out: bool
+    is_killed: bool
+    cpu_limit_seconds: float
+
+
+def read_end(child: Ending, limits: Limits, raised: str | None, is_complete: bool) -> tuple[Status, str]:
     """Return how a child ended, and a message; the limits come first, because a killed child also has a signal.
 
     `is_complete`: whether a child that left without a fault has done its work.
     """
     used = child.exit or {}
     if child.excess:
-        return "too_much_output", f"more than {limits.output_bytes:,} bytes of {child.excess}"
-    if used.get("disk"):
-        return "too_much_output", f"more than {limits.disk_bytes:,} bytes of files"
+        return "too_much_output", f"more than {show_count(limits.output_bytes, 'byte')} of {child.excess}"
+    if used.get("excess") == "files":
+        return "too_much_output", f"more than {show_count(limits.disk_bytes, 'byte')} of files"
+    if used.get("excess"):
+        return "killed", f"too many {used['excess']}"
     if child.has_timed_out:
         return "timed_out", f"no answer within {limits.wall_seconds:g} s"
     number = used.get("signal")
     if number == signal.SIGXCPU or (number == signal.SIGKILL and not child.is_killed and _is_over_cpu(child, used)):
         return "timed_out", f"more than {child.cpu_limit_seconds:g} s of CPU time"
     if number == signal.SIGKILL and not child.is_killed:
-        return "out_of_memory", f"more than {limits.memory_bytes:,} bytes of memory"
+        return "out_of_memory", f"more than {show_count(limits.memory_bytes, 'byte')} of memory"
     if number == signal.SIGXFSZ:
-        return "too_much_output", f"a file of more than {limits.disk_bytes:,} bytes"
+        return "too_much_output", f"a file of more than {show_count(limits.disk_bytes, 'byte')}"
     if number is not None:
         return "killed", f"ended by signal {signal.Signals(number).name}"
     if raised is not None:
@@ -170,7 +186,7 @@ def _read_end(child: Child, limits: Limits, raised: str | None, is_complete: boo
     return "finished", ""
 
 
-def _is_over_cpu(child: Child, used: Any) -> bool:
+def _is_over_cpu(child: Ending, used: Any) -> bool:
     return used.get("cpu_seconds", 0.0) >= child.cpu_limit_seconds - 0.5
 
 
@@ -193,7 +209,7 @@ class _ChecksRun:
         first = program.frames.pop(0)
         if "ready" not in first:
             _wait(worker, program, clock, lambda: False)
-            raised = _as_text(first.get("raised")) or "a message that is no answer"
+            raised = as_text(first.get("raised")) or "a message that is no answer"
             return _finish(worker, program, clock, self._limits, raised, is_done=False)
         clock.restart()
         tester = worker.start(self._limits, clock.total_seconds)
@@ -211,14 +227,16 @@ class _ChecksRun:
     def _converse(self, program: Child, tester: Child) -> Outcome:
         """Pass messages until the checks are done or one of both sides ends early."""
         worker, clock = self._worker, self._clock
+        has_answered = False
         while not self._are_done():
             if not _wait(worker, tester, clock, lambda: bool(tester.frames)):
-                return self._end(program, tester, tester, "")
+                return self._end(program, tester, tester, "", has_answered)
             frame = tester.frames.pop(0)
             if "setup" in frame:
-                return self._end(program, tester, tester, _as_text(frame["setup"]) or "")
+                return self._end(program, tester, tester, as_text(frame["setup"]) or "")
             if "check" in frame:
-                self._results.append(_read_check(frame))
+                self._results.append(read_check(frame))
+                has_answered = False
                 clock.restart()
             elif "call" in frame:
                 worker.send(program, frame)
@@ -226,7 +244,8 @@ class _ChecksRun:
                     worker.kill(tester)
                     worker.await_exit(tester)
                     return self._end(program, tester, program, "")
-                worker.send(tester, program.frames.pop(0))
+                worker.send(tester, clean_reply(program.frames.pop(0)))
+                has_answered = True
         for child in (tester, program):
             worker.kill(child)
             worker.await_exit(child)
@@ -237,20 +256,33 @@ class _ChecksRun:
         has_failed = bool(self._results) and not self._results[-1].has_passed
         return len(self._results) == len(self._job.checks) or (self._job.is_stopping and has_failed)
 
-    def _end(self, program: Child, tester: Child, cause: Child, raised: str) -> Outcome:
-        """Return the outcome of checks that ended early because of one of both sides."""
+    def _end(self, program: Child, tester: Child, cause: Child, raised: str, has_answered: bool = False) -> Outcome:
+        """Return the outcome of checks that ended early because of one of both sides.
+
+        `has_answered`: the program answered in the check under way, so the test code did what it did because of that.
+        """
         other = tester if cause is program else program
         self._worker.kill(other)
         self._worker.await_exit(other)
         outcome = _finish(self._worker, cause, self._clock, self._limits, raised or None, is_done=False)
-        origin = "program" if cause is program else "checks"
+        origin = "program" if cause is program or has_answered else "checks"
         return replace(outcome, checks=tuple(self._results), origin=origin)
 
 
-def _read_check(frame: dict[str, Any]) -> CheckResult:
+def clean_reply(frame: dict[str, Any]) -> dict[str, str]:
+    """Return a program's reply with what a reply may have: a program writes to its channel what it likes."""
+    if isinstance(frame.get("value"), str):
+        return {"value": frame["value"]}
+    error = frame.get("error", frame.get("broken"))
+    reply = {"error": as_text(error) or "a message that is no answer"}
+    return reply | {name: frame[name] for name in ("kind", "text") if isinstance(frame.get(name), str)}
+
+
+def read_check(frame: Mapping[str, Any]) -> CheckResult:
+    """Return what the message of the test code says about a check."""
     seconds = frame.get("seconds")
     return CheckResult(
         frame.get("passed") is True,
-        _as_text(frame.get("error")) or "",
+        as_text(frame.get("error")) or "",
         float(seconds) if isinstance(seconds, int | float) else 0.0,
     )

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import shutil
 import tempfile
 import threading
 from collections.abc import Callable, Mapping
@@ -10,12 +9,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 from nbest.errors import ConfigError, SandboxError
+from nbest.sandbox import scratch
 from nbest.sandbox.cgroups import make_group
 from nbest.sandbox.driving import WorkerProcess
 from nbest.sandbox.executions import Isolation, Job, Limits, Outcome, Sandbox
 from nbest.sandbox.jobs import run_job
 from nbest.sandbox.launching import Backend, Launch, Package
 from nbest.sandbox.packages import list_versions
+from nbest.sandbox.turnstile import Turnstile
 
 LAYERS: Mapping[Backend, tuple[str, ...]] = {
     "namespaces": ("namespaces", "seccomp", "rlimits"),
@@ -37,12 +38,13 @@ class LocalSandbox(Sandbox):
         self._has_landlock = has_landlock
         self._executor = ThreadPoolExecutor(workers, thread_name_prefix="nbest-sandbox")
         self._own = threading.local()
-        self._turnstile = _Turnstile()
+        self._turnstile = Turnstile()
         self._lock = threading.Lock()
         self._open: list[WorkerProcess] = []
         self._count = 0
         self._has_groups = False
-        self._scratch = tempfile.mkdtemp(prefix="nbest-sandbox-")
+        # With namespaces, the working directories are in memory, in the worker's own file system.
+        self._scratch = "" if backend == "namespaces" else tempfile.mkdtemp(prefix="nbest-sandbox-")
         self._is_closed = False
 
     async def run(self, job: Job, limits: Limits | None = None) -> Outcome:
@@ -71,9 +73,12 @@ class LocalSandbox(Sandbox):
         self._executor.shutdown(wait=True)
         for worker in workers:
             worker.close()
-        shutil.rmtree(self._scratch, ignore_errors=True)
+        if self._scratch:
+            scratch.remove(self._scratch)
 
-    async def _submit(self, pass_through: Callable[[Callable[[], Outcome]], Outcome], job: Job, limits: Limits) -> Outcome:
+    async def _submit(
+        self, pass_through: Callable[[Callable[[], Outcome]], Outcome], job: Job, limits: Limits
+    ) -> Outcome:
         _check_limits(limits, self._backend)
         try:
             future = self._executor.submit(pass_through, lambda: self._run(job, limits))
@@ -121,38 +126,6 @@ class LocalSandbox(Sandbox):
             worker.close()
 
 
-class _Turnstile:
-    """Lets jobs run together, and a job that must run alone by itself."""
-
-    def __init__(self) -> None:
-        self._condition = threading.Condition()
-        self._running = 0
-        self._alone = 0
-
-    def run(self, work: Callable[[], Outcome]) -> Outcome:
-        with self._condition:
-            self._condition.wait_for(lambda: not self._alone)
-            self._running += 1
-        try:
-            return work()
-        finally:
-            with self._condition:
-                self._running -= 1
-                self._condition.notify_all()
-
-    def run_alone(self, work: Callable[[], Outcome]) -> Outcome:
-        with self._condition:
-            self._condition.wait_for(lambda: not self._alone)
-            self._alone += 1
-            self._condition.wait_for(lambda: not self._running)
-        try:
-            return work()
-        finally:
-            with self._condition:
-                self._alone -= 1
-                self._condition.notify_all()
-
-
 def _check_limits(limits: Limits, backend: Backend) -> None:
     faults = [
         f"{name}: got {value:g}; it has to be above 0"
@@ -168,7 +141,8 @@ def _check_limits(limits: Limits, backend: Backend) -> None:
     ]
     if limits.processes > 1 and backend != "namespaces":
         faults.append(
-            f"processes: got {limits.processes}; the backend {backend!r} allows 1, because nothing there counts them and "
+            f"processes: got {limits.processes}; the backend {backend!r} allows 1, because nothing there counts "
+            f"them and "
             "ends those that a program leaves behind. Use the backend 'namespaces'"
         )
     if limits.disk_bytes < 0:

@@ -4,6 +4,7 @@ import platform
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 from nbest.errors import ConfigError, SandboxError, UnavailableError
 from nbest.sandbox.confinement import landlock_version
@@ -53,10 +54,12 @@ def open_sandbox(
 
         return FusionSandbox(backend, workers or count_workers())
     if backend not in SETTINGS:
-        raise ConfigError(f"sandbox: got {backend!r}; allowed: {', '.join(SETTINGS)}, or the URL of a SandboxFusion server")
+        raise ConfigError(
+            f"sandbox: got {backend!r}; allowed: {', '.join(SETTINGS)}, or the URL of a SandboxFusion server"
+        )
     known = find_packages(packages)
     obstacles: list[str] = []
-    for name in BACKENDS if backend == "auto" else [name for name in BACKENDS if name == backend]:
+    for name in BACKENDS if backend == "auto" else (cast("Backend", backend),):
         obstacle = _find_obstacle(name)
         if not obstacle:
             return LocalSandbox(name, workers or count_workers(), known, landlock_version() > 0)

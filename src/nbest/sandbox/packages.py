@@ -25,7 +25,9 @@ def find_packages(names: Sequence[str] | None = None) -> dict[str, Package]:
         except PackageNotFoundError:
             missing.append(name)
     if missing and names is not None:
-        raise ConfigError([f"package {name!r} is not installed here: pip install {name}, or leave it out" for name in missing])
+        raise ConfigError(
+            [f"package {name!r} is not installed here: pip install {name}, or leave it out" for name in missing]
+        )
     return packages
 
 
@@ -38,5 +40,5 @@ def _read(found: Distribution) -> Package:
     folder = Path(str(found.locate_file("")))
     tops = {file.parts[0] for file in found.files or () if file.parts and not file.parts[0].startswith("..")}
     names = [top for top in sorted(tops) if not top.endswith((".dist-info", ".pth")) and top != "__pycache__"]
-    modules = {top.removesuffix(".py"): str(folder) for top in names if top.removesuffix(".py").isidentifier()}
+    modules = {name: str(folder) for name in (top.partition(".")[0] for top in names) if name.isidentifier()}
     return Package(found.version, modules, tuple(str(folder / top) for top in names))

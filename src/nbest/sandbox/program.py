@@ -6,16 +6,21 @@ what a right answer is, so nothing that a program writes to the channel can clai
     script    {"script": source}                       -> {"raised": text} where an exception reached the top
     calls     {"calls": source, "list": [[function, [argument, ...]], ...]}
               -> {"value": text, "seconds": x} or {"error": text, "seconds": x} per call
-    serve     {"serve": source}  -> {"ready": true}, then per {"call": function, "arguments": [...], "named": {...}} as for calls
+    serve     {"serve": source}  -> {"ready": true}, then as for calls per
+              {"call": function, "arguments": [...], "named": {...}}
     checks    {"checks": [statement, ...], "setup": source, "functions": [...], "is_stopping": bool}
               -> {"call": ..., "arguments": [...], "named": {...}} for each call of a function, answered as by `serve`;
                  {"check": n, "passed": bool, "error": text, "seconds": x} per check
 """
 
+# pyright: reportOptionalMemberAccess=false, reportOptionalSubscript=false, reportAttributeAccessIssue=false
+
 import atexit
 import builtins
+import contextlib
 import json
 import os
+import socket
 import struct
 import sys
 import threading
@@ -57,16 +62,37 @@ def write_frame(channel, frame):
         view = view[os.write(channel, view) :]
 
 
+def prepare():
+    """Open the standard streams as programs get them, and set up what else they find. Files 0, 1 and 2 are pipes."""
+    sys.stdin = open(0, encoding="utf-8", errors="replace", closefd=False)  # noqa: SIM115
+    sys.stdout = open(1, "w", encoding="utf-8", errors="surrogateescape", closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)  # noqa: SIM115
+    sys.__stdin__, sys.__stdout__, sys.__stderr__ = sys.stdin, sys.stdout, sys.stderr
+    sys.argv = ["program.py"]
+
+
+def warm_up(rounds=40):
+    """Run what every job runs, so that the interpreter has adapted its code before a process is forked.
+
+    A page that a program's process writes to has to be copied first, and Python writes to code that is new to it.
+    """
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        for _ in range(rounds):
+            write_frame(ours.fileno(), {"script": "print"})
+            _define(read_frame(theirs.fileno())["script"], "_nbest_warm")
+            del sys.modules["_nbest_warm"]
+            _values().decode_value(_values().encode_value([1, "a", 2.5, (True, None), {"b": {1}}]))
+            _flush()
+
+
 def run(channel):
     """Run the job of the channel; returns the exit status of the process."""
     job = read_frame(channel)
     if job is None:
         return 0
-    sys.stdin = open(0, encoding="utf-8", errors="replace", closefd=False)
-    sys.stdout = open(1, "w", encoding="utf-8", errors="surrogateescape", closefd=False)
-    sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)
-    sys.__stdin__, sys.__stdout__, sys.__stderr__ = sys.stdin, sys.stdout, sys.stderr
-    sys.argv = ["program.py"]
+    # The worker starts without `site`, which makes these two for every program.
+    builtins.exit = builtins.quit = sys.exit
     if "script" in job:
         return _run_script(channel, job["script"])
     if "checks" in job:
@@ -86,7 +112,7 @@ def _describe(error):
     """Return `Type: message` of an exception, without trusting its methods."""
     try:
         text = str(error)
-    except BaseException as second:
+    except BaseException as second:  # noqa: BLE001 - a program raises what it likes
         text = f"<its message raised {type(second).__name__}>"
     line = f"{type(error).__name__}: {text}" if text else type(error).__name__
     return line[:MESSAGE_CHARACTERS]
@@ -94,20 +120,19 @@ def _describe(error):
 
 def _flush():
     for stream in (sys.__stdout__, sys.__stderr__):
-        try:
+        with contextlib.suppress(OSError, ValueError):
             stream.flush()
-        except (OSError, ValueError):
-            pass
 
 
 def _leave():
     """End the threads and run the functions that the interpreter runs at its end."""
     try:
-        threading._shutdown()
+        if len(threading._active) > 1 or threading._threading_atexits:
+            threading._shutdown()
         atexit._run_exitfuncs()
         if sys.stdout is not sys.__stdout__:
             sys.stdout.flush()
-    except BaseException:
+    except BaseException:  # noqa: BLE001 - a program raises what it likes
         pass
     _flush()
 
@@ -120,7 +145,7 @@ def _run_script(channel, source):
         code = error.code if isinstance(error.code, int) else int(error.code is not None)
         if error.code is not None and not isinstance(error.code, int):
             print(error.code, file=sys.stderr)
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001 - a program raises what it likes
         code = 1
         _leave()
         _print_traceback(error)
@@ -135,7 +160,7 @@ def _print_traceback(error):
     try:
         lines = traceback.format_exception(type(error), error, error.__traceback__)
         sys.__stderr__.write("".join(line for line in lines if "/sandbox/program.py" not in line))
-    except BaseException:
+    except BaseException:  # noqa: BLE001 - a program raises what it likes
         pass
 
 
@@ -157,7 +182,7 @@ def _run_calls(channel, job):
     is_serving = "serve" in job
     try:
         module = _define(job["serve"] if is_serving else job["calls"], "program")
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001 - a program raises what it likes
         _print_traceback(error)
         write_frame(channel, {"raised": _describe(error)})
         _flush()
@@ -188,13 +213,16 @@ def _answer(module, function, arguments, named, kept):
         result = _find_function(module, function)(*values_by_position, **values_by_name)
         seconds = time.perf_counter() - started
         text = values.encode_value(result, keep)
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001 - a program raises what it likes
         frame = {"error": _describe(error), "kind": type(error).__name__, "seconds": time.perf_counter() - started}
         return frame | {"text": str(error)[:MESSAGE_CHARACTERS] if type(error).__str__ in _PLAIN else ""}
     return {"value": text, "seconds": seconds}
 
 
-_PLAIN = (BaseException.__str__, KeyError.__str__, OSError.__str__)
+_PLAIN = frozenset(
+    kind.__str__ for kind in vars(builtins).values() if isinstance(kind, type) and issubclass(kind, BaseException)
+)
+"""How built-in exceptions write their message; what a program wrote itself is not called."""
 
 
 def _find_function(module, name):
@@ -244,7 +272,7 @@ def _run_checks(channel, job):
     proxies = {name: _make_proxy(channel, name) for name in job["functions"]}
     try:
         exec(compile(job["setup"], "setup.py", "exec"), namespace)
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001 - a program raises what it likes
         _print_traceback(error)
         write_frame(channel, {"setup": _describe(error)})
         return 1
@@ -256,7 +284,7 @@ def _run_checks(channel, job):
             exec(compile(statement, "check.py", "exec"), namespace)
         except _Ended:
             return 0
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - a program raises what it likes
             error_text = _describe(error)
         seconds = time.perf_counter() - started
         has_passed = not error_text

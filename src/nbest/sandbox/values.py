@@ -7,6 +7,8 @@ it compares as. Anything else is *opaque*: its type and, where one was kept, a n
 Standard library only: the process of a program loads this file by itself.
 """
 
+# pyright: reportArgumentType=false, reportOperatorIssue=false
+
 import datetime
 import json
 from decimal import Decimal
@@ -146,8 +148,9 @@ _SCALARS = (
 def canonical_text(text):
     """Return the text of a value such that equal values (as Python's `==` sees plain data) have equal texts.
 
-    1, 1.0 and True are equal; sets and the items of a dict have no order. NaN equals NaN here, and an opaque value any
-    other of its type, so that the behaviour of two programs can be compared.
+    1, 1.0, True, Decimal(1) and 1+0j are equal; sets and the items of a dict have no order. NaN equals NaN here, and an
+    opaque value any other of its type, so that the behaviour of two programs can be compared. The same moment in two
+    time zones has two texts.
     """
     return json.dumps(_canonical(json.loads(text)), ensure_ascii=True, separators=(",", ":"))
 
@@ -158,15 +161,39 @@ def _canonical(item):
     if not isinstance(item, list):
         return item
     tag = item[0]
-    if tag == "f":
-        number = float(item[1])
-        return _encode(int(number), None, 0) if number.is_integer() else ["f", float.__repr__(number)]
+    if tag in ("f", "D", "F", "c"):
+        return _canonical_number(decode_value(json.dumps(item)))
     if tag in ("l", "t"):
         return [tag, [_canonical(each) for each in item[1]]]
     if tag in ("s", "z"):
         return ["s", sorted((_canonical(each) for each in item[1]), key=json.dumps)]
     if tag == "d":
         return ["d", sorted(([_canonical(key), _canonical(value)] for key, value in item[1]), key=json.dumps)]
+    if tag == "r":
+        values = range(*item[1])
+        return ["r", len(values), values.start if values else 0, values.step if len(values) > 1 else 1]
     if tag == "o":
         return ["o", item[1]]
     return item
+
+
+_MOST_DIGITS = 5_000
+"""Decimal numbers with a larger exponent are not written as a ratio, which would take that many digits."""
+
+
+def _canonical_number(value):
+    if isinstance(value, complex):
+        if value.imag:
+            return ["c", _canonical_number(value.real), _canonical_number(value.imag)]
+        value = value.real
+    if isinstance(value, Decimal):
+        if not value.is_finite():
+            value = float("nan") if value.is_nan() else float(value)
+        elif abs(value.adjusted()) > _MOST_DIGITS or abs(value.as_tuple().exponent) > _MOST_DIGITS:
+            sign, digits, exponent = value.as_tuple()
+            text = "".join(map(str, digits)).lstrip("0")
+            return ["D", sign, text.rstrip("0"), exponent + len(text) - len(text.rstrip("0"))] if text else 0
+    if isinstance(value, float) and value - value != 0:
+        return ["f", repr(value)]
+    top, bottom = value.as_integer_ratio()
+    return _encode(top, None, 0) if bottom == 1 else ["F", [format(top, "x"), format(bottom, "x")]]

@@ -81,7 +81,9 @@ def test_the_table_is_whole():
         "livecodebench_v6_2408_2505": 454,
         "livecodebench_v6_new": 175,
         "humaneval": 164,
+        "humaneval_plus": 164,
         "mbpp": 500,
+        "mbpp_plus": 378,
         "openmathreasoning": 0,
         "opencodereasoning": 0,
     }
@@ -191,7 +193,7 @@ def test_an_unknown_name():
 
 def test_a_part_of_a_benchmark_is_refused(tmp_path: Path):
     file = write_rows(tmp_path / "a.jsonl", [{"question": "q", "answer": "1"}])
-    with pytest.raises(DataError, match="got 1 problems; aime_2024 has 30"):
+    with pytest.raises(DataError, match="got 1 problem; aime_2024 has 30"):
         load_benchmark("aime_2024", file)
 
 

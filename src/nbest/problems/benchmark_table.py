@@ -27,10 +27,15 @@ class Benchmark:
 
     Columns: `question`, `answer` and `id` are column names in order of preference; every column of `tests` is read.
     `columns` limits which columns are read at all (empty = all). `since` and `until` are the first and the last day
-    allowed in the column `released` (None = no limit).
+    allowed in the column `released` (None = no limit); `id_range` holds the first and the last number allowed in the
+    id column.
+
+    Code: `public_tests` are the columns of tests that the problem statement shows, `reference` that of the reference
+    solution. Rows with a column `inputs` are graded by the results of the reference solution on it and on
+    `plus_inputs`, the others by `tests`.
 
     Prompts: `template` is the text of the template, `template_starter` that for rows whose column `starter` is not
-    empty.
+    empty, `template_tests` that for rows with public tests.
 
     Content: `hub` is the id of the dataset (empty = unknown), `problems` the number of problems (0 = any), `hash` the
     content hash that the problems must have (empty = any). With `distinct`, rows that repeat a question are skipped.
@@ -59,11 +64,17 @@ class Benchmark:
     problems: int = 0
     rule: str = ""
     tests: tuple[str, ...] = ()
+    public_tests: tuple[str, ...] = ()
+    reference: str = ""
+    inputs: str = ""
+    plus_inputs: str = ""
     starter: str = ""
     template_starter: str = ""
+    template_tests: str = ""
     released: str = ""
     since: date | None = None
     until: date | None = None
+    id_range: tuple[int, int] | None = None
     licence: str = ""
     source: str = ""
     hash: str = ""
@@ -120,7 +131,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path}: not a TOML file ({error})") from error
 
 
@@ -139,14 +150,15 @@ def _read_own(path: Path) -> Benchmark:
     return _read_entry(path.stem, entry, str(path), is_own=True)
 
 
-_COLUMNS = ("question", "answer", "id", "tests", "files", "columns", "unconfirmed")
+_COLUMNS = ("question", "answer", "id", "tests", "public_tests", "files", "columns", "unconfirmed")
 _TEXTS = (
     *("title", "hub", "config", "split", "licence", "source", "answer_after", "rule"),
-    *("starter", "released", "hash", "template", "template_starter"),
+    *("starter", "released", "hash", "template", "template_starter", "template_tests"),
+    *("reference", "inputs", "plus_inputs"),
 )
 _DAYS = ("since", "until")
 _SWITCHES = ("distinct", "untested")
-_ALLOWED = {*_COLUMNS, *_TEXTS, *_DAYS, *_SWITCHES, "kind", "answer_rule", "problems", "file"}
+_ALLOWED = {*_COLUMNS, *_TEXTS, *_DAYS, *_SWITCHES, "kind", "answer_rule", "problems", "file", "id_range"}
 
 
 def _read_entry(name: str, entry: dict[str, Any], source: str, is_own: bool = False) -> Benchmark:
@@ -159,7 +171,7 @@ def _read_entry(name: str, entry: dict[str, Any], source: str, is_own: bool = Fa
         if not columns[key]
     ]
     texts: dict[str, str] = {}
-    for key in ("template", "template_starter"):
+    for key in ("template", "template_starter", "template_tests"):
         if key in entry and isinstance(entry[key], str):
             try:
                 texts[key] = find_template(entry[key], f"{source}: {key}")
@@ -169,7 +181,8 @@ def _read_entry(name: str, entry: dict[str, Any], source: str, is_own: bool = Fa
     faults += _find_pairing_faults(entry, source)
     if faults:
         raise ConfigError(faults)
-    fields: dict[str, Any] = {"title": name} | entry | columns | texts
+    ranges = {"id_range": tuple(entry["id_range"])} if "id_range" in entry else {}
+    fields: dict[str, Any] = {"title": name} | entry | columns | texts | ranges
     return Benchmark(name=name, is_own=is_own, **fields)
 
 
@@ -184,11 +197,18 @@ def _find_type_faults(entry: dict[str, Any], source: str) -> list[str]:
             faults.append(f"{source}: problems: got {describe(value)}; allowed: a whole number, 0 for any")
         elif key == "kind" and value not in KINDS:
             faults.append(f"{source}: kind: got {describe(value)}; allowed: {', '.join(KINDS)}")
+        elif key == "id_range" and not _is_range(value):
+            faults.append(f"{source}: id_range: got {describe(value)}; allowed: two whole numbers, such as [11, 510]")
         elif key in _SWITCHES and not isinstance(value, bool):
             faults.append(f"{source}: {key}: got {describe(value)}; allowed: true or false")
         elif key in _DAYS and (not isinstance(value, date) or isinstance(value, datetime)):
             faults.append(f"{source}: {key}: got {describe(value)}; allowed: a day such as 2024-08-01, without quotes")
     return faults
+
+
+def _is_range(value: Any) -> bool:
+    items = cast("list[Any]", value) if isinstance(value, list) else []
+    return len(items) == 2 and all(isinstance(item, int) and not isinstance(item, bool) for item in items)
 
 
 def _find_rule_faults(entry: dict[str, Any], source: str) -> list[str]:
@@ -203,12 +223,22 @@ def _find_rule_faults(entry: dict[str, Any], source: str) -> list[str]:
 
 
 def _find_pairing_faults(entry: dict[str, Any], source: str) -> list[str]:
-    """Return the faults of fields that need another: since and until need released, starter needs its template."""
+    """Return the faults of fields that need another.
+
+    `since` and `until` need `released`, `starter` its template, `id_range` an id, `inputs` a reference solution, and
+    `template_tests` public tests.
+    """
     faults: list[str] = []
     if any(day in entry for day in _DAYS) and not entry.get("released"):
         faults.append(f"{source}: released: got nothing; allowed: the column of dates that since and until limit")
     if bool(entry.get("starter")) != bool(entry.get("template_starter")):
         faults.append(f"{source}: starter, template_starter: got only one of them; allowed: both or neither")
+    needed = {"id_range": "id", "inputs": "reference", "plus_inputs": "inputs", "template_tests": "public_tests"}
+    faults += [
+        f"{source}: {other}: got nothing; allowed: a column, which {field} needs"
+        for field, other in needed.items()
+        if field in entry and not entry.get(other)
+    ]
     return faults
 
 

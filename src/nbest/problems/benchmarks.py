@@ -19,6 +19,7 @@ from typing import Any
 
 from nbest.answers.rules import DEFAULT
 from nbest.errors import ConfigError, DataError
+from nbest.plurals import show_count
 from nbest.problems.answer_rules import take_answer_rule
 from nbest.problems.benchmark_table import (
     QUESTION,
@@ -29,6 +30,14 @@ from nbest.problems.benchmark_table import (
     find_template,
     list_benchmarks,
     templates,
+)
+from nbest.problems.code_rows import (
+    ENTRY_POINT,
+    PUBLIC_TESTS,
+    check_tests,
+    name_entry_point,
+    take_public_tests,
+    take_tests,
 )
 from nbest.problems.content_records import check_record
 from nbest.problems.hub import read_hub, resolve_revision
@@ -82,7 +91,9 @@ def load_benchmark(
     else:
         benchmark = find_benchmark(name)
     if template is not None:
-        benchmark = replace(benchmark, template=find_template(template, "template"), template_starter="")
+        benchmark = replace(
+            benchmark, template=find_template(template, "template"), template_starter="", template_tests=""
+        )
     source, commit = file or benchmark.file, ""
     if source is None:
         commit = resolve_revision(benchmark, revision)
@@ -94,7 +105,8 @@ def load_benchmark(
         raise DataError(f"{source or benchmark.hub}: it has no problems. Give a source with at least one problem.")
     if benchmark.problems and len(problems) != benchmark.problems:
         raise DataError(
-            f"{source or benchmark.hub}: got {len(problems)} problems; {benchmark.name} has {benchmark.problems}. "
+            f"{source or benchmark.hub}: got {show_count(len(problems), 'problem')}; {benchmark.name} has "
+            f"{benchmark.problems}. "
             "Give a complete copy, or define a part of it as your own benchmark in a .toml file."
         )
     _check_content(benchmark, problems, source, commit)
@@ -154,6 +166,8 @@ def _read_problems(rows: Iterator[LineOrFault], benchmark: Benchmark) -> Iterato
         day = _take_day(fields, benchmark.released) if benchmark.released else None
         if day is not None and not _is_within(day, benchmark):
             continue
+        if benchmark.id_range is not None and not _is_in_range(fields, benchmark, benchmark.id_range):
+            continue
         problem = _read_problem(fields, benchmark, position, day)
         if problem.id in seen:
             fields.add_fault("id", f"{problem.id!r} for a second time", "each id once")
@@ -186,20 +200,35 @@ def _read_problem(fields: Fields, benchmark: Benchmark, position: int, day: date
     if answer is not None and benchmark.answer_after and benchmark.answer_after in answer:
         target = answer.rpartition(benchmark.answer_after)[2].strip()
     id = next((fields.take_term(name) for name in benchmark.id if fields.has(name)), None)
-    tests = tuple(test for name in benchmark.tests for test in _take_tests(fields, name))
+    tests, public_tests = take_tests(fields, benchmark, question), take_public_tests(fields, benchmark)
     starter = fields.take_text(benchmark.starter) or "" if benchmark.starter else ""
     rule = take_answer_rule(fields) or benchmark.answer_rule
+    entry_point = name_entry_point(fields, benchmark, (*public_tests, *tests)) if benchmark.kind == "code" else ""
     meta = fields.rest() | {"benchmark": benchmark.name, "question": question}
+    if public_tests:
+        meta[PUBLIC_TESTS] = list(public_tests)
+    if entry_point:
+        meta[ENTRY_POINT] = entry_point
     if target != answer:
         meta["stated_answer"] = answer
     if starter:
         meta[benchmark.starter] = starter
     if day is not None:
         meta[benchmark.released] = day.isoformat()
-    template = benchmark.template_starter if starter and benchmark.template_starter else benchmark.template
-    prompt = apply_template(template, question, starter, tests)
+    prompt = apply_template(
+        _choose_template(benchmark, starter, public_tests), question, starter, public_tests or tests
+    )
     problem_id = f"{benchmark.name}/{position if id is None else id}"
-    return Problem(problem_id, prompt, target, benchmark.kind, tests, meta, rule)
+    problem = Problem(problem_id, prompt, target, benchmark.kind, tests, meta, rule)
+    if benchmark.is_own and benchmark.kind == "code":
+        check_tests(fields, problem)
+    return problem
+
+
+def _choose_template(benchmark: Benchmark, starter: str, public_tests: Sequence[str]) -> str:
+    if starter and benchmark.template_starter:
+        return benchmark.template_starter
+    return benchmark.template_tests if public_tests and benchmark.template_tests else benchmark.template
 
 
 def _take_question(fields: Fields, benchmark: Benchmark) -> str:
@@ -220,12 +249,14 @@ def _take_first(fields: Fields, names: Sequence[str], take: Callable[[str, bool]
     return None
 
 
-def _take_tests(fields: Fields, name: str) -> list[str]:
-    """Return a list of tests, or the only test as a list. Packed tests (as in LiveCodeBench) are not unpacked."""
-    if isinstance(fields.values.get(name), list):
-        return fields.take_texts(name) or []
-    test = fields.take_text(name, required=True)
-    return [] if test is None else [test]
+def _is_in_range(fields: Fields, benchmark: Benchmark, id_range: tuple[int, int]) -> bool:
+    """Return whether the id of a row is a number of the range. A row with another id is a fault."""
+    value = next((fields.values[name] for name in benchmark.id if fields.has(name)), None)
+    try:
+        return id_range[0] <= int(str(value)) <= id_range[1]
+    except ValueError:
+        fields.add_fault(" or ".join(benchmark.id), describe(value), "a whole number")
+        return True
 
 
 def _take_day(fields: Fields, name: str) -> date | None:

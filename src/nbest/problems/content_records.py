@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from nbest.errors import DataError, StorageError
+from nbest.plurals import show_count
 from nbest.storage.outputs import write_file
 from nbest.user_cache import find_cache_folder
 
@@ -34,9 +35,10 @@ def check_record(key: str, content_hash: str, problems: int, revision: str) -> N
         _write(path, records | {key: {"hash": content_hash, "problems": problems, "revision": revision}})
     elif record["hash"] != content_hash:
         raise DataError(
-            f"{key}: the content changed since the first load. Got hash {content_hash} ({problems} problems"
-            f"{_at(revision)}); {record['hash']} was recorded ({record['problems']} problems{_at(record['revision'])}) "
-            f"in {path}. Results on the two contents cannot be compared. Request the recorded one with "
+            f"{key}: the content changed since the first load. Got hash {content_hash} "
+            f"({show_count(problems, 'problem')}{_at(revision)}); {record['hash']} was recorded "
+            f"({show_count(record['problems'], 'problem')}{_at(record['revision'])}) in {path}. "
+            "Results on the two contents cannot be compared. Request the recorded one with "
             f"problems.revision, or delete the entry {key!r} of that file to use the new one."
         )
 
@@ -50,7 +52,7 @@ def _read(path: Path) -> dict[str, dict[str, Any]]:
         records = json.loads(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError):
         return {}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path}: cannot be read ({error}). Delete it; later loads record the hashes again.") from error
     entries: list[Any] = list(cast("dict[str, Any]", records).values()) if isinstance(records, dict) else [None]
     if not all(_is_entry(entry) for entry in entries):

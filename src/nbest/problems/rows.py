@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from nbest.errors import DataError
+from nbest.plurals import show_count
 from nbest.text.json_lines import GZIP_MAGIC, Fault, Line, LineOrFault, describe, read_lines
 
 PARQUET_MAGIC = b"PAR1"
@@ -62,7 +63,7 @@ def _read_csv(file: Path, is_gzip: bool) -> Iterator[LineOrFault]:
                     actual = (
                         f"no cell for {missing}" if extra is None else f"more cells than columns: {describe(extra)}"
                     )
-                    allowed = f"{len(reader.fieldnames or ())} cells per row"
+                    allowed = f"{show_count(len(reader.fieldnames or ()), 'cell')} per row"
                     yield Fault(str(file), reader.line_num, "row", actual, allowed)
                 else:
                     yield Line(str(file), reader.line_num, values)

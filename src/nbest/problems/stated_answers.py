@@ -51,7 +51,8 @@ def _write(value: Any, is_inner: bool) -> str | None:
     if isinstance(value, bool):
         return str(value)
     if isinstance(value, (int, float)):
-        return number_text(value) if math.isfinite(value) else None
+        # An integer may be larger than any float, of which `isfinite` would make one.
+        return number_text(value) if isinstance(value, int) or math.isfinite(value) else None
     if not isinstance(value, list) or not value:
         return None
     items = [_write(item, is_inner=True) for item in cast("list[Any]", value)]

@@ -1,15 +1,28 @@
 """The stage that grades: it checks every answer against its target."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Collection, Iterator
+from collections import Counter
+from collections.abc import AsyncGenerator, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from nbest.answers.counting import AnswerCounts
+from nbest.errors import ConfigError
 from nbest.measuring.trajectory_counts import TrajectoryCounts, add_counts, count_trajectories
+from nbest.plugins import list_plugins
 from nbest.protocols import Verifier
-from nbest.records import Pool, Problem, Trajectory, Verdict
+from nbest.records import Kind, Pool, Problem, Trajectory, Verdict
+from nbest.sandbox.executions import Sandbox
+from nbest.sandbox.opening import open_sandbox
+from nbest.stages.code_verdicts import (
+    describe_code_verdicts,
+    find_mode_difference,
+    read_code_verdicts,
+    record_code_verdicts,
+)
 from nbest.stages.flow import (
     OnDone,
     OnProgress,
@@ -23,10 +36,13 @@ from nbest.stages.flow import (
     run_to_end,
 )
 from nbest.stages.redoing import drop_failed_verdicts
+from nbest.stages.sandboxes import SandboxSettings
 from nbest.stages.sharing import SharedWork, ignore_wait, share_work
 from nbest.storage.done import DoneIds
 from nbest.storage.run import Run
 from nbest.storage.tables import VERDICTS
+from nbest.verifying.code.settings import CodeSettings
+from nbest.verifying.code.verifier import CodeVerifier
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +50,9 @@ class VerifyReport:
     """The verdicts of a run, counted over all its trajectories; `ungraded` ones could not be checked.
 
     `answers` counts how their answers were read, `counts` those that no figure rests on. `redone` counts the ungraded
-    verdicts that were dropped first (None: that was not requested).
+    verdicts that were dropped first (None: that was not requested). `code` says how programs were run, as recorded
+    beside the verdicts (None: no program was), `mode_differences` the verdicts on which LiveCodeBench's own runner
+    disagrees (None: it was not run), and `reasons` counts the ungraded programs by the reason.
     """
 
     run: Path
@@ -45,6 +63,9 @@ class VerifyReport:
     answers: AnswerCounts = field(default_factory=AnswerCounts)
     counts: TrajectoryCounts = field(default_factory=TrajectoryCounts)
     redone: int | None = None
+    code: Mapping[str, Any] | None = None
+    mode_differences: Sequence[Mapping[str, Any]] | None = None
+    reasons: Mapping[str, int] = field(default_factory=dict[str, int])
 
     def to_json(self) -> dict[str, Any]:
         row: dict[str, Any] = {
@@ -56,27 +77,54 @@ class VerifyReport:
             "answers": self.answers.to_json(),
             "counts": self.counts.to_json(),
         }
-        return row if self.redone is None else row | {"redone": self.redone}
+        if self.redone is not None:
+            row["redone"] = self.redone
+        if self.code is not None:
+            row["code"] = dict(self.code)
+        if self.mode_differences is not None:
+            row["mode_differences"] = [dict(difference) for difference in self.mode_differences]
+        return row | ({"ungraded_reasons": dict(self.reasons)} if self.reasons else {})
 
 
 def verify(
-    run: Run | str | Path, *, redo_failed: bool = False, on_progress: OnProgress = ignore_progress
+    run: Run | str | Path,
+    *,
+    redo_failed: bool = False,
+    sandbox: SandboxSettings | None = None,
+    code: CodeSettings | None = None,
+    on_progress: OnProgress = ignore_progress,
 ) -> VerifyReport:
     """Grade every trajectory that has no verdict yet; with `redo_failed` also those that are ungraded.
 
-    Raises UnavailableError if the run holds no trajectories, and DataError, before anything is graded, if one of its
-    targets cannot be read (see `nbest.verifying.targets`).
+    Programs run in the sandbox of `sandbox` (None: the best isolation of this machine) under the settings `code`. Where
+    nothing isolates they are not run, and stay ungraded.
+
+    Raises UnavailableError if the run holds no trajectories, DataError, before anything is graded, if one of its
+    targets cannot be read (see `nbest.verifying.targets`), and ConfigError for settings of programs that the run does
+    not have, or that its stored verdicts were not made with.
     """
-    return run_to_end(_verify(open_run(run), path_of(run), redo_failed, on_progress))
+    has_settings = sandbox is not None or code is not None
+    grader = CodeVerifier(partial(_open_sandbox, sandbox or SandboxSettings()), code)
+    return run_to_end(_verify(open_run(run), path_of(run), grader, has_settings, redo_failed, on_progress))
 
 
-async def _verify(run: Run, path: Path, redo_failed: bool, on_progress: OnProgress) -> VerifyReport:
+def _open_sandbox(settings: SandboxSettings) -> Sandbox:
+    return open_sandbox(settings.backend, allow_unsandboxed=settings.allow_unsandboxed)
+
+
+async def _verify(
+    run: Run, path: Path, grader: CodeVerifier, has_settings: bool, redo_failed: bool, on_progress: OnProgress
+) -> VerifyReport:
     from nbest.verifying.dispatch import KindVerifier
     from nbest.verifying.targets import require_readable_targets
 
     report_activity("read the run", on_progress)
     total = require_trajectories(run)
-    async with KindVerifier() as verifier:
+    has_code = "code" not in list_plugins("verifier") and any(problem.kind == "code" for problem in run.problems())
+    if has_settings and not has_code:
+        raise ConfigError(f"{path}: it has no problems of kind 'code', which settings of programs belong to")
+    verifiers: dict[Kind, Verifier] = {"code": grader} if has_code else {}
+    async with grader, KindVerifier(verifiers=verifiers) as verifier:
         missing, redone = total - len(run.done_verdicts()), None
         if missing or redo_failed:
             report_activity("read the targets", on_progress)
@@ -84,15 +132,58 @@ async def _verify(run: Run, path: Path, redo_failed: bool, on_progress: OnProgre
         if redo_failed:
             redone = await asyncio.to_thread(drop_failed_verdicts, run)
             missing += redone
+        if has_code:
+            await _record_code(run, grader, missing > 0, on_progress)
         answers = AnswerCounts()
         on_done, on_wait = count_progress("verify", missing, on_progress), report_wait("verify", on_progress)
         await verify_run(run, verifier, on_done, answers, on_wait=on_wait)
+    return _make_report(run, path, total, answers, redone, has_code)
+
+
+async def _record_code(run: Run, grader: CodeVerifier, is_working: bool, on_progress: OnProgress) -> None:
+    """Open the sandbox where something is to be graded, and record how. Raises ConfigError as `verify`."""
+    stored = read_code_verdicts(run)
+    if is_working:
+        report_activity("open the sandbox", on_progress)
+        isolation = await grader.open()
+        if isolation is not None:
+            await asyncio.to_thread(record_code_verdicts, run, describe_code_verdicts(grader.settings, isolation))
+    elif stored is not None and stored.get("mode") != grader.settings.mode and grader.settings.mode != "true":
+        raise ConfigError(
+            f"{run.path}: every trajectory is graded, in mode {stored.get('mode')!r}. To grade in mode "
+            f"{grader.settings.mode!r}, remove the verdicts first: nbest drop {quote(str(run.path))} verdicts"
+        )
+
+
+def _make_report(
+    run: Run, path: Path, total: int, answers: AnswerCounts, redone: int | None, has_code: bool
+) -> VerifyReport:
     grades: dict[bool | None, int] = {True: 0, False: 0, None: 0}
+    code = read_code_verdicts(run) if has_code else None
+    differences: list[Mapping[str, Any]] = []
+    reasons = Counter[str]()
     for verdict in run.verdicts():
         grades[verdict.correct] += 1
+        if has_code and verdict.correct is None:
+            reasons[verdict.note] += 1
+        if code is not None and (difference := find_mode_difference(verdict)) is not None:
+            differences.append(difference)
     with run.connect(large=()) as connection:
         counts = add_counts(count_trajectories(connection).values())
-    return VerifyReport(path, total, grades[True], grades[False], grades[None], answers, counts, redone)
+    is_both = code is not None and code.get("mode") == "both"
+    return VerifyReport(
+        path,
+        total,
+        grades[True],
+        grades[False],
+        grades[None],
+        answers,
+        counts,
+        redone,
+        code,
+        differences if is_both else None,
+        dict(reasons.most_common()),
+    )
 
 
 async def verify_run(

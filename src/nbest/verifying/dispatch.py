@@ -1,7 +1,8 @@
 """One verifier for problems of every kind: hands each problem to the verifier of its kind.
 
-Answers of every kind but code are compared here; the verifier of another kind is the plug-in of that name. Problems of
-a kind without one get verdicts of None with a note, which are counted and shown.
+Answers of every kind but code are compared here. A verifier of code needs a sandbox: it is passed by whoever opens one
+(`nbest.verifying.code.verifier`), or it is the plug-in of that name. Problems of a kind without a verifier get verdicts
+of None with a note, which are counted and shown.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,7 +19,8 @@ from nbest.verifying.equivalence import Equivalence
 class KindVerifier(Verifier):
     """Grades by `verifiers`, or else by those built in and those of plug-ins.
 
-    Code needs a sandbox that nbest does not have: without a plug-in its trajectories stay ungraded (correct=None).
+    A verifier of code has to be passed in `verifiers`, and is closed by its owner: without one and without a plug-in,
+    nothing is run, and trajectories of code stay ungraded (correct=None).
     """
 
     def __init__(self, equivalence: Equivalence | None = None, verifiers: Mapping[Kind, Verifier] | None = None):
@@ -36,7 +38,7 @@ class KindVerifier(Verifier):
         verifier = self._find(problem.kind)
         if verifier is not None:
             return await verifier.verify(problem, trajectories)
-        note = f"not graded: this version has no verifier for problems of kind {problem.kind!r}"
+        note = f"not graded: there is no verifier for problems of kind {problem.kind!r}"
         return [Verdict(trajectory.id, None, None, note) for trajectory in trajectories]
 
     def _find(self, kind: Kind) -> Verifier | None:

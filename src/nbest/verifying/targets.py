@@ -29,6 +29,7 @@ from nbest.answers.values import (
     Value,
 )
 from nbest.errors import DataError
+from nbest.plurals import show_count
 from nbest.records import KINDS, Kind, Problem
 from nbest.verifying.equivalence import Equivalence
 
@@ -69,10 +70,10 @@ def require_readable_targets(problems: Iterable[Problem], equivalence: Equivalen
 def describe_unreadable(unreadable: Sequence[UnreadableTarget]) -> str:
     """Return a message with the first five targets, the number of the others, and what to do."""
     count = len(unreadable)
-    lines = [f"{count:,} target{'s' if count > 1 else ''} cannot be read:"]
+    lines = [f"{show_count(count, 'target')} cannot be read:"]
     lines += [f"  {target}" for target in unreadable[:_LISTED_TARGETS]]
     if count > _LISTED_TARGETS:
-        lines.append(f"  ... and {count - _LISTED_TARGETS:,} others")
+        lines.append(f"  ... and {show_count(count - _LISTED_TARGETS, 'other')}")
     lines.append(
         'Correct the problem set and import or sample it again; kind = "exact" compares answers as they are spelled.'
     )

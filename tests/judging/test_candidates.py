@@ -1,11 +1,12 @@
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from nbest.judging.candidates import read_candidates
 from nbest.judging.conversation import RetrySettings
 from nbest.judging.windows import Window
-from nbest.records import Completion, Pool, Trajectory
+from nbest.records import CodeTask, Completion, Pool, Trajectory
 from nbest.sampling.scripted import ScriptedSampler
 from tests.scoring.judges import make_pool, make_settings
 
@@ -59,8 +60,22 @@ def test_code_is_one_candidate_a_text():
     ]
     assert candidate_set.members == {0: (0, 3), 1: (2,)}
     assert candidate_set.reasons == {1: "nothing to show"}
-    assert candidate_set.notes == ("1 of 4 trajectories were not shown: nothing to show",)
+    assert candidate_set.notes == ("1 of 4 trajectories was not shown: nothing to show",)
     assert candidates_of(make_pool(*[block.format("a()")] * 3, kind="code")).is_agreed
+
+
+def test_code_is_found_by_the_task_of_its_pool():
+    solution, example = "```python\ndef f(x):\n    return {}\n```", "```python\nprint(f(3))\n```"
+    bodies = ("    return 1\n", "Sorry.", f"{solution.format(2)}\n{example}", "    return 1\n\n\ndef g(")
+    pool = make_pool(*bodies, kind="code")
+    assert [candidate.text for candidate in candidates_of(pool).candidates] == ["print(f(3))"]
+    pool = replace(pool, code=CodeTask("f", "def f(x):\n"))
+    candidate_set = candidates_of(pool)
+    assert [(candidate.text, candidate.positions) for candidate in candidate_set.candidates] == [
+        ("    return 1", (0, 3)),
+        ("def f(x):\n    return 2", (2,)),
+    ]
+    assert candidate_set.reasons == {1: "nothing to show"}
 
 
 def test_a_candidate_beyond_the_budget_alone_is_counted_and_told():
@@ -68,7 +83,7 @@ def test_a_candidate_beyond_the_budget_alone_is_counted_and_told():
     settings = make_settings(NOBODY, window=Window(8, 6 + 14 + 10, len))
     candidate_set = candidates_of(make_pool("1: 10 char", "2: 11 chars", "3: c"), settings)
     assert [(candidate.position, candidate.tokens) for candidate in candidate_set.candidates] == [(0, 24), (2, 18)]
-    assert candidate_set.notes == ("1 of 3 trajectories were not shown: beyond the token budget",)
+    assert candidate_set.notes == ("1 of 3 trajectories was not shown: beyond the token budget",)
     assert settings.judge.counts.unread == 1
 
 
@@ -97,4 +112,4 @@ def test_summaries_are_asked_for_and_paid(is_cut):
     second = "longer\n\n2" if is_cut else "in short, 2"
     assert [candidate.text for candidate in candidate_set.candidates] == ["in short, 1", second]
     assert settings.judge.counts.calls == (3 if is_cut else 2)
-    assert candidate_set.notes == (("1 of 2 trajectories have no summary and are shown without",) if is_cut else ())
+    assert candidate_set.notes == (("1 of 2 trajectories has no summary and is shown without",) if is_cut else ())

@@ -32,7 +32,7 @@ async def test_an_inconsistent_pair_gains_nothing_and_is_counted():
     selector = knockout(lambda *_: spend("Judgment: 0", 1))
     # Neither gains a point; the answer that more trajectories gave goes on.
     selection = await selector.select(make_pool("1: a", "2: b", "2: b"))
-    assert (selection.index, selection.note) == (1, "1 pairs were inconsistent")
+    assert (selection.index, selection.note) == (1, "1 pair was inconsistent")
     assert selector.counts.inconsistent == 1
     assert [row["chosen"] for row in selector.counts.position_bias()] == [2, 0]
 
@@ -71,4 +71,4 @@ async def test_an_order_without_a_judgement_leaves_none():
     selector = knockout(lambda prompt, _: "Judgment: 0" if list_candidates(prompt)[0] == "1: a" else "?")
     selection = await selector.select(make_pool("1: a", "2: b"))
     assert selection.index is None
-    assert selection.note == "no judgement: 1 of 1 pairs of round 0 were not judged (1 unparsed)"
+    assert selection.note == "no judgement: 1 of 1 pair of round 0 was not judged (1 unparsed)"

@@ -70,7 +70,7 @@ async def test_what_failed_is_left_out_and_told():
     settings = make_settings(reply, RetrySettings(retries=0), repeats=2)
     selection = await PointwiseSelector(settings).select(make_pool("1: a", "2: b"))
     assert selection.index == 0
-    assert selection.note == "2 of 4 judgements failed and were left out; 1 of 2 candidates have no judgement"
+    assert selection.note == "2 of 4 judgements failed and were left out; 1 of 2 candidates has no judgement"
     nobody = PointwiseSelector(make_settings(lambda *_: "?", repeats=1))
     assert (await nobody.select(make_pool("1: a", "2: b"))).note.startswith("no judgement: none of 2 judgements")
     assert math.isclose(nobody.counts.failed["unparsed"], 2)

@@ -16,6 +16,7 @@ from nbest.judging.prompts import (
     show_candidate,
     write_judgement,
 )
+from nbest.records import CodeTask
 
 THOUGHT = "<think>\n2 + 2 = 5.\n\nNo, 4.\n</think>\n\n\\boxed{4}"
 CODE = "<think>\n```python\nno()\n```\n</think>\n```python\nfirst()\n```\nOr:\n```python\nlast()\n  more()\n```\nDone."
@@ -42,12 +43,22 @@ def test_a_candidate_is_shown_without_or_with_its_thinking(text, thinking, candi
         (CODE, "last()\n  more()"),
         ("<think>\n```\ncut()\n```", ""),
         ("no block", ""),
-        ("```python\nunclosed()", ""),
+        ("```python\nunclosed()", "unclosed()"),
+        ("```python\nlast()\n```\n```text\noutput\n```", "last()"),
         ("```\nprint('```')\n```", "print('```')"),
     ],
 )
-def test_of_code_only_the_last_block_is_shown(text, candidate):
+def test_of_code_only_the_program_is_shown(text, candidate):
     assert show_candidate(text, "keep", "code") == show_candidate(text, "remove", "code") == candidate
+
+
+def test_a_program_is_shown_as_its_text_holds_it():
+    task = CodeTask("f", "import re\n\ndef f(x):\n")
+    assert show_candidate("    return x\n", "remove", "code", code=task) == "    return x"
+    assert show_candidate("```\ndef f(x):\n    return 1\n```\n```\nf(2)\n```", kind="code", code=task) == (
+        "def f(x):\n    return 1"
+    )
+    assert show_candidate("    return x\n", "remove", "code") == ""
 
 
 def test_the_published_prompt():

@@ -73,7 +73,7 @@ async def test_the_majority_stands_for_it_only_where_the_settings_say_so(kind):
 async def test_nobody_to_select():
     selector = GenSelectSelector(make_settings(nothing))
     assert (await selector.select(make_pool("none", "none"))).note == "none of 2 trajectories has an answer"
-    assert (await selector.select(make_pool("none", kind="code"))).note == "none of 1 trajectories has code"
+    assert (await selector.select(make_pool("none", kind="code"))).note == "none of 1 trajectory has code"
     assert "failed" in (await selector.select(make_pool(None, None))).note
 
 
@@ -81,7 +81,7 @@ async def test_a_judgement_on_code():
     pool = make_pool("```\nx = 1\n```", "nothing", "```\ny = 2\n```", kind="code")
     selection = await GenSelectSelector(make_settings(prefer("y = 2"))).select(pool)
     assert (selection.index, selection.answer) == (2, None)
-    assert "1 of 3 trajectories were not shown: nothing to show" in selection.note
+    assert "1 of 3 trajectories was not shown: nothing to show" in selection.note
 
 
 async def test_one_window_refuses_more_than_it_takes():
@@ -156,7 +156,7 @@ async def test_what_fits_beside_nothing_is_told():
     selection = await TournamentSelector(settings).select(make_pool("1: 1", "2: 2", "3: 3 and many words more"))
     assert selection.index is None
     assert "no two of the 2 candidates left fit into 30 tokens" in selection.note
-    assert "1 of 3 trajectories were not shown: beyond the token budget" in selection.note
+    assert "1 of 3 trajectories was not shown: beyond the token budget" in selection.note
 
 
 async def test_it_ends_where_all_that_are_left_agree():
@@ -180,7 +180,7 @@ async def test_one_window_without_a_judgement_leaves_none():
     lost = [entry for entry in selections if entry.index is None]
     assert lost
     assert all(entry.index == 7 for entry in selections if entry.index is not None)
-    assert all(re.search(r"1 of \d windows of round \d were not judged \(1 unparsed\)", entry.note) for entry in lost)
+    assert all(re.search(r"1 of \d windows? of round \d was not judged \(1 unparsed\)", entry.note) for entry in lost)
     assert selector.counts.abstained == len(lost)
 
 

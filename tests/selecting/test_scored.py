@@ -67,7 +67,7 @@ async def test_lengths_fall_back_to_characters_for_the_whole_pool():
 
 async def test_lengths_of_absent_texts_are_an_error():
     answered = replace(attempt(1, ""), answer="7")
-    message = r"'longest': 1 of 2 trajectories of problem 'p' have neither text nor tokens, so lengths"
+    message = r"'longest': 1 of 2 trajectories of problem 'p' has neither text nor tokens, so lengths"
     with pytest.raises(UnavailableError, match=message):
         await LengthSelector(is_longest=True).select(pool_of(attempt(0, "text"), answered))
     with pytest.raises(UnavailableError, match="2 of 2 trajectories"):

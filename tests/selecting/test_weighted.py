@@ -94,11 +94,12 @@ async def test_who_abstains_and_why():
     made = selector(0.5, NAN)
     assert (await made.select(pool_of(None, None))).note == "none of 2 trajectories has an answer"
     selection = await made.select(pool_of(None, "7"))
-    assert (selection.index, selection.note) == (None, "1 of 2 trajectories have an answer and no score of 'prm'")
+    assert (selection.index, selection.note) == (None, "1 of 2 trajectories has an answer and no score of 'prm'")
 
 
 async def test_a_pool_that_was_not_scored_is_an_error():
-    with pytest.raises(UnavailableError, match=r"run runs/a has no score of 'prm' for any of the 1 .* 'p'"):
+    message = r"run runs/a has no score of 'prm' for the only trajectory of problem 'p'"
+    with pytest.raises(UnavailableError, match=message):
         await selector(None, 0.5, run="run runs/a").select(pool_of("7", "8", failed=(1,)))
 
 

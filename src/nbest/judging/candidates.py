@@ -33,6 +33,7 @@ from nbest.judging.prompts import (
 )
 from nbest.judging.windows import Candidate, Window
 from nbest.loop_thread import gather_all
+from nbest.plurals import agree, show_part
 from nbest.protocols import Clusterer
 from nbest.records import Completion, Finish, Pool, Trajectory, derive_seed
 
@@ -93,7 +94,8 @@ async def read_candidates(pool: Pool, settings: JudgeSettings, conversation: Con
     positions = [position for position in order if position not in reasons]
     if pool.kind == "code":
         texts = {
-            position: show_candidate(pool.trajectories[position].completion.text, kind="code") for position in positions
+            position: show_candidate(pool.trajectories[position].completion.text, kind="code", code=pool.code)
+            for position in positions
         }
         numbers: dict[str, int] = {}
         clusters = {position: numbers.setdefault(text, len(numbers)) for position, text in texts.items() if text}
@@ -127,13 +129,14 @@ async def _read_texts(
     summaries = await gather_all(calls)
     missing = summaries.count(None)
     texts |= {position: summary for position, summary in zip(positions, summaries, strict=True) if summary}
-    note = f"{missing} of {len(positions)} trajectories have no summary and are shown without"
+    without = f"{show_part(missing, len(positions), 'trajectory')} {agree(missing, 'has')} no summary"
+    note = f"{without} and {agree(missing, 'is')} shown without"
     return texts, [note] if missing else []
 
 
 def _show_trajectory(trajectory: Trajectory, pool: Pool, format: PromptFormat) -> str:
     answer = answer_of(trajectory, pool) if format.thinking == "answer" else None
-    return show_candidate(trajectory.completion.text, format.thinking, pool.kind, answer)
+    return show_candidate(trajectory.completion.text, format.thinking, pool.kind, answer, pool.code)
 
 
 async def _summarise(
@@ -173,7 +176,7 @@ def _add_candidates(
     notes = list(base_set.notes)
     for reason in ("nothing to show", "beyond the token budget"):
         if count := list(reasons.values()).count(reason):
-            notes.append(f"{count} of {len(texts)} trajectories were not shown: {reason}")
+            notes.append(f"{show_part(count, len(texts), 'trajectory')} {agree(count, 'was')} not shown: {reason}")
             settings.judge.counts.unread += count
     return CandidateSet(tuple(candidates.values()), _group_positions(clusters), reasons, tuple(notes))
 

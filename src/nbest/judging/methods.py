@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from nbest.config import Count, Section
+from nbest.selecting.execution.clusters import ClusterOptions
 from nbest.specs import Need, Spec, load
 
 _JUDGE: frozenset[Need] = frozenset({"judge", "answers"})
@@ -52,6 +53,17 @@ class ScorerOptions(SummaryOptions):
 
     repeats: Count | None = None
     window: int | None = Field(default=None, ge=2)
+
+
+class SStarOptions(ClusterOptions):
+    """`clusters` take part, and the judge writes at most `probes` inputs per pair of programs.
+
+    `on_failure` says what to select if there is no judgement: nothing, or the largest cluster.
+    """
+
+    clusters: Count = 4
+    probes: Count = 5
+    on_failure: Literal["abstain", "majority"] | None = None
 
 
 def _make_builder(reference: str, name: str) -> Callable[..., Any]:
@@ -130,5 +142,15 @@ SPECS = (
         "GenRM, arXiv 2408.15240",
         PointwiseOptions,
         35,
+    ),
+    Spec(
+        "s-star",
+        "selector",
+        "nbest.judging.s_star:build_s_star",
+        "A model writes inputs that tell programs apart, and judges the programs by what they do on them.",
+        "S*, arXiv 2502.14382",
+        SStarOptions,
+        frozenset({"judge", "sandbox"}),
+        position=45,
     ),
 )

@@ -21,6 +21,7 @@ from nbest.judging.prompts import parse_pairwise, render_pairwise
 from nbest.judging.selectors import Choice, GenerativeSelector
 from nbest.judging.windows import Candidate, deal
 from nbest.loop_thread import gather_all
+from nbest.plurals import agree, show_count, show_part
 from nbest.records import Completion, Pool
 
 
@@ -45,7 +46,8 @@ class KnockoutSelector(GenerativeSelector):
             ]
             results = await gather_all(calls)
             if missing := results.count(None):
-                return Choice(None, f"{missing} of {len(pairs)} pairs of round {number} were not judged")
+                unjudged = f"{show_part(missing, len(pairs), 'pair')} of round {number} {agree(missing, 'was')}"
+                return Choice(None, f"{unjudged} not judged")
             winners = set[int]()
             for pair, result in zip(pairs, results, strict=True):
                 assert result is not None
@@ -54,7 +56,8 @@ class KnockoutSelector(GenerativeSelector):
                     points[candidate.position] += half_points
                 winners.add(self._pick_winner(pair, result, points, candidate_set).position)
             candidates = [candidate for candidate in candidates if candidate.position in winners]
-        return Choice(candidates[0], f"{contradictions} pairs were inconsistent" if contradictions else "")
+        pairs = f"{show_count(contradictions, 'pair')} {agree(contradictions, 'was')}"
+        return Choice(candidates[0], f"{pairs} inconsistent" if contradictions else "")
 
     async def _compare(
         self, pool: Pool, pair: list[Candidate], conversation: Conversation, question: str

@@ -21,6 +21,7 @@ from nbest.judging.prompts import parse_pointwise, render_pointwise
 from nbest.judging.selectors import Choice, GenerativeSelector
 from nbest.judging.windows import Candidate
 from nbest.loop_thread import gather_all
+from nbest.plurals import agree, show_count, show_part
 from nbest.records import Completion, Pool
 
 
@@ -44,14 +45,15 @@ class PointwiseSelector(GenerativeSelector):
             if probabilities:
                 means[candidate.position] = math.fsum(probabilities) / len(probabilities)
         if not means:
-            return Choice(None, f"none of {len(values)} judgements could be read")
+            return Choice(None, f"none of {show_count(len(values), 'judgement')} could be read")
         candidates = [candidate for candidate in candidate_set.candidates if candidate.position in means]
         best = max(candidates, key=lambda candidate: means[candidate.position])
         notes: list[str] = []
         if failed := values.count(None):
-            notes.append(f"{failed} of {len(values)} judgements failed and were left out")
+            notes.append(f"{show_part(failed, len(values), 'judgement')} failed and {agree(failed, 'was')} left out")
         if missing := len(candidate_set.candidates) - len(means):
-            notes.append(f"{missing} of {len(candidate_set.candidates)} candidates have no judgement")
+            candidates_missing = show_part(missing, len(candidate_set.candidates), "candidate")
+            notes.append(f"{candidates_missing} {agree(missing, 'has')} no judgement")
         return Choice(best, "; ".join(notes))
 
     async def _ask(self, pool: Pool, candidate: Candidate, conversation: Conversation, number: int) -> float | None:

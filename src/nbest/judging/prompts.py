@@ -15,7 +15,8 @@ from typing import Literal, TypeAlias
 from nbest.answers.reasoning import remove_reasoning, remove_tags, split_reasoning
 from nbest.config import CandidateThinking, PromptStyle
 from nbest.judging.prompt_templates import GENSELECT_CODE, GENSELECT_MATH, PAIRWISE, POINTWISE, SUMMARY, USC
-from nbest.records import Finish, Kind
+from nbest.programs.extraction import extract_program
+from nbest.records import CodeTask, Finish, Kind
 
 Fault: TypeAlias = Literal["", "unparsed", "out-of-range", "truncated", "error"]
 """The reason why a judgement names no candidate: the text has no judgement, its index is not in the window, it was cut
@@ -37,7 +38,6 @@ _APPROVAL = re.compile(
     re.IGNORECASE,
 )
 _LONGEST_INDEX = 9  # digits; Python refuses to read thousands of them
-_CODE = re.compile(r"^[ \t]*```[^\n`]*\n(.*?)^[ \t]*```[ \t]*$", re.DOTALL | re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,18 +80,22 @@ class Approval:
 
 
 def show_candidate(
-    text: str, thinking: CandidateThinking = "remove", kind: Kind = "math", answer: str | None = None
+    text: str,
+    thinking: CandidateThinking = "remove",
+    kind: Kind = "math",
+    answer: str | None = None,
+    code: CodeTask | None = None,
 ) -> str:
     """Return a trajectory's text as a candidate: without its thinking, or with it and without the tags.
 
     Where thinking was cut off (no `</think>` after `<think>`), the text holds nothing else: with "remove" the candidate
     is empty. With "answer" the candidate is `\\boxed{...}` around `answer`, empty if there is none. For `code` it is
-    the last closed code block after the thinking, in any mode, and empty if there is none. An empty candidate cannot
-    be judged.
+    the program alone, in any mode: what `nbest.programs.extraction` finds for the task `code`, as the text holds it,
+    and empty if there is none. An empty candidate cannot be judged.
     """
     if kind == "code":
-        blocks: list[str] = _CODE.findall(remove_reasoning(text))
-        return blocks[-1].strip("\n") if blocks else ""
+        program = extract_program(text, code)
+        return "" if program is None else program.excerpt.strip("\n")
     if thinking == "answer":
         return "" if answer is None else f"\\boxed{{{answer}}}"
     if thinking == "keep":

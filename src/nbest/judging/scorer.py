@@ -7,7 +7,7 @@ Rules
     A window of one answer is not judged: its members appear and win. If the whole pool agrees, all of it does.
     Equal texts have one score. The score is NaN for failed trajectories, those without an answer, those that no prompt
     can hold (nothing to show, beyond the token budget) and those without a judged window; `report().unscored` counts
-    them by reason.
+    them by reason. The note of a score says how many of its windows were not judged.
 
 This module does not know models or runs, and never sees a target.
 """
@@ -20,6 +20,7 @@ from nbest.judging.candidates import CandidateSet, JudgeSettings, read_candidate
 from nbest.judging.conversation import Conversation
 from nbest.judging.windows import deal
 from nbest.loop_thread import gather_all
+from nbest.plurals import agree, show_part
 from nbest.protocols import Scorer, StateSource
 from nbest.records import Pool, Score, WorkReport
 from nbest.states.sources import NO_STATES
@@ -45,16 +46,17 @@ class GenSelectScorer(Scorer):
         del states
         conversation = self._settings.judge.open(pool.problem_id)
         candidate_set = await read_candidates(pool, self._settings, conversation)
-        wins, appearances = Counter[int](), Counter[int]()
+        wins, appearances, lost = Counter[int](), Counter[int](), Counter[int]()
         if candidate_set.is_agreed:
             for position in next(iter(candidate_set.members.values())):
                 wins[position] = appearances[position] = self._settings.repeats
         else:
-            await self._judge_all(pool, candidate_set, conversation, wins, appearances)
+            await self._judge_all(pool, candidate_set, conversation, wins, appearances, lost)
         scores = [
             Score(
                 trajectory.id,
                 (wins[position] + 1) / (appearances[position] + 2) if appearances[position] else math.nan,
+                note=_describe_lost(lost[position], appearances[position]),
             )
             for position, trajectory in enumerate(pool.trajectories)
         ]
@@ -70,6 +72,7 @@ class GenSelectScorer(Scorer):
         conversation: Conversation,
         wins: Counter[int],
         appearances: Counter[int],
+        lost: Counter[int],
     ) -> None:
         room = self._settings.room_tokens(pool)
         windows = [
@@ -89,8 +92,16 @@ class GenSelectScorer(Scorer):
         ]
         for window, winner in zip(windows, await gather_all(calls), strict=True):
             if winner is None:
+                lost.update(position for candidate in window for position in candidate.positions)
                 continue
             for candidate in window:
                 for position in candidate.positions:
                     appearances[position] += 1
                     wins[position] += candidate.cluster == winner.cluster
+
+
+def _describe_lost(lost: int, judged: int) -> str:
+    """Return the note of a score that lacks judgements; "" if it lacks none."""
+    if not lost:
+        return ""
+    return f"{show_part(lost, lost + judged, 'judgement')} failed and {agree(lost, 'was')} left out"

@@ -15,6 +15,7 @@ deadlines and counts: `conversation.py`)
 This module does not know models or runs, and never sees a target.
 """
 
+import re
 from abc import ABC, abstractmethod
 from collections import Counter
 from dataclasses import dataclass
@@ -34,11 +35,14 @@ from nbest.judging.conversation import Conversation, JudgementCounts
 from nbest.judging.prompts import parse_usc, render_usc
 from nbest.judging.windows import Candidate, deal
 from nbest.loop_thread import gather_all
+from nbest.plurals import agree, show_count, show_part
 from nbest.protocols import Selector
 from nbest.records import Pool, Selection, WorkReport
 from nbest.selecting.scored import abstention
 
 NO_JUDGEMENT = "no judgement"
+LOST_JUDGEMENTS = re.compile(r"\bjudgements? failed and (?:cast|was|were)\b")
+"""What the note of a selection or score says where some of its judgements failed and the others decided."""
 """The beginning of the note of a selection that was made without a judgement, or was not made for want of one."""
 
 
@@ -78,14 +82,17 @@ class GenerativeSelector(Selector, ABC):
         candidate_set = await read_candidates(pool, self._settings, conversation)
         if not candidate_set.members:
             content = "code" if pool.kind == "code" else "an answer"
-            return abstention(pool, f"none of {len(pool.trajectories)} trajectories has {content}")
+            return abstention(pool, f"none of {show_count(len(pool.trajectories), 'trajectory')} has {content}")
         if candidate_set.is_agreed:
             self.counts.agreed += 1
             (positions,) = candidate_set.members.values()
-            note = f"all {len(positions)} answers agree: nothing was asked"
+            is_alone = len(positions) == 1
+            agreement = "there is only one answer" if is_alone else f"all {show_count(len(positions), 'answer')} agree"
+            note = f"{agreement}: nothing was asked"
             return _make_selection(pool, positions[0], conversation, (note, *candidate_set.notes))
         if len(candidate_set.candidates) < 2:
-            choice = Choice(None, f"{len(candidate_set.candidates)} candidates can be shown, 2 are needed")
+            shown = show_count(len(candidate_set.candidates), "candidate")
+            choice = Choice(None, f"{shown} can be shown, 2 are needed")
         else:
             choice = await self._choose(pool, candidate_set, conversation)
         if choice.candidate is None:
@@ -131,13 +138,13 @@ class GenSelectSelector(GenerativeSelector):
         size = self._settings.window.size
         if len(candidate_set.candidates) > size:
             raise UnavailableError(
-                f"{self.name}: problem {pool.problem_id!r} has {len(candidate_set.candidates)} distinct candidates and "
-                f"one window takes {size}. Select by genselect-tournament or genselect-vote, or set a larger "
-                "window."
+                f"{self.name}: problem {pool.problem_id!r} has "
+                f"{show_count(len(candidate_set.candidates), 'distinct candidate')} and one window takes {size}. "
+                "Select by genselect-tournament or genselect-vote, or set a larger window."
             )
         tokens, room = sum(candidate.tokens for candidate in candidate_set.candidates), self._settings.room_tokens(pool)
         if room is not None and tokens > room:
-            return Choice(None, f"the candidates take {tokens} tokens, the budget leaves {room}")
+            return Choice(None, f"the candidates take {show_count(tokens, 'token')}, the budget leaves {room}")
         window = list(candidate_set.candidates)
         self._settings.make_rng(pool, "window").shuffle(window)
         winner = await self._judge(pool, window, conversation)
@@ -185,7 +192,8 @@ class TournamentSelector(GenerativeSelector):
                 ]
             )
             if missing := winners.count(None):
-                return Choice(None, f"{missing} of {len(windows)} windows of round {number} were not judged")
+                unjudged = f"{show_part(missing, len(windows), 'window')} of round {number} {agree(missing, 'was')}"
+                return Choice(None, f"{unjudged} not judged")
             read_positions |= {candidate.position for window in windows if len(window) > 1 for candidate in window}
             winner_positions = {winner.position for winner in winners if winner is not None}
             candidates = [candidate for candidate in candidates if candidate.position in winner_positions]
@@ -215,14 +223,15 @@ class VoteSelector(GenerativeSelector):
     async def _choose(self, pool: Pool, candidate_set: CandidateSet, conversation: Conversation) -> Choice:
         windows = self._deal(pool, candidate_set)
         if not windows:
-            return Choice(None, f"no two of {len(candidate_set.candidates)} candidates fit into the token budget")
+            candidates = show_count(len(candidate_set.candidates), "candidate")
+            return Choice(None, f"no two of {candidates} fit into the token budget")
         calls = [
             settle_window(pool, window, self._settings, conversation, f"vote {number}")
             for number, window in enumerate(windows)
         ]
         selected = [candidate for candidate in await gather_all(calls) if candidate is not None]
         if not selected:
-            return Choice(None, f"none of {len(windows)} judgements could be read")
+            return Choice(None, f"none of {show_count(len(windows), 'judgement')} could be read")
         votes = Counter(candidate.cluster for candidate in selected)
         best = max(votes, key=lambda cluster: self._rank(pool, candidate_set, votes, cluster))
         choice_counts = Counter(candidate.position for candidate in selected)
@@ -230,11 +239,12 @@ class VoteSelector(GenerativeSelector):
         candidate = max(members, key=lambda candidate: choice_counts[candidate.position])
         notes: list[str] = []
         if failed := len(windows) - len(selected):
-            notes.append(f"{failed} of {len(windows)} judgements failed and cast no vote")
+            notes.append(f"{show_part(failed, len(windows), 'judgement')} failed and cast no vote")
         read_positions = {candidate.position for window in windows for candidate in window}
         if unread := sum(1 for candidate in candidate_set.candidates if candidate.position not in read_positions):
             notes.append(
-                f"{unread} of {len(candidate_set.candidates)} candidates were in none of {len(windows)} windows"
+                f"{show_part(unread, len(candidate_set.candidates), 'candidate')} "
+                f"{agree(unread, 'was')} in none of {show_count(len(windows), 'window')}"
             )
         return Choice(candidate, "; ".join(notes), votes[best] / votes.total())
 

@@ -17,6 +17,7 @@ from nbest.judging.candidates import JudgeSettings
 from nbest.judging.conversation import Judge, RetrySettings
 from nbest.judging.prompts import PromptFormat
 from nbest.judging.windows import CountTokens, Window
+from nbest.plurals import show_count
 from nbest.protocols import Clusterer, Sampler, Vocabulary
 from nbest.records import SamplingParams, user_message
 
@@ -34,7 +35,7 @@ def fill_from_model(config: GenerativeConfig, folder: Path) -> GenerativeConfig:
         return config
     try:
         record: dict[str, Any] = dict(json.loads(file.read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise ConfigError(f"{file}: is not a JSON object with style, thinking, window, ...: {error}") from error
     defaults = {name: record[name] for name in ("style", "thinking", "window") if name in record}
     sampling = {name: record[name] for name in ("max_tokens", "temperature") if name in record}
@@ -89,6 +90,6 @@ def _find_prompt_budget(config: GenerativeConfig, vocabulary: Vocabulary, params
     if room < 1:
         raise ConfigError(
             f"sampling.max_tokens: {params.max_tokens} leaves no room for a prompt in the context of "
-            f"{vocabulary.context_tokens} tokens of {config.policy.model!r}; choose fewer"
+            f"{show_count(vocabulary.context_tokens, 'token')} of {config.policy.model!r}; choose fewer"
         )
     return room

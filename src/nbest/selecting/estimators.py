@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nbest.errors import ConfigError
+from nbest.plurals import agree, show_part
 from nbest.protocols import Clusterer
 from nbest.records import Kind
 from nbest.registry import find_method, specs
@@ -121,8 +122,8 @@ def missing_scores(scorer: str, survey: Survey, run: str) -> str:
         return f"run {run} holds no scores of {scorer!r}; stored: {stored}.{hint}"
     if survey.unscored[scorer]:
         return (
-            f"{survey.unscored[scorer]} of {survey.problems} problems of run {run} have no score of "
-            f"{scorer!r}; score the rest first"
+            f"{show_part(survey.unscored[scorer], survey.problems, 'problem')} of run {run} "
+            f"{agree(survey.unscored[scorer], 'has')} no score of {scorer!r}; score the rest first"
         )
     return ""
 

@@ -10,6 +10,7 @@ This module does not know what the selector looks at, and never sees a target.
 from dataclasses import replace
 
 from nbest.errors import ConfigError, UnavailableError
+from nbest.plurals import show_count
 from nbest.protocols import Selector
 from nbest.records import Pool, Selection, WorkReport
 
@@ -33,8 +34,8 @@ class LimitedSelector(Selector):
     async def select(self, pool: Pool) -> Selection:
         if pool.trajectories and len(pool.trajectories) < self._n:
             raise UnavailableError(
-                f"{self.name}: problem {pool.problem_id!r} has {len(pool.trajectories)} trajectories, fewer than "
-                f"{self._n}. Sample more, or choose a smaller n."
+                f"{self.name}: problem {pool.problem_id!r} has {show_count(len(pool.trajectories), 'trajectory')}, "
+                f"fewer than {self._n}. Sample more, or choose a smaller n."
             )
         order = sorted(range(len(pool.trajectories)), key=lambda position: pool.trajectories[position].index)
         positions = sorted(order[: self._n])

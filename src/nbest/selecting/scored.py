@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from nbest.answers.extraction import answer_of
 from nbest.config import Section
 from nbest.errors import ConfigError, UnavailableError
+from nbest.plurals import agree, show_all, show_any, show_part
 from nbest.protocols import Selector
 from nbest.records import Pool, Score, Selection, derive_seed
 from nbest.selecting.estimators import (
@@ -92,8 +93,9 @@ def _require_texts(pool: Pool, name: str) -> None:
     is_absent = len(without_text) == len(candidates) or any(t.answer is not None for t in without_text)
     if without_text and is_absent:
         raise UnavailableError(
-            f"selector {name!r}: {len(without_text)} of {len(candidates)} trajectories of problem {pool.problem_id!r} "
-            "have neither text nor tokens, so lengths cannot be computed. Select by another selector."
+            f"selector {name!r}: {show_part(len(without_text), len(candidates), 'trajectory')} of problem "
+            f"{pool.problem_id!r} {agree(len(without_text), 'has')} neither text nor tokens, so "
+            "lengths cannot be computed. Select by another selector."
         )
 
 
@@ -122,12 +124,13 @@ class ScoreSelector(Selector):
         if eligible and missing_count == len(eligible):
             where = self._run or "the mapping of scores"
             raise UnavailableError(
-                f"{where} has no score of {self.scorer!r} for any of the {missing_count} trajectories of problem "
+                f"{where} has no score of {self.scorer!r} for {show_any(missing_count, 'trajectory')} of problem "
                 f"{pool.problem_id!r}. Score this run first, or select by another scorer."
             )
-        note = (
-            f"{missing_count} of {len(eligible)} trajectories have no score of {self.scorer!r}" if missing_count else ""
-        )
+        note = ""
+        if missing_count:
+            unscored = show_part(missing_count, len(eligible), "trajectory")
+            note = f"{unscored} {agree(missing_count, 'has')} no score of {self.scorer!r}"
         return pick_highest(pool, values, note)
 
 
@@ -151,7 +154,8 @@ def pick_highest(pool: Pool, values: Sequence[float | None], note: str = "") -> 
 
 def abstention(pool: Pool, note: str = "") -> Selection:
     """Return the selection that picks nothing, with the reason."""
-    reason = note or (f"all {len(pool.trajectories)} trajectories failed" if pool.trajectories else "the pool is empty")
+    total = len(pool.trajectories)
+    reason = note or (f"{show_all(total, 'trajectory')} failed" if total else "the pool is empty")
     return Selection(pool.problem_id, None, note=reason)
 
 
@@ -210,8 +214,8 @@ def _find_lengthless(survey: Survey, run: str, *_: object) -> str:
     if not survey.lengthless:
         return ""
     return (
-        f"{survey.lengthless} of {survey.problems} problems of run {run} have trajectories with neither text nor "
-        "tokens, so lengths cannot be computed"
+        f"{show_part(survey.lengthless, survey.problems, 'problem')} of run {run} "
+        f"{agree(survey.lengthless, 'has')} trajectories with neither text nor tokens, so lengths cannot be computed"
     )
 
 

@@ -5,7 +5,7 @@ Rules
     that grades, says which answers are equal. Trajectories without an answer and failed ones do not vote.
     The cluster with most votes wins; of equal ones, the cluster whose first member has the lowest index. (Evaluation
     lets tied clusters share the credit.) The pick is the winner's member with the lowest index.
-    Without any vote the pool abstains.
+    Without any vote the pool abstains; the note says what to do where the trajectories are programs.
 
 This module does not know how answers are read or compared, and never sees a target.
 """
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from nbest.answers.extraction import answer_of
 from nbest.config import Section
+from nbest.plurals import show_count
 from nbest.protocols import Clusterer, Selector
 from nbest.records import Pool, Selection
 from nbest.selecting.estimators import Comparison, Estimator, EstimatorContext, cluster_answers
@@ -27,6 +28,9 @@ from nbest.selecting.outcomes import Outcomes, Survey
 from nbest.selecting.scored import abstention
 from nbest.specs import Spec
 from nbest.statistics.estimators import MAJORITY_LIMIT, Curve, majority_at_k
+
+CODE_ADVICE = "programs have no answers to compare: the selector behaviour runs them, and is the majority vote of code"
+"""What to do instead where the trajectories are programs."""
 
 
 class MajoritySelector(Selector):
@@ -49,11 +53,15 @@ class MajoritySelector(Selector):
         clusters = await asyncio.to_thread(self._equivalence.cluster, answers, pool.kind)
         votes = Counter(cluster for cluster in clusters if cluster is not None)
         if not votes:
-            return abstention(pool, f"none of {len(voters)} trajectories has an answer")
+            advice = f"; {CODE_ADVICE}" if pool.kind == "code" else ""
+            return abstention(pool, f"none of {show_count(len(voters), 'trajectory')} has an answer{advice}")
         most = max(votes.values())
         pick = next(voter for voter, cluster in enumerate(clusters) if cluster is not None and votes[cluster] == most)
         winners = sum(1 for count in votes.values() if count == most)
-        note = f"{winners} answers tie with {most} votes each; the first one stated wins" if winners > 1 else ""
+        note = ""
+        if winners > 1:
+            tie = f"{show_count(winners, 'answer')} tie with {show_count(most, 'vote')} each"
+            note = f"{tie}; the first one stated wins"
         return Selection(pool.problem_id, voters[pick], answers[pick], most / votes.total(), note=note)
 
 
@@ -78,7 +86,7 @@ def _make_comparison(context: EstimatorContext, _: Section) -> Comparison:
 
 def _find_obstacle(survey: Survey, run: str, *_: object) -> str:
     if survey.answered == 0:
-        return f"no trajectory of run {run} has an answer to vote with"
+        return f"no trajectory of run {run} (programs have none: select by behaviour) has an answer to vote with"
     if survey.n_max > MAJORITY_LIMIT:
         return f"exact for pools of at most {MAJORITY_LIMIT}, run {run} has one of {survey.n_max}"
     return ""

@@ -15,20 +15,23 @@ This module does not know how answers are read or compared, and never sees a tar
 import asyncio
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from nbest.answers.extraction import answer_of
 from nbest.config import Section
 from nbest.errors import UnavailableError
+from nbest.plurals import agree, show_any, show_count, show_part
 from nbest.protocols import Clusterer, Selector
 from nbest.records import Pool, Score, Selection, Trajectory, derive_seed
 from nbest.selecting.estimators import Comparison, Estimator, EstimatorContext, cluster_answers
 from nbest.selecting.outcomes import Outcomes, Survey
 from nbest.selecting.scored import abstention
+from nbest.selecting.tuned_votes import load_power
 from nbest.specs import NoOptions, Spec
 from nbest.statistics.estimators import Curve
 from nbest.statistics.subsets import weighted_vote_at_k
@@ -79,14 +82,13 @@ class WeightedVoteSelector(Selector):
         answers = [answer_of(trajectory, pool) for trajectory in trajectories]
         numbers = await asyncio.to_thread(self._equivalence.cluster, answers, pool.kind)
         unscored = sum(number is not None and math.isnan(value) for number, value in zip(numbers, values, strict=True))
-        note = (
-            f"{unscored} of {len(order)} trajectories have an answer and no score of {self.scorer!r}"
-            if unscored
-            else ""
-        )
+        note = ""
+        if unscored:
+            trajectories_unscored = f"{show_part(unscored, len(order), 'trajectory')} {agree(unscored, 'has')}"
+            note = f"{trajectories_unscored} an answer and no score of {self.scorer!r}"
         ballot = make_ballot([-1 if number is None else number for number in numbers], values)
         if not len(ballot):
-            return abstention(pool, note or f"none of {len(order)} trajectories has an answer")
+            return abstention(pool, note or f"none of {show_count(len(order), 'trajectory')} has an answer")
         self._require_weights(ballot, trajectories, pool.problem_id)
         outcome = hold_vote(ballot, self.rule, np.ones((1, len(ballot)), dtype=np.bool_))
         voter = min(np.flatnonzero(outcome.picks[0]), key=lambda voter: int(ballot.positions[voter]))
@@ -99,7 +101,7 @@ class WeightedVoteSelector(Selector):
         values = [math.nan if score is None else score.value for score in scores]
         if all(map(math.isnan, values)):
             raise UnavailableError(
-                f"{self._where} has no score of {self.scorer!r} for any of the {len(trajectories)} trajectories of "
+                f"{self._where} has no score of {self.scorer!r} for {show_any(len(trajectories), 'trajectory')} of "
                 f"problem {problem_id!r}. Score this run first, or select by another scorer."
             )
         return values
@@ -118,6 +120,25 @@ def _share_of(outcome: Outcome, cluster: int) -> float | None:
     weights = outcome.weights[0]
     total = float(weights.sum()) if np.isfinite(weights).all() and (weights >= 0).all() else 0.0
     return float(weights[cluster]) / total if total > 0 else None
+
+
+class VoteOptions(Section):
+    """`power` is the exponent of the score: 0 is the plain majority, 1 the score itself. `file` is what
+    `nbest train vote` wrote: it sets the power that was tuned for this scorer.
+    """
+
+    power: float = Field(default=SumVote().power, ge=0, allow_inf_nan=False)
+    file: Path | None = Field(default=None, strict=False)
+
+    @model_validator(mode="after")
+    def _check(self) -> "VoteOptions":
+        if self.file is not None and "power" in self.model_fields_set:
+            raise ValueError(f"file {str(self.file)!r} sets the power; leave power out, or leave file out")
+        return self
+
+    def make_rule(self, scorer: str) -> SumVote:
+        """Return the vote. Raises ConfigError if the file has no vote of this scorer."""
+        return SumVote(self.power if self.file is None else load_power(self.file, scorer))
 
 
 class BordaOptions(Section):
@@ -141,14 +162,16 @@ class FilteredOptions(Section):
 def _make_spec(
     rule: type[VoteRule], summary: str, source: str, position: int, options: type[Section] = NoOptions
 ) -> Spec:
-    def make(values: Section) -> VoteRule:
-        return rule(**values.model_dump())
+    def make(values: Section, scorer: str) -> VoteRule:
+        return values.make_rule(scorer) if isinstance(values, VoteOptions) else rule(**values.model_dump())
 
     def build(context: Any, values: Section, scorer: str) -> WeightedVoteSelector:
-        return WeightedVoteSelector(scorer, context.scores(scorer), context.equivalence, make(values), context.where)
+        return WeightedVoteSelector(
+            scorer, context.scores(scorer), context.equivalence, make(values, scorer), context.where
+        )
 
     def estimator(context: EstimatorContext, values: Section) -> Estimator:
-        vote = make(values)
+        vote = make(values, context.scorer)
 
         def estimate(outcomes: Outcomes, ks: Sequence[int]) -> Curve:
             return weighted_vote_at_k(
@@ -164,7 +187,7 @@ def _make_spec(
         return estimate
 
     def compared(context: EstimatorContext, values: Section) -> Comparison:
-        vote = make(values)
+        vote = make(values, context.scorer)
 
         def compare(outcomes: Outcomes) -> NDArray[np.float64]:
             ballot = make_ballot(cluster_answers(outcomes, context.equivalence), outcomes.scores[context.scorer])
@@ -177,7 +200,7 @@ def _make_spec(
         if survey.answered == 0:
             return f"no trajectory of run {run} has an answer to vote with"
         counts = (by_scorer.get(scorer, 0) for by_scorer in (survey.negative, survey.infinite, survey.voting))
-        fault = make(values).explain(*counts)
+        fault = make(values, scorer).explain(*counts)
         return f"run {run}: {fault}" if fault else ""
 
     return Spec(
@@ -197,7 +220,7 @@ def _make_spec(
 
 
 SPECS = (
-    _make_spec(SumVote, "The answer with the highest sum of scores.", "arXiv 2206.02336", 11),
+    _make_spec(SumVote, "The answer with the highest sum of scores.", "arXiv 2206.02336", 11, VoteOptions),
     _make_spec(MaximumVote, "The answer of the highest-scored trajectory that has one.", "", 12),
     _make_spec(BordaVote, "A vote weighted by rank; takes scores of any sign.", "arXiv 2502.18581", 13, BordaOptions),
     _make_spec(SoftmaxVote, "A vote weighted by the exponential of the score.", "", 14, SoftmaxOptions),

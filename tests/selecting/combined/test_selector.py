@@ -126,7 +126,7 @@ async def test_missing_scores_are_counted_and_never_win():
 
 @pytest.mark.parametrize("scores", [{}, scores_of(1.0, name="b"), scores_of(NAN)])
 async def test_a_pool_that_was_not_scored_names_the_scorer(scores):
-    with pytest.raises(UnavailableError, match=r"no score of 'a' for any of the 1 trajectories of problem 'p'"):
+    with pytest.raises(UnavailableError, match=r"no score of 'a' for the only trajectory of problem 'p'"):
         await select({}, pool_of("7"), scores)
 
 

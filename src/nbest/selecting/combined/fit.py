@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nbest.errors import ConfigError, UnavailableError
+from nbest.plurals import agree, show_part
 from nbest.records import derive_seed
 from nbest.selecting.combined.features import NormalScores, column_names, describe_clusters
 from nbest.selecting.combined.model import CombinedModel, choose, describe_choices
@@ -69,8 +70,9 @@ class _Fit:
         mixed = [pool for pool in pools if 0 < pool.correct.sum() < len(pool.correct)]
         if len(mixed) < FEWEST_PROBLEMS:
             raise UnavailableError(
-                f"only {len(mixed)} of {len(pools)} problems have both right and wrong trajectories; the combined "
-                f"selector needs at least {FEWEST_PROBLEMS} to be fitted on. Verify a larger validation run."
+                f"only {show_part(len(mixed), len(pools), 'problem')} {agree(len(mixed), 'has')} both right and wrong "
+                f"trajectories; the combined selector needs at least {FEWEST_PROBLEMS} to be fitted on. "
+                "Verify a larger validation run."
             )
         self._scorers = scorers
         self._seed = seed

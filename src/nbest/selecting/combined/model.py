@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from nbest.errors import ConfigError
 from nbest.former_name import renew
+from nbest.plurals import show_count
 from nbest.selecting.combined.features import SCORE_COLUMNS, NormalScores, column_names, describe_clusters
 from nbest.statistics.calibration import IsotonicMap, PlattMap
 from nbest.storage.outputs import check_output, write_file
@@ -114,7 +115,7 @@ class CombinedModel:
             content = json.loads(Path(path).read_bytes())
         except OSError as error:
             raise ConfigError(f"{path}: cannot be read ({error.strerror}); `nbest train combined` makes one") from error
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ConfigError(f"{path}: it is not whole JSON ({error}); fit the combined selector again") from error
         try:
             return _read_model(content)
@@ -188,7 +189,7 @@ def _read_model(content: Any) -> CombinedModel:
         for scale in fields["scales"]
     )
     if len(scales) != len(scorers) or (scorers and fields["main"] not in scorers):
-        raise ValueError(f"scales and main do not fit the {len(scorers)} scorers")
+        raise ValueError(f"scales and main do not fit the {show_count(len(scorers), 'scorer')}")
     return CombinedModel(
         scorers=scorers,
         main=str(fields["main"]),
@@ -217,7 +218,7 @@ def _read_calibration(fields: Mapping[str, Any]) -> IsotonicMap | PlattMap:
 def _read_numbers(values: Any, length: int) -> tuple[float, ...]:
     numbers = tuple(float(value) for value in values)
     if len(numbers) != length or not np.isfinite(numbers).all():
-        raise ValueError(f"expected {length} finite numbers, got {len(numbers)}")
+        raise ValueError(f"expected {show_count(length, 'finite number')}, got {len(numbers)}")
     return numbers
 
 

@@ -27,6 +27,7 @@ from pydantic import Field
 from nbest.answers.extraction import answer_of
 from nbest.config import Section
 from nbest.errors import ConfigError, UnavailableError
+from nbest.plurals import agree, show_any, show_count, show_part
 from nbest.protocols import Clusterer, Selector
 from nbest.records import Pool, Score, Selection
 from nbest.selecting.combined.model import CombinedModel, Values
@@ -71,7 +72,7 @@ class CombinedSelector(Selector):
         clusters = await asyncio.to_thread(self._equivalence.cluster, answers, pool.kind)
         labels = np.array([-1 if cluster is None else cluster for cluster in clusters], dtype=np.int64)
         if labels.max() < 0:
-            return abstention(pool, f"none of {len(usable)} trajectories has an answer")
+            return abstention(pool, f"none of {show_count(len(usable), 'trajectory')} has an answer")
         decision = self._model.decide(labels[None], values[:, None], int(labels.max()) + 1)
         confidence = float(decision.confidence[0])
         if self._threshold is not None and confidence < self._threshold:
@@ -96,12 +97,13 @@ class CombinedSelector(Selector):
             missing_count, total = int(np.isnan(values[row][is_eligible]).sum()), int(is_eligible.sum())
             if missing_count == total:
                 raise UnavailableError(
-                    f"there is no score of {name!r} for any of the {total} trajectories of problem "
+                    f"there is no score of {name!r} for {show_any(total, 'trajectory')} of problem "
                     f"{pool.problem_id!r}, and the combined selector was fitted with it. Score this run by {name!r} "
                     "first, or fit a combined selector without it."
                 )
             if missing_count:
-                notes.append(f"{missing_count} of {total} trajectories have no score of {name!r}")
+                unscored = show_part(missing_count, total, "trajectory")
+                notes.append(f"{unscored} {agree(missing_count, 'has')} no score of {name!r}")
         return values, "; ".join(notes)
 
 

@@ -1,0 +1,258 @@
+"""Compare our verdicts with labels that somebody else published, and sort the differences by cause.
+
+Labels are the imported verdicts of a run, or the `correct` of pool files that hold the same trajectories. Our verdicts
+are those of `nbest verify`. Where the run has none of its own, they are made here and remembered in the run's hidden
+folder `.audit`: the verdicts of the run stay as they are, and a command that was killed goes on. A trajectory on which
+both differ is graded a second time: a verdict that changes is a cause of its own.
+"""
+
+import asyncio
+import hashlib
+import json
+from collections import Counter
+from collections.abc import AsyncGenerator, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from nbest.errors import DataError, UnavailableError
+from nbest.formats.intake import IMPORTED, Entry
+from nbest.formats.pools import read_pools
+from nbest.protocols import Verifier
+from nbest.records import Pool, Problem, Trajectory, Verdict
+from nbest.sandbox.opening import open_sandbox
+from nbest.stages.flow import (
+    OnProgress,
+    count_progress,
+    ignore_progress,
+    open_run,
+    path_of,
+    report_activity,
+    report_wait,
+    require_trajectories,
+    run_to_end,
+)
+from nbest.stages.sandboxes import SandboxSettings
+from nbest.stages.sharing import SharedWork, share_work
+from nbest.storage.done import DoneIds
+from nbest.storage.run import Run
+from nbest.storage.tables import VERDICTS
+from nbest.storage.verdict_files import VerdictFiles
+from nbest.text.json_lines import Fault
+from nbest.verifying.causes import UNSTABLE, find_cause
+from nbest.verifying.code.settings import CodeSettings
+from nbest.verifying.code.verifier import CodeVerifier
+from nbest.verifying.dispatch import KindVerifier
+from nbest.verifying.remembering import describe_rules
+
+FOLDER = ".audit"
+_PACKAGE = Path(__file__).parents[1]
+_CODE_MODULES = ("programs/*.py", "sandbox/*.py", "verifying/code/*")
+"""What the verdict on a program depends on, beside the answers' rules and the settings."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A trajectory that we grade otherwise than its label; `verdict` None = we could not grade it."""
+
+    trajectory_id: str
+    label: bool
+    verdict: bool | None
+    cause: str
+    answer: str | None = None
+    target: str | None = None
+    note: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class AuditReport:
+    """What an audit found.
+
+    `labelled` of `trajectories` have a label, `agreed` of those have the same verdict. `differences` are sorted by
+    cause, the most frequent first, then by trajectory.
+    """
+
+    run: Path
+    trajectories: int
+    labelled: int
+    agreed: int
+    differences: tuple[Difference, ...] = ()
+
+    @property
+    def causes(self) -> Mapping[str, int]:
+        """The number of differences of each cause, the largest first."""
+        return dict(Counter(difference.cause for difference in self.differences).most_common())
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "run": str(self.run),
+            "trajectories": self.trajectories,
+            "labelled": self.labelled,
+            "agreed": self.agreed,
+            "causes": dict(self.causes),
+            "differences": [difference.to_json() for difference in self.differences],
+        }
+
+
+def audit(
+    run: Run | str | Path,
+    labels: Sequence[Path] = (),
+    *,
+    sandbox: SandboxSettings | None = None,
+    code: CodeSettings | None = None,
+    on_progress: OnProgress = ignore_progress,
+) -> AuditReport:
+    """Compare our verdicts on a run with published labels.
+
+    `labels` are pool files whose samples have `correct`; without any the imported verdicts of the run are the labels.
+    `sandbox` and `code` say how programs are run, as in `nbest.stages.verify`. Raises UnavailableError if there is no
+    label, DataError for a file with faults.
+    """
+    settings = sandbox or SandboxSettings()
+    grader = CodeVerifier(lambda: open_sandbox(settings.backend, allow_unsandboxed=settings.allow_unsandboxed), code)
+    return run_to_end(_audit(open_run(run), path_of(run), labels, grader, on_progress))
+
+
+async def _audit(
+    run: Run, path: Path, files: Sequence[Path], grader: CodeVerifier, on_progress: OnProgress
+) -> AuditReport:
+    report_activity("read the run", on_progress)
+    total = require_trajectories(run)
+    labels = await asyncio.to_thread(_read_labels, run, path, files)
+    own = {verdict.trajectory_id: verdict for verdict in run.verdicts() if not verdict.note.startswith(IMPORTED)}
+    missing = labels.keys() - own.keys()
+    problems = {problem.id: problem for problem in run.problems()}
+    async with grader, KindVerifier(verifiers={"code": grader}) as verifier:
+        if missing:
+            own |= await _grade(run, verifier, missing, _hash_rules(grader.settings), on_progress)
+        differing = {id: label for id, label in labels.items() if id in own and own[id].correct is not label}
+        again = await _grade_again(run, verifier, problems, differing, on_progress)
+    differences = list(_list_differences(run, problems, differing, own, again))
+    counts = Counter(difference.cause for difference in differences)
+    differences.sort(key=lambda difference: (-counts[difference.cause], difference.cause))
+    labelled = sum(1 for id in labels if id in own)
+    return AuditReport(path, total, labelled, labelled - len(differences), tuple(differences))
+
+
+def _read_labels(run: Run, path: Path, files: Sequence[Path]) -> dict[str, bool]:
+    """Return the labels by trajectory id. Raises DataError with all faults of the files, UnavailableError for none."""
+    labels: dict[str, bool] = {}
+    if not files:
+        for verdict in run.verdicts():
+            if verdict.note.startswith(IMPORTED) and verdict.correct is not None:
+                labels[verdict.trajectory_id] = verdict.correct
+        if not labels:
+            raise UnavailableError(
+                f"{path}: it has no imported verdicts, so there is nothing to compare with. Name pool files whose "
+                "samples have `correct` with --labels"
+            )
+        return labels
+    faults: list[str] = []
+    for item in read_pools(list(files)):
+        if isinstance(item, Fault):
+            faults.append(str(item))
+        elif isinstance(item, Entry):
+            for sample in item.samples:
+                if sample.verdict is not None and sample.verdict.correct is not None:
+                    labels[sample.trajectory.id] = sample.verdict.correct
+    if faults:
+        raise DataError("\n".join(faults[:20]))
+    known = run.done_trajectories()
+    labels = {id: label for id, label in labels.items() if id in known}
+    if not labels:
+        listed = ", ".join(map(str, files))
+        raise UnavailableError(
+            f"{path}: no trajectory of it has a label in {listed}. A label belongs to the trajectory with the same "
+            "problem_id and position"
+        )
+    return labels
+
+
+async def _grade(
+    run: Run, verifier: Verifier, ids: Collection[str], rules: str, on_progress: OnProgress
+) -> dict[str, Verdict]:
+    """Grade trajectories, except those that an earlier audit with the same `rules` has graded; return all of them."""
+    files = VerdictFiles(run.path / FOLDER / rules)
+    done = DoneIds(files.folder, VERDICTS)
+    done.refresh()
+    problems = {problem.id: problem for problem in run.problems()}
+    on_done = count_progress("grade", len(set(ids) - done.ids), on_progress)
+
+    def read(problem_ids: Collection[str] | None) -> Iterator[tuple[str, Pool]]:
+        for pool in run.pools(problem_ids, tokens=False):
+            yield pool.problem_id, pool
+
+    def plan(pool: Pool, done_ids: Collection[str]) -> tuple[Problem, list[Trajectory]] | None:
+        trajectories = [each for each in pool.trajectories if each.id in ids and each.id not in done_ids]
+        return (problems[pool.problem_id], trajectories) if trajectories else None
+
+    async def grade(item: tuple[Problem, list[Trajectory]]) -> AsyncGenerator[list[Verdict], None]:
+        yield await verifier.verify(*item)
+
+    async def write(verdicts: list[Verdict]) -> None:
+        await asyncio.to_thread(files.append, verdicts)
+        on_done(len(verdicts), 0)
+
+    work = SharedWork(run.path, f"audit/{rules}", done, read, plan, grade, write)
+    await share_work(work, on_wait=report_wait("grade", on_progress))
+    return {verdict.trajectory_id: verdict for verdict in files.read() if verdict.trajectory_id in ids}
+
+
+def _hash_rules(code: CodeSettings) -> str:
+    """Return a text that changes whenever verdicts may."""
+    digest = hashlib.blake2b(json.dumps([describe_rules(), code.to_json()], sort_keys=True).encode(), digest_size=16)
+    for pattern in _CODE_MODULES:
+        for path in sorted(_PACKAGE.glob(pattern)):
+            if path.is_file():
+                digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+async def _grade_again(
+    run: Run, verifier: Verifier, problems: Mapping[str, Problem], ids: Collection[str], on_progress: OnProgress
+) -> dict[str, bool | None]:
+    """Grade trajectories a second time; return what came out."""
+    on_done = count_progress("grade the differences again", len(ids), on_progress)
+    again: dict[str, bool | None] = {}
+    for pool, trajectories in _select(run, ids):
+        for verdict in await verifier.verify(problems[pool.problem_id], trajectories):
+            again[verdict.trajectory_id] = verdict.correct
+        on_done(len(trajectories), 0)
+    return again
+
+
+def _select(run: Run, ids: Collection[str]) -> Iterator[tuple[Pool, list[Trajectory]]]:
+    """Yield the pools that hold some of these trajectories, with these."""
+    for pool in run.pools(tokens=False) if ids else ():
+        trajectories = [trajectory for trajectory in pool.trajectories if trajectory.id in ids]
+        if trajectories:
+            yield pool, trajectories
+
+
+def _list_differences(
+    run: Run,
+    problems: Mapping[str, Problem],
+    labels: Mapping[str, bool],
+    verdicts: Mapping[str, Verdict],
+    again: Mapping[str, bool | None],
+) -> Iterable[Difference]:
+    for pool, trajectories in _select(run, labels):
+        problem = problems[pool.problem_id]
+        for trajectory in trajectories:
+            label, verdict = labels[trajectory.id], verdicts[trajectory.id]
+            cause = find_cause(problem, label, verdict)
+            if cause is None:
+                continue
+            is_unstable = again.get(trajectory.id, verdict.correct) != verdict.correct
+            yield Difference(
+                trajectory.id,
+                label,
+                verdict.correct,
+                UNSTABLE if is_unstable else cause,
+                verdict.answer,
+                problem.target,
+                verdict.note,
+            )

@@ -6,7 +6,7 @@ from typing import Any
 
 SPECIAL = ["<pad>", "<s>", "<unk>", "<extra_0>", "<|im_start|>", "<|im_end|>"]
 # Byte-level names of space and newline; the pieces that SentencePiece has beside them.
-CHARACTERS = ["Ġ", "Ċ", *string.ascii_letters, *string.digits, *"+-,.:;\\{}<>/_#|=", "▁", "\n"]
+CHARACTERS = ["Ġ", "Ċ", *string.ascii_letters, *string.digits, *"+-,.:;\\{}<>/_#|='", "▁", "\n"]
 MERGED = ["ки", "▁ки", "▁+", "▁-"]
 # What stands for characters that the vocabulary lacks.
 BYTES = [f"<0x{byte:02X}>" for byte in range(256)]
@@ -40,6 +40,8 @@ def create_piece_tokenizer() -> Any:
 
 
 def choose_tokenizer(family: str) -> Any:
+    if family == "reasoneval":
+        return create_tokenizer(bos="<s>")
     return create_piece_tokenizer() if HEADS[family] == "tokens" else create_tokenizer()
 
 
@@ -71,7 +73,23 @@ HEADS = {
     "skywork-o1-open-prm": "value",
     "skywork-reward": "llama",
     "acemath-rm": "qwen2",
+    "reasoneval": "validity",
+    "reasoneval-34b": "validity-llama",
+    "eurusprm": "implicit",
 }
+
+
+BODIES = {"tokens": "mistral", "llama": "llama", "validity": "mistral", "validity-llama": "llama"}
+
+
+@cache
+def create_reference(context: int = 512, hidden: int = 16) -> Any:
+    """The language model that an implicit reward model is divided by."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    torch.manual_seed(7)
+    return AutoModelForCausalLM.from_config(create_config("qwen2", context, hidden)).eval().requires_grad_(False)
 
 
 @cache
@@ -80,18 +98,29 @@ def create_model(family: str, context: int = 512, hidden: int = 16) -> Any:
     import torch
     from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, Qwen2Model
 
-    from nbest.scoring.reward.checkpoint import Qwen2ForProcessRewardModel, Qwen2ForStepValue
+    from nbest.scoring.reward.checkpoint import (
+        LlamaForStepValidity,
+        MistralForStepValidity,
+        Qwen2ForProcessRewardModel,
+        Qwen2ForStepValue,
+    )
 
     torch.manual_seed(5)
     head = HEADS[family]
-    config = create_config({"tokens": "mistral", "llama": "llama"}.get(head, "qwen2"), context, hidden)
+    config = create_config(BODIES.get(head, "qwen2"), context, hidden)
     if head == "classes":
         model = Qwen2ForProcessRewardModel(config)
     elif head == "value":
         model = Qwen2ForStepValue(config)
     elif head == "file":
         model = Qwen2Model(config)
-    elif head == "tokens":
+    elif head == "validity":
+        config.score_dimension, config.use_bias = 3, True
+        model = MistralForStepValidity(config)
+    elif head == "validity-llama":
+        config.score_dim, config.bias = 3, False
+        model = LlamaForStepValidity(config)
+    elif head in ("tokens", "implicit"):
         model = AutoModelForCausalLM.from_config(config)
     else:
         config.num_labels = 1
@@ -112,4 +141,5 @@ def create_checkpoint(family: str, context: int = 512, hidden: int = 16) -> Any:
 
     state = create_head_state(hidden) if HEADS[family] == "file" else None
     model = create_model(family, context, hidden)
-    return describe_reward_checkpoint(model, choose_tokenizer(family), family, "", state)
+    reference = create_reference(context, hidden) if HEADS[family] == "implicit" else None
+    return describe_reward_checkpoint(model, choose_tokenizer(family), family, "", state, reference)

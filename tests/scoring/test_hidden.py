@@ -11,10 +11,11 @@ from nbest.errors import ConfigError, DataError, UnavailableError
 from nbest.records import Completion, HiddenStates, Step, Trajectory
 from nbest.scoring.hidden import HiddenScorer, check_origin, load_step_scorer
 from nbest.scoring.step_heads import StepMlpConfig, StepMlpModel, SwiftConfig, SwiftModel
+from nbest.scoring.step_scorer import TrajSelectorConfig, create_trajselector
 from nbest.stages import score_run
 from nbest.states.sources import NO_STATES
 from nbest.storage.run import Run
-from tests.training.scorer_runs import ABOUT, HIDDEN, make_run
+from tests.training.scorer_runs import ABOUT, HIDDEN, make_run, save_body
 
 
 def make_model(**settings: object) -> StepMlpModel:
@@ -56,6 +57,26 @@ async def test_the_aggregation_is_the_models_unless_another_is_asked_for(run: Ru
     assert all(score.value == pytest.approx(min(score.steps)) for score in least)
     last = await HiddenScorer(make_model(), aggregation="last").score(pool, run.states_folder)
     assert all(score.value == pytest.approx(score.steps[-1]) for score in last)
+
+
+async def test_the_read_out_is_the_models_unless_another_is_asked_for(run: Run, tmp_path: Path) -> None:
+    config = TrajSelectorConfig(policy_hidden_size=HIDDEN, layers=[3], states_source=ABOUT)
+    model = create_trajselector(config, save_body(tmp_path / "body")).eval()
+    pool = next(run.pools())
+    right, other = [
+        await HiddenScorer(model, readout=readout).score(pool, run.states_folder) for readout in (None, "not-wrong")
+    ]
+    (states,) = run.states([pool.trajectories[0].id])
+    mask = torch.ones(1, len(states.steps), dtype=torch.bool)
+    layer = torch.from_numpy(states.values[None, :, [1]].astype(np.float32))
+    with torch.no_grad():
+        p = model(layer, mask).logits[0].softmax(-1)
+    assert right[0].steps == pytest.approx(p[:, 0].tolist(), abs=1e-5)
+    assert other[0].steps == pytest.approx((1 - p[:, 1]).tolist(), abs=1e-5)
+    assert other[0].value == pytest.approx((1 - p[:, 1]).mean().item(), abs=1e-5)
+    model.config.readout = "not-wrong"
+    (named, *_) = await HiddenScorer(model).score(pool, run.states_folder)
+    assert named.steps == pytest.approx(other[0].steps, abs=1e-6)
 
 
 async def test_gated_scores(run: Run) -> None:

@@ -97,7 +97,7 @@ def test_log_probabilities_alone(body: Path) -> None:
 
 
 def test_inputs_of_other_sizes_are_refused(body: Path) -> None:
-    with pytest.raises(ConfigError, match=r"reads 1 layers of 6 numbers per step, got \[2, 6\]"):
+    with pytest.raises(ConfigError, match=r"reads 1 layer of 6 numbers per step, got \[2, 6\]"):
         create(body)(STATES.repeat(1, 1, 2, 1), MASK)
     with pytest.raises(ConfigError, match="reads 4 numbers per step beside the states"):
         create(body, features=4)(STATES, MASK)
@@ -115,6 +115,23 @@ def test_standardised_inputs_have_mean_zero_and_scale_one(body: Path) -> None:
     columns = [0, 1, 3, 4, 5]
     assert torch.allclose(inputs.std(0, correction=0)[columns], torch.ones(5), atol=1e-5)
     assert bool(torch.isfinite(inputs).all())
+
+
+@pytest.mark.parametrize(
+    ("readout", "expected"), [("right", 0.5), ("not-wrong", 0.8), ("half", 0.65), ("share", 0.5 / 0.7)]
+)
+def test_read_outs_of_three_classes_by_hand(readout: str, expected: float) -> None:
+    # right .5, wrong .2, buffer .3
+    logits = torch.tensor([[[0.5, 0.2, 0.3]]]).log()
+    assert read_scores(logits, readout).item() == pytest.approx(expected)
+    # Without a buffer all of them are p_right.
+    assert read_scores(torch.tensor([[[0.7, 0.3]]]).log(), readout).item() == pytest.approx(0.7)
+    assert read_scores(torch.tensor([[[0.0]]]), readout).item() == pytest.approx(0.5)
+
+
+def test_a_read_out_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"readout: got 'wrong'; allowed are right, not-wrong, half, share"):
+        read_scores(torch.zeros(1, 1, 3), "wrong")
 
 
 def test_read_scores() -> None:

@@ -113,7 +113,7 @@ def make_config(out: Path, **sections: Any) -> SelectionTrainingConfig:
         "save_every": 2,
         "data": {"tasks": ["unused.parquet"]},
         "rollouts": {"engine": "in-process", "prompts": 4, "group": 4, "temperature": 1.0, "max_tokens": 24},
-        "dapo": {"overlong_tokens": 0, "most_rounds": 3},
+        "dapo": {"overlong_tokens": 0, "filter_overlong": True, "most_rounds": 3},
         "optimiser": {"updates": 2, "updates_per_batch": 2, "micro_rows": 4, "learning_rate": 1e-3},
     }
     for name, section in sections.items():

@@ -195,7 +195,7 @@ def test_soft_punishment_of_long_judgements(tmp_path: Path) -> None:
         filled = lengths[row["rollout_index"]] - len(probe.encode({**row, "rollout_index": 1}))
         return "1" * filled + text, True
 
-    trainer = make_trainer(tmp_path, write, dapo={"overlong_tokens": 8})
+    trainer = make_trainer(tmp_path, write, dapo={"overlong_tokens": 8, "filter_overlong": False})
     batch = draw_batch(trainer)
     assert batch["completion_mask"].sum(1).tolist()[1:4] == [16, 20, 24]
     rewards = [sum(pair) for pair in zip(*trainer._logs["rewards"].values(), strict=True)]
@@ -451,6 +451,113 @@ def test_one_round_is_no_dynamic_sampling(tmp_path: Path) -> None:
     assert trainer.stream.position == 4
     assert int((batch["advantages"] != 0).sum()) == 4
     assert read_metrics(trainer)["sampling/unfilled_groups"] == 3
+
+
+def all_wrong_and_one_is_long(row: Row) -> tuple[str, bool]:
+    """Group 0 has two right judgements. All of the others are wrong, and their last one is 20 tokens long."""
+    if row["task_index"] == 0:
+        return name_candidate(row, row["rollout_index"] < 2), True
+    text = name_candidate(row, False)
+    length = len(ScriptedRollouts(lambda _: (text, True), TOKENIZER).encode(row))
+    return "1" * (20 - length if row["rollout_index"] == 3 else 0) + text, True
+
+
+@pytest.mark.parametrize("most_rounds", [2, 1])
+def test_the_punishment_of_a_long_judgement_gives_a_filler_no_advantage(tmp_path: Path, most_rounds: int) -> None:
+    # A limit of 24 tokens and 8 before it: the judgement of 20 tokens costs -0.5. In a group that is all wrong the
+    # rewards 0 0 0 -0.5 have the mean -0.125 and the deviation 0.25, so it would get -0.375 / 0.2501 = -1.4994.
+    trainer = make_trainer(
+        tmp_path,
+        all_wrong_and_one_is_long,
+        dapo={"overlong_tokens": 8, "filter_overlong": False, "most_rounds": most_rounds},
+    )
+    batch = draw_batch(trainer)
+    places = places_of(batch, [task for _, task in TaskStream(TASKS, seed=1).take(8)])
+    rows = list(zip(places, batch["advantages"].tolist(), strict=True))
+    assert sorted(advantage for place, advantage in rows if place == 0) == pytest.approx(
+        [-0.8658755, -0.8658755, 0.8658755, 0.8658755], abs=1e-6
+    )
+    fillers = [advantage for place, advantage in rows if place != 0]
+    if most_rounds > 1:
+        assert fillers == [0.0] * 12
+    else:  # Without dynamic sampling there is no filler, and the punishment counts as in GRPO.
+        assert sorted(fillers)[:3] == pytest.approx([-1.4994] * 3, abs=1e-4)
+    assert read_metrics(trainer)["sampling/unfilled_groups"] == 3
+
+
+def test_refill_rounds_draw_more_than_is_missing(tmp_path: Path) -> None:
+    # Four groups wanted. Round 1 draws places 0-3, of which 0 is useful; 3 are missing, so round 2 draws
+    # ceil(3 x 1.5) = 5: places 4-8, of which 4, 5, 6 and 8 are useful: one more than there is room for.
+    trainer = make_trainer(
+        tmp_path, scripted_places({0, 4, 5, 6, 8}, lambda _: "wrong"), dapo={"most_rounds": 5, "oversampling": 1.5}
+    )
+    batch = draw_batch(trainer)
+    assert trainer.rollout_func.rounds == [[0, 1, 2, 3], [4, 5, 6, 7, 8]]
+    stream_tasks = [task for _, task in TaskStream(TASKS, seed=1).take(9)]
+    assert sorted(places_of(batch, stream_tasks)) == sorted([0, 4, 5, 6] * 4)
+    metrics = read_metrics(trainer)
+    assert metrics["sampling/surplus_groups"] == 1
+    assert metrics["sampling/unfilled_groups"] == 0
+    assert trainer.stream.position == 9
+
+
+# Rollouts of vLLM, whose probabilities are not quite those of the trainer
+
+
+class SilentEngine:
+    """Stands for TRL's vLLM engine: weights are copied to it, and rollouts are scripted instead of drawn."""
+
+    temperature = 1.0
+
+    def sync_weights(self) -> None: ...
+
+
+def make_vllm_trainer(tmp_path: Path, logprob: float, **rollouts: Any) -> DapoTrainer:
+    """Rollouts whose tokens have `logprob` under the engine; the trainer's own model has others."""
+    trainer = make_trainer(tmp_path, rollouts=rollouts)
+    scripted = trainer.rollout_func
+
+    def draw(prompts: Sequence[Any], owner: Any) -> dict[str, list[Any]]:
+        outputs = scripted(prompts, owner)
+        return {**outputs, "logprobs": [[logprob] * len(ids) for ids in outputs["completion_ids"]]}
+
+    trainer.rollout_func, trainer.vllm_generation = draw, SilentEngine()
+    trainer.use_vllm, trainer._last_loaded_step = True, -1
+    return trainer
+
+
+def own_ratios(batch: dict[str, Tensor], logprob: float) -> Tensor:
+    """The ratio of each token, by the trainer's own log-probabilities."""
+    return (batch["old_per_token_logps"] - logprob).exp()
+
+
+def test_rollouts_of_vllm_are_corrected_token_by_token(tmp_path: Path) -> None:
+    # The words of the tiny model are nearly alike: log(1 / 640) = -6.46 each. Under an engine that gives them -6.5,
+    # ratios lie around 1; some are above the cap of 1.02.
+    trainer = make_vllm_trainer(tmp_path, -6.5, importance_cap=1.02)
+    batch = draw_batch(trainer)
+    mask = batch["completion_mask"].bool()
+    ratios = own_ratios(batch, -6.5)
+    assert (ratios[mask] > 1.02).any()
+    torch.testing.assert_close(batch["importance_sampling_ratio"][mask], ratios[mask].clamp(max=1.02))
+    name = "sampling/importance_sampling_ratio/mean"
+    assert read_metrics(trainer)[name] == pytest.approx(float(ratios[mask].clamp(max=1.02).mean()), rel=1e-5)
+
+
+def test_the_mean_ratio_is_in_the_log(tmp_path: Path) -> None:
+    trainer = make_vllm_trainer(tmp_path, -6.5)
+    trainer.train()
+    rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert any(0 < row.get("sampling/importance_sampling_ratio/mean", 0) <= 3 for row in rows)
+
+
+def test_the_correction_can_be_off_or_of_whole_rollouts(tmp_path: Path) -> None:
+    batch = draw_batch(make_vllm_trainer(tmp_path / "off", -6.5, importance_correction="off"))
+    assert "importance_sampling_ratio" not in batch
+    trainer = make_vllm_trainer(tmp_path / "whole", -6.5, importance_correction="sequence-truncate", importance_cap=9.0)
+    batch = draw_batch(trainer)
+    whole = (own_ratios(batch, -6.5).log() * batch["completion_mask"]).sum(1, keepdim=True).exp()
+    torch.testing.assert_close(batch["importance_sampling_ratio"], whole.clamp(max=9.0), rtol=1e-4, atol=1e-6)
 
 
 def test_nothing_useful_at_all_is_a_batch_without_a_loss(tmp_path: Path) -> None:

@@ -1,13 +1,16 @@
 """Training of a generative selector: the plan of its batches, what is refused, SIGKILL, the command."""
 
+import importlib.util
 import json
 import multiprocessing
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 import traceback
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -17,13 +20,23 @@ from typing import Any
 import pytest
 import torch
 from transformers import TrainerCallback, TrainerState
+from trl import import_utils
 
 from nbest.cli import main
 from nbest.config import load_config
 from nbest.errors import ConfigError, DataError, MissingExtraError
-from nbest.training import cold_start
+from nbest.training import cold_start, genselect
 from nbest.training.dapo import STREAM_FILE
-from nbest.training.genselect import BatchPlan, load_trainable, make_training_arguments, plan_batches, train_genselect
+from nbest.training.genselect import (
+    BatchPlan,
+    build_trainer,
+    check_vllm,
+    load_trainable,
+    make_training_arguments,
+    plan_batches,
+    train_genselect,
+)
+from nbest.training.selection_rewards import measure_accuracy
 from nbest.training.settings import SelectionTrainingConfig
 from tests.training.selector_runs import (
     make_config,
@@ -84,6 +97,12 @@ FAULTS: list[tuple[str, int, dict[str, Any]]] = [
     (r"save_every and optimiser\.updates: 2 and 5 must be multiples", 1, {"optimiser": {"updates": 5}}),
     (r"dapo\.clip_high: 0\.1 must be at least clip_low \(0\.2\)", 1, {"dapo": {"clip_high": 0.1}}),
     (r"dapo\.overlong_tokens: 24 must be below rollouts\.max_tokens \(24\)", 1, {"dapo": {"overlong_tokens": 24}}),
+    (
+        r"dapo\.filter_overlong: it leaves truncated .* overlong_tokens = 8 punishes them",
+        1,
+        {"dapo": {"overlong_tokens": 8, "filter_overlong": True}},
+    ),
+    (r"rollouts\.sleep_mode: only a vLLM beside the trainer", 1, {"rollouts": {"sleep_mode": True}}),
     (r"rollouts\.server_url: engine 'vllm-server' needs the address", 1, {"rollouts": {"engine": "vllm-server"}}),
 ]
 
@@ -108,7 +127,12 @@ def test_all_faults_of_the_plan_are_told_at_once() -> None:
 
 
 def test_edges_that_are_allowed() -> None:
-    plan(dapo={"clip_high": 0.2, "overlong_tokens": 23}, rollouts={"engine": "vllm-server", "server_url": "http://x"})
+    plan(
+        dapo={"clip_high": 0.2, "overlong_tokens": 23, "filter_overlong": False},
+        rollouts={"engine": "vllm-server", "server_url": "http://x"},
+    )
+    plan(rollouts={"engine": "vllm-colocate", "sleep_mode": True})
+    plan(dapo={"overlong_tokens": 0, "filter_overlong": False})
 
 
 def test_shared_prompts_and_checkpointing_exclude_each_other() -> None:
@@ -142,17 +166,67 @@ def test_settings_reach_the_trainer(tmp_path: Path) -> None:
     assert usual.mask_truncated_completions
 
 
+def test_settings_of_vllm_reach_the_trainer(tmp_path: Path) -> None:
+    usual = make_training_arguments(make_config(tmp_path, rollouts={"engine": "vllm-colocate"}))
+    assert (usual.use_vllm, usual.vllm_mode, usual.vllm_enable_sleep_mode) == (True, "colocate", False)
+    assert (usual.vllm_importance_sampling_correction, usual.vllm_importance_sampling_mode) == (True, "token_truncate")
+    assert (usual.vllm_importance_sampling_clip_max, usual.vllm_gpu_memory_utilization) == (3.0, 0.3)
+    rollouts = {
+        "engine": "vllm-colocate",
+        "sleep_mode": True,
+        "memory_share": 0.6,
+        "importance_correction": "sequence-mask",
+        "importance_cap": 2.0,
+    }
+    settings = make_training_arguments(make_config(tmp_path, rollouts=rollouts))
+    assert (settings.vllm_enable_sleep_mode, settings.vllm_gpu_memory_utilization) == (True, 0.6)
+    assert (settings.vllm_importance_sampling_mode, settings.vllm_importance_sampling_clip_max) == (
+        "sequence_mask",
+        2.0,
+    )
+    off = make_training_arguments(
+        make_config(tmp_path, rollouts={"engine": "vllm-colocate", "importance_correction": "off"})
+    )
+    assert not off.vllm_importance_sampling_correction
+
+
+@pytest.mark.parametrize(
+    "version", ["0.21.9", "0.22.0", "0.28.1", "0.31.0", "0.31.0+cu129", "0.31.1", "0.32.0", "0.33.0"]
+)
+def test_versions_of_vllm_are_refused_where_trl_warns(version: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(genselect, "version", lambda _: version)
+    monkeypatch.setattr(import_utils, "_is_package_available", lambda *_, **__: (True, version))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        import_utils.is_vllm_available()
+    if not caught:
+        check_vllm()
+        return
+    with pytest.raises(ConfigError, match=rf"vLLM {re.escape(version)} is installed.*vLLM 0\.22\.0 to 0\.31\.0"):
+        check_vllm()
+
+
+def test_a_recipe_with_vllm_says_what_is_missing(workspace: Path, tmp_path: Path) -> None:
+    pytest.importorskip("trl")
+    if importlib.util.find_spec("vllm") is not None:
+        pytest.skip("vLLM is installed")
+    config = parse_selection(values_of(workspace, tmp_path / "out", rollouts={"engine": "vllm-colocate"}))
+    with pytest.raises(MissingExtraError, match=r"vllm is not installed.*nbest\[train-vllm\]"):
+        train_genselect(config)
+
+
 @pytest.mark.parametrize("name", ["math", "code"])
 def test_the_published_recipes(name: str) -> None:
     recipe = load_config(SelectionTrainingConfig, CONFIGS / f"genselect_qwen3_1p7b_{name}.toml")
     # arXiv 2602.02143: Qwen3-1.7B, AdamW 1e-6, 128 prompts, 16 rollouts for math and 8 for code, T 1.5, 16,384 tokens;
-    # arXiv 2503.14476: clipping 0.2 and 0.28, token-level loss, overlong filtering.
+    # arXiv 2503.14476: clipping 0.2 and 0.28, token-level loss, soft overlong punishment.
     assert (recipe.model, recipe.optimiser.learning_rate) == ("Qwen/Qwen3-1.7B", 1e-6)
     rollouts = recipe.rollouts
     assert (rollouts.prompts, rollouts.group) == (128, 16 if name == "math" else 8)
     assert (rollouts.temperature, rollouts.top_p, rollouts.max_tokens) == (1.5, 1.0, 16_384)
     dapo = recipe.dapo
-    assert (dapo.clip_low, dapo.clip_high, dapo.token_loss, dapo.filter_overlong) == (0.2, 0.28, True, True)
+    # The soft punishment replaces the filtering in DAPO (section 3.4), and a judgement gets one of the two.
+    assert (dapo.clip_low, dapo.clip_high, dapo.token_loss, dapo.filter_overlong) == (0.2, 0.28, True, False)
     assert dapo.most_rounds > 1
     assert dapo.overlong_tokens > 0
     plan_batches(recipe, 8)
@@ -359,8 +433,10 @@ def test_a_run_that_was_killed_ends_as_one_that_never_was(workspace: Path, tmp_p
         Kill("checkpoints", 4, is_writing=True),
         None,
     ]
-    assert train(values_of(workspace, whole)) == 0
-    assert [train(values_of(workspace, broken), kill) for kill in kills] == [KILLED, KILLED, KILLED, 0]
+    # Rounds enough to fill every batch: an update of fillers alone has no gradient.
+    dapo = {"most_rounds": 8}
+    assert train(values_of(workspace, whole, dapo=dapo)) == 0
+    assert [train(values_of(workspace, broken, dapo=dapo), kill) for kill in kills] == [KILLED, KILLED, KILLED, 0]
     # Something was learned, from more tasks than fit into the batches: the place in the stream had to be found again.
     updates = [line for line in read_lines(whole / "log.jsonl") if "grad_norm" in line]
     assert [line["update"] for line in updates] == [1, 2, 3, 4, 5, 6]
@@ -497,6 +573,43 @@ def test_the_command_trains(
     assert "held-out tasks" in output.out
     assert f"{line['validation_accuracy']:.3f}" in output.out
     assert "Traceback" not in output.err
+
+
+def test_tasks_that_two_processes_cannot_share_evenly(workspace: Path, tmp_path: Path) -> None:
+    # 33 validation tasks on 2 processes: one has 17, the other 16.
+    tasks = make_tasks(33, first=20)
+    held_out = write_tasks(tmp_path / "odd.parquet", tasks)
+    values = values_of(
+        workspace,
+        tmp_path / "out",
+        data={"validation_tasks": [str(held_out)]},
+        optimiser={"updates": 2, "micro_rows": 4},
+    )
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", f"--master_port={port}"]
+    result = subprocess.run(
+        [*command, "-m", "nbest", "train", "genselect", write_toml(tmp_path / "run.toml", values)],
+        env={**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr[-3000:]
+    lines = validations(tmp_path / "out")
+    assert [line["update"] for line in lines] == [0, 2]
+    assert [line["validation_tasks"] for line in lines] == [33, 33]
+    # Before the first update the judgements are those of one process, each counted once.
+    config = parse_selection({**values, "out": str(tmp_path / "alone")})
+    model, tokenizer = load_trainable(config.model, config)
+    trainer = build_trainer(config, model, tokenizer, make_tasks(20))
+    judgements = trainer.judge_tasks(tasks, config.data.validation_temperature)
+    trainer.rollout_func.close()
+    assert lines[0]["validation_accuracy"] == measure_accuracy(judgements).accuracy
+    rows = [row for row in read_lines(tmp_path / "out" / "judgements.jsonl") if row["update"] == 0]
+    assert [row["judgement"] for row in rows] == [judgement.text for judgement in judgements[: len(rows)]]
 
 
 def test_the_command_names_an_unknown_key(

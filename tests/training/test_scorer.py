@@ -1,6 +1,7 @@
 import json
 import math
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,12 +14,14 @@ from nbest.scoring.step_heads import ClueModel
 from nbest.training import scorer as scorer_training
 from nbest.training.callbacks import find_checkpoint
 from nbest.training.scorer import (
+    ScorerTrainer,
     build_model,
     evaluate,
     measure_centroids,
     measure_inputs,
     read_sets,
     train_scorer,
+    warn_of_buffer,
 )
 from nbest.training.settings import ScorerTrainingConfig
 from tests.training.scorer_runs import make_run, save_body
@@ -73,13 +76,92 @@ def test_no_problem_is_in_both_sets(tmp_path: Path, run: Path, body: Path) -> No
 
 def test_the_printed_loss_collapses_and_training_stops_with_the_reason(tmp_path: Path, run: Path, body: Path) -> None:
     config = configure(tmp_path, run, body, loss={"name": "printed"}, epochs=60)
-    with pytest.raises(EngineError, match=r"mean p_buffer is .*use loss\.name = 'guarded'"):
+    with pytest.raises(EngineError, match=r"mean p_buffer is .*use loss\.name = 'guarded-half'"):
         train_scorer(config)
 
 
 def test_the_guard_keeps_the_buffer_small_enough(tmp_path: Path, run: Path, body: Path) -> None:
     trained = train_scorer(configure(tmp_path, run, body, loss={"name": "guarded"}, epochs=20))
     assert trained.metrics["eval_p_buffer"] < 0.9
+
+
+def test_half_is_the_guard_of_a_config_that_names_none(tmp_path: Path, run: Path, body: Path) -> None:
+    trained = [
+        train_scorer(configure(tmp_path / name, run, body, loss=loss, epochs=2))
+        for name, loss in (("default", {}), ("half", {"name": "guarded-half"}))
+    ]
+    first, second = (AutoModel.from_pretrained(result.folder).state_dict() for result in trained)
+    assert all(torch.equal(weights, second[name]) for name, weights in first.items())
+
+
+def test_a_buffer_class_that_vanishes_is_warned_of_in_the_log_and_the_summary(
+    tmp_path: Path, run: Path, body: Path
+) -> None:
+    # The signal is clear at every step, so either guard gives the class up in the end; the draw is faster.
+    config = configure(
+        tmp_path, run, body, loss={"name": "guarded-stochastic", "least_buffer": 0.3}, epochs=20, log_every=2
+    )
+    trained = train_scorer(config)
+    assert trained.metrics["eval_p_buffer"] < 0.3
+    (warning,) = trained.warnings
+    assert "below loss.least_buffer = 0.3" in warning
+    assert "'guarded-stochastic'" in warning
+    rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    rows = [row for row in rows if "p_buffer" in row]
+    assert all(("warning" in row) == (row["p_buffer"] < 0.3) for row in rows)
+    assert any("warning" in row for row in rows)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"model": {"classes": 2}, "loss": {"name": "outcome"}},
+        {"loss": {"name": "outcome"}},
+        {"model": {"type": "swift"}},
+    ],
+    ids=["two-classes", "no-buffer-loss", "swift"],
+)
+def test_no_warning_where_no_buffer_is_trained(tmp_path: Path, run: Path, body: Path, changes: dict[str, Any]) -> None:
+    assert warn_of_buffer(configure(tmp_path, run, body, **changes), 0.0) == ""
+    assert warn_of_buffer(configure(tmp_path, run, body), 0.02) == ""
+    assert "0.0199" in warn_of_buffer(configure(tmp_path, run, body), 0.0199)
+
+
+class DrawsOfTheGuard(ScorerTrainer):
+    """A trainer of which only the state matters that the draws of the guard depend on."""
+
+    def __init__(self, config: ScorerTrainingConfig, process: int):
+        self.config, self.state, self.accelerator = config, SimpleNamespace(global_step=0), SimpleNamespace()
+        self.accelerator.process_index = process
+        self._draw_update, self._draw_number = -1, 0
+
+    def draw(self, update: int) -> float:
+        self.state.global_step = update
+        return float(torch.rand(1, generator=self._make_generator()))
+
+
+def test_draws_of_the_guard_differ_by_process_update_and_micro_batch(tmp_path: Path, run: Path, body: Path) -> None:
+    config = configure(tmp_path, run, body)
+    draws = {
+        (process, update, number): value
+        for process in range(3)
+        for trainer in [DrawsOfTheGuard(config, process)]
+        for update in range(4)
+        for number, value in enumerate([trainer.draw(update) for _ in range(4)])
+    }
+    assert len(set(draws.values())) == len(draws) == 48
+    # A training that resumes at update 2 repeats its draws.
+    resumed = DrawsOfTheGuard(config, 1)
+    assert [resumed.draw(2) for _ in range(4)] == [draws[1, 2, number] for number in range(4)]
+    other = DrawsOfTheGuard(configure(tmp_path, run, body, seed=2), 1)
+    assert other.draw(2) != draws[1, 2, 0]
+
+
+def test_one_trajectory_per_problem_thins_training_and_not_validation(tmp_path: Path, run: Path, body: Path) -> None:
+    data = {"runs": [str(run)], "validation_share": 0.3, "balance": "run", "per_problem": 1}
+    trained = train_scorer(configure(tmp_path, run, body, data=data, epochs=2, batch_trajectories=2))
+    _, validation = read_sets(configure(tmp_path, run, body, data=data))
+    assert trained.metrics["eval_mixed_pools"] == len(validation.problems)
 
 
 class KillAt(TrainerCallback):

@@ -1,11 +1,12 @@
 """Which candidates tasks have: rules, draws that are the same everywhere, even positions."""
 
 from collections import Counter
+from dataclasses import replace
 from random import Random
 
 import pytest
 
-from nbest.records import Completion, Finish, Kind, Trajectory
+from nbest.records import CodeTask, Completion, Finish, Kind, Trajectory
 from nbest.training.selection_tasks import (
     GradedTrajectory,
     SourcePool,
@@ -82,6 +83,10 @@ def test_of_code_only_the_code_is_shown():
         pool((fenced, True, "stop"), ("no code", False, "stop"), kind="code"), SETTINGS
     )
     assert [c.text for c in members] == ["print(1)"]
+    assert exclusions == {"nothing to show": 1}
+    source = pool(("    return 1", True, "stop"), ("no code", False, "stop"), kind="code")
+    members, exclusions = gather_candidates(replace(source, code=CodeTask("f", "def f():\n")), SETTINGS)
+    assert [c.text for c in members] == ["    return 1"]
     assert exclusions == {"nothing to show": 1}
 
 

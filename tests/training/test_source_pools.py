@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from nbest.errors import ConfigError, DataError, UnavailableError
-from nbest.records import Completion, Trajectory
+from nbest.records import CodeTask, Completion, Trajectory
 from nbest.training import source_pools
 from nbest.training.source_pools import open_sources, read_source_pools
 from tests.training.verified_runs import make_run
@@ -62,10 +62,20 @@ def test_another_question_under_one_id_is_refused(tmp_path: Path):
 def test_a_run_must_be_verified(tmp_path: Path):
     run = make_run(tmp_path / "a", {"p": [("x", True)]})
     run.append_trajectories([Trajectory("p#1", "p", 1, 1, Completion("y", finish="stop"))])
-    with pytest.raises(UnavailableError, match=r"1 of 2 trajectories have no verdict.*nbest verify"):
+    with pytest.raises(UnavailableError, match=r"1 of 2 trajectories has no verdict.*nbest verify"):
         open_sources([str(tmp_path / "a")])
     make_run(tmp_path / "b", {"p": []})
     with pytest.raises(UnavailableError, match="no trajectories yet"):
         open_sources([str(tmp_path / "b")])
     with pytest.raises(ConfigError):
         open_sources([str(tmp_path / "nowhere")])
+
+
+def test_pools_of_code_keep_their_public_part(tmp_path: Path):
+    texts: dict[str, list[tuple[str, bool | None]]] = {"p": [("    return 1\n", True)]}
+    for name in ("a", "b"):
+        make_run(tmp_path / name, texts, kind="code", question="def f():\n", meta={"entry_point": "f"})
+    for runs in ([tmp_path / "a"], [tmp_path / "a", tmp_path / "b"]):
+        (pool,) = read_source_pools(open_sources([str(run) for run in runs]))
+        assert pool.code == CodeTask("f", "def f():\n")
+        assert len(pool.trajectories) == len(runs)

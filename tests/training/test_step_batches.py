@@ -11,12 +11,15 @@ from nbest.statistics.logprobs import step_features
 from nbest.storage.run import Run
 from nbest.training.step_batches import (
     StepBatches,
+    StepSet,
     balance,
     cut_batches,
+    draw_members,
     is_held_out,
     load_batch,
     read_step_set,
     resolve_layers,
+    thin,
 )
 from tests.training.scorer_runs import ABOUT, HIDDEN, make_run
 
@@ -148,3 +151,42 @@ def test_states_that_are_not_finite_are_named(tmp_path: Path) -> None:
     step_set = read_step_set([run], (-1,), False)
     with pytest.raises(DataError, match="'p0#0' are not finite"):
         load_batch(step_set, [0])
+
+
+def one_per_problem(tmp_path: Path) -> StepSet:
+    """Two data sets: 12 problems x 8, of which few are right in the first half, and 10 problems x 8."""
+    runs = [make_run(tmp_path / "a", problems=12), make_run(tmp_path / "b", problems=10, first=12)]
+    return read_step_set(runs, (3,), False)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_published_balance_is_within_each_run_on_one_trajectory_per_problem(tmp_path: Path, seed: int) -> None:
+    steps = one_per_problem(tmp_path)
+    members = draw_members(steps, "run", 1, seed, np.random.default_rng((seed, 0)))
+    assert len(set(steps.problem[members])) == len(members)
+    for run in (0, 1):
+        right = steps.right[members[steps.run[members] == run]]
+        assert right.sum() * 2 == len(right)
+    # The trajectory of a problem stays the same; the draw of the larger class changes from epoch to epoch.
+    pool = thin(steps.problem, 1, seed)
+    assert len(pool) == 22
+    for epoch in range(1, 4):
+        assert set(draw_members(steps, "run", 1, seed, np.random.default_rng((seed, epoch)))) <= set(pool)
+
+
+def test_as_many_per_problem_as_there_are(tmp_path: Path) -> None:
+    steps = one_per_problem(tmp_path)
+    assert np.bincount(steps.problem[thin(steps.problem, 3, 0)]).tolist() == [3] * 22
+    assert thin(steps.problem, 100, 0).tolist() == list(range(176))
+    assert thin(steps.problem, None, 0).tolist() == list(range(176))
+    assert thin(steps.problem, 3, 0).tolist() != thin(steps.problem, 3, 1).tolist()
+
+
+def test_balance_per_run_is_not_balance_over_the_set() -> None:
+    # Run 0: one right of three; run 1: two right of three. Over the set 3 and 3 are balanced already.
+    right, run = np.array([1, 0, 0, 1, 1, 0], dtype=bool), np.array([0, 0, 0, 1, 1, 1])
+    rng = np.random.default_rng(0)
+    assert len(balance(right, run, "set", rng)) == 6
+    members = balance(right, run, "run", rng)
+    assert [int(right[members[run[members] == number]].sum()) for number in (0, 1)] == [1, 1]
+    assert np.bincount(run[members]).tolist() == [2, 2]

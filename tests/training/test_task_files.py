@@ -84,7 +84,7 @@ def test_a_place_that_cannot_be_written(tmp_path: Path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"correct": [True]}, "2 candidates but 1 values of correct"),
+        ({"correct": [True]}, "2 candidates but 1 value of correct"),
         ({"correct": [False, False]}, "none of its 2 candidates is right"),
         ({"candidates": ["p#0"], "correct": [True]}, "two or more, each once"),
         ({"candidates": ["p#0", "p#0"]}, "two or more, each once"),
@@ -211,7 +211,9 @@ def test_a_tokenizer_that_cannot_be_used(tmp_path: Path):
 def test_a_build_by_the_name_of_its_format(tmp_path: Path):
     run = make_run(tmp_path / "r", {"p": mixed(2, 6)})
     counts: list[int] = []
-    report = build_task_files([f"x={run.path}"], tmp_path / "a.parquet", SETTINGS, "verl", counts.append)
+    totals: list[int] = []
+    report = build_task_files([f"x={run.path}"], tmp_path / "a.parquet", SETTINGS, "verl", counts.append, totals.append)
+    assert totals == [sum(counts)]
     assert counts == [1]
     assert report.files == {"all": tmp_path / "a.parquet", "reward": tmp_path / "reward_genselect.py"}
     assert all(path.is_file() for path in report.files.values())

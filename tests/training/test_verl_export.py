@@ -10,12 +10,16 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from nbest.config import load_config
 from nbest.errors import StorageError
 from nbest.judging.prompts import parse_genselect
+from nbest.named_configs import find_config
+from nbest.training.settings import SelectionTrainingConfig
 from nbest.training.task_files import SelectionTask, TaskFiles, TaskRecord
 from nbest.training.verl_export import REWARD_FILE, VerlFormat, write_reward
 
-COMMAND = Path(__file__).parents[2] / "src" / "nbest" / "configs" / "launch" / "verl_genselect_dapo.sh"
+ROOT = Path(__file__).parents[2]
+COMMAND = ROOT / "src" / "nbest" / "configs" / "launch" / "verl_genselect_dapo.sh"
 PUBLISHED = {
     "data.train_batch_size": "128",
     "data.max_prompt_length": "16384",
@@ -151,3 +155,111 @@ def test_the_command_wants_its_tasks():
     output = subprocess.run(["bash", str(COMMAND)], env={"PATH": os.environ["PATH"]}, capture_output=True, check=False)
     assert output.returncode != 0
     assert b"TASKS" in output.stderr
+
+
+def settings_of(command: str, kind: str, folder: Path) -> dict[str, str]:
+    """The settings that the script passes to verl."""
+    (folder / "python3").write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    (folder / "python3").chmod(0o755)
+    output = subprocess.run(
+        ["bash", command],
+        env={"PATH": f"{folder}:{os.environ['PATH']}", "TASKS": "tasks/mine", "KIND": kind},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return dict(word.lstrip("+").split("=", 1) for word in output.stdout.split("\n")[2:] if word)
+
+
+ACTOR, ROLLOUT, OVERLONG = (
+    "actor_rollout_ref.actor",
+    "actor_rollout_ref.rollout",
+    "reward.reward_kwargs.overlong_buffer_cfg",
+)
+SAME = {
+    "data.train_batch_size": "rollouts.prompts",
+    "data.gen_batch_size": "rollouts.prompts",
+    "data.max_response_length": "rollouts.max_tokens",
+    "reward.reward_kwargs.max_resp_len": "rollouts.max_tokens",
+    "algorithm.filter_groups.max_num_gen_batches": "dapo.most_rounds",
+    f"{ACTOR}.clip_ratio_low": "dapo.clip_low",
+    f"{ACTOR}.clip_ratio_high": "dapo.clip_high",
+    f"{OVERLONG}.len": "dapo.overlong_tokens",
+    f"{ACTOR}.optim.lr": "optimiser.learning_rate",
+    f"{ACTOR}.optim.lr_warmup_steps": "optimiser.warmup_updates",
+    f"{ACTOR}.optim.weight_decay": "optimiser.weight_decay",
+    f"{ROLLOUT}.n": "rollouts.group",
+    f"{ROLLOUT}.temperature": "rollouts.temperature",
+    f"{ROLLOUT}.top_p": "rollouts.top_p",
+    f"{ROLLOUT}.val_kwargs.temperature": "data.validation_temperature",
+    f"{ROLLOUT}.val_kwargs.top_p": "rollouts.top_p",
+    "trainer.test_freq": "data.validate_every",
+    "trainer.save_freq": "save_every",
+}
+"""A key of verl, and the setting of the recipe that has the same value."""
+FIXED = {
+    "algorithm.adv_estimator": "grpo",
+    "algorithm.use_kl_in_reward": "False",
+    "algorithm.kl_ctrl.kl_coef": "0.0",
+    "algorithm.filter_groups.enable": "True",
+    "algorithm.filter_groups.metric": "acc",
+    f"{ACTOR}.use_kl_loss": "False",
+    f"{ACTOR}.kl_loss_coef": "0.0",
+    f"{ACTOR}.entropy_coeff": "0",
+    f"{ACTOR}.loss_agg_mode": "token-mean",
+    f"{ACTOR}.grad_clip": "1.0",
+    f"{OVERLONG}.enable": "True",
+    f"{OVERLONG}.penalty_factor": "1.0",
+    "reward.reward_manager.name": "dapo",
+}
+"""Keys of verl whose value the trainer of nbest has built in."""
+DIFFERENT = {
+    f"{ACTOR}.clip_ratio_c": None,
+    f"{ROLLOUT}.gpu_memory_utilization": "rollouts.memory_share",
+    "trainer.total_epochs": "optimiser.updates",
+}
+"""Keys of verl that differ from the recipe, with its setting if it has one."""
+PLACES = ("data.", "trainer.", "reward.custom_reward_function.", "actor_rollout_ref.model.", f"{OVERLONG}.log")
+"""What has no counterpart because it names files, logs and machines, or how verl splits a batch over them."""
+BATCHING = (
+    "dynamic_bsz",
+    "max_token_len_per_gpu",
+    "max_num_batched_tokens",
+    ".rollout.name",
+    ".top_k",
+    "do_sample",
+    ".val_kwargs.n",
+)
+
+
+def value_of(recipe: SelectionTrainingConfig, name: str) -> float:
+    value: Any = recipe
+    for part in name.split("."):
+        value = getattr(value, part)
+    return float(value)
+
+
+@pytest.mark.parametrize("kind", ["math", "code"])
+def test_the_script_and_the_recipe_agree_in_every_setting_that_is_not_listed(tmp_path: Path, kind: str) -> None:
+    recipe = load_config(SelectionTrainingConfig, find_config(f"genselect_qwen3_1p7b_{kind}", "genselect"))
+    settings = settings_of(str(COMMAND), kind, tmp_path)
+    assert {key: float(settings[key]) for key in SAME} == {key: value_of(recipe, name) for key, name in SAME.items()}
+    assert {key: settings[key] for key in FIXED} == FIXED
+    # One update per batch: as many prompts in an update as in a step.
+    assert settings[f"{ACTOR}.ppo_mini_batch_size"] == settings["data.train_batch_size"]
+    assert recipe.optimiser.updates_per_batch == 1
+    assert recipe.dapo.token_loss
+    assert not recipe.dapo.filter_overlong  # verl's reward manager punishes, and masks nothing
+    page = (ROOT / "docs" / "genselect.md").read_text(encoding="utf-8")
+    rows = [line for line in page.splitlines() if line.startswith("|")]
+    for key, name in DIFFERENT.items():
+        assert name is None or float(settings[key]) != value_of(recipe, name)
+        short = f"`{key.rpartition('.')[2]}={settings[key]}`"
+        assert any(short in row and (name is None or f"`{name}" in row) for row in rows), short
+    known = {*SAME, *FIXED, *DIFFERENT, f"{ACTOR}.ppo_mini_batch_size"}
+    unknown = [
+        key
+        for key in settings
+        if key not in known and not key.startswith(PLACES) and not any(b in key for b in BATCHING)
+    ]
+    assert unknown == []

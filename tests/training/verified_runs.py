@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from nbest.records import Completion, Finish, Kind, Problem, Trajectory, Verdict, trajectory_id
 from nbest.storage.run import Run
@@ -10,11 +11,15 @@ GradedText = tuple[str, bool | None] | tuple[str, bool | None, Finish]
 
 
 def make_run(
-    path: Path, pools: Mapping[str, Sequence[GradedText]], kind: Kind = "math", question: str = "What is {}?"
+    path: Path,
+    pools: Mapping[str, Sequence[GradedText]],
+    kind: Kind = "math",
+    question: str = "What is {}?",
+    meta: Mapping[str, Any] | None = None,
 ) -> Run:
     """Write a run; each trajectory is (text, verdict[, finish]), and the answer of its verdict is its last word."""
     run = Run.create(path, {"identity": {"made": "by a test"}, "info": {}})
-    run.write_problems([Problem(key, question.format(key), "1", kind) for key in pools])
+    run.write_problems([Problem(key, question.format(key), "1", kind, meta=meta or {}) for key in pools])
     for key, texts in pools.items():
         rows = [(trajectory_id(key, index), *text) for index, text in enumerate(texts)]
         run.append_trajectories(

@@ -41,6 +41,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nbest.errors import ConfigError, DataError, UnavailableError
+from nbest.plurals import show_any
 from nbest.protocols import Scorer, StateSource, StepSplitter
 from nbest.records import Pool, Score, Trajectory, WorkReport
 from nbest.states.sources import NO_STATES
@@ -180,8 +181,8 @@ def _explain_unscored(pool: Pool, measure: _Measure) -> dict[int, str]:
     if candidates and all(_read_numbers(trajectory, measure.source) is None for trajectory in candidates):
         what, fix = _MISSING[measure.source]
         raise UnavailableError(
-            f"{measure.name}: problem {pool.problem_id!r} has no {what} ({measure.source!r}) in any of its "
-            f"{len(candidates)} trajectories that did not fail. {fix}"
+            f"{measure.name}: problem {pool.problem_id!r} has no {what} ({measure.source!r}) in "
+            f"{show_any(len(candidates), 'trajectory')} that did not fail. {fix}"
         )
     reasons = [_explain_missing_score(trajectory, measure.source) for trajectory in pool.trajectories]
     return {position: reason for position, reason in enumerate(reasons) if reason}

@@ -18,6 +18,7 @@ import asyncio
 import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ from nbest.sampling.checkpoint import choose_device, choose_dtype, without_progr
 from nbest.scoring.aggregation import aggregate_rows
 from nbest.scoring.padding import PaddedBatch, pad_batch
 from nbest.scoring.step_heads import weigh
-from nbest.scoring.step_scorer import StepOutput, StepScorer
+from nbest.scoring.step_scorer import Readout, StepOutput, StepScorer, read_scores
 from nbest.statistics.logprobs import step_features
 
 BATCH_STEPS = 8192
@@ -77,13 +78,20 @@ def _read_config(model: str, local_files_only: bool) -> PretrainedConfig:
 class HiddenScorer(Scorer):
     """Scores by `model`, a trained step scorer. Safe for concurrent pools: they are scored one after another.
 
-    `aggregation` is how step scores become one value; None takes the rule of the model's config. `batch_steps` bounds
-    the padded steps of one forward pass.
+    `aggregation` is how step scores become one value, `readout` which number of the probabilities of a step is its
+    score; None takes that of the model's config. `batch_steps` bounds the padded steps of one forward pass.
     """
 
-    def __init__(self, model: StepScorer, aggregation: Aggregation | None = None, batch_steps: int = BATCH_STEPS):
+    def __init__(
+        self,
+        model: StepScorer,
+        aggregation: Aggregation | None = None,
+        batch_steps: int = BATCH_STEPS,
+        readout: Readout | None = None,
+    ):
         self.model = model
         self.aggregation = aggregation or model.config.aggregation
+        self.readout = readout or model.config.readout
         self.layers = tuple(model.config.layers or (-1,))
         self.batch_steps = batch_steps
         self._unscored: Counter[str] = Counter()
@@ -204,6 +212,8 @@ class HiddenScorer(Scorer):
         arrays = (batch.states, batch.mask, batch.features)
         states, mask, features = (torch.from_numpy(array).to(self.model.device) for array in arrays)
         output = self.model(states, mask, features if self.model.config.features else None)
+        if self.readout != self.model.config.readout:
+            output = replace(output, scores=read_scores(output.logits, self.readout))
         return score_rows(output, batch.mask, self.aggregation), output.scores.double().cpu().numpy()
 
 

@@ -38,11 +38,14 @@ class TailOptions(Section):
 class StepScorerOptions(Section):
     """`model` is the folder or hub id of a trained step scorer (None: the bundled one of this name, if there is one).
 
-    `aggregation` says how its step scores become one value (None: as the model's config says).
+    `aggregation` says how its step scores become one value, `readout` which number of the probabilities of a step is
+    its score: p_right, 1 - p_wrong (not-wrong), p_right + p_buffer / 2 (half) or p_right / (p_right + p_wrong) (share).
+    None: as the model's config says.
     """
 
     model: str | None = None
     aggregation: Aggregation | None = None
+    readout: Literal["right", "not-wrong", "half", "share"] | None = None
 
 
 class RewardOptions(Section):
@@ -50,13 +53,15 @@ class RewardOptions(Section):
     the hub id).
 
     `aggregation` says how its step rewards become one value (None: as its family says), `too_long` what happens to a
-    trajectory that is longer than the model's context.
+    trajectory that is longer than the model's context (None: as its family says). `reference` is the language model
+    that an implicit reward model, such as EurusPRM, is divided by (None: that of its family).
     """
 
     model: str | None = None
     family: str | None = None
     aggregation: Aggregation | None = None
-    too_long: Literal["error", "skip", "truncate-left-steps", "window"] = "error"
+    too_long: Literal["error", "skip", "truncate-left-steps", "window"] | None = None
+    reference: str | None = None
 
 
 def _build_log_probability(how: str) -> Callable[..., Any]:
@@ -88,7 +93,7 @@ def _build_step_scorer(name: str) -> Callable[..., Any]:
         scorer = load("nbest.scoring.hidden:load_step_scorer")(
             load("nbest.sampling.checkpoint:locate_checkpoint")(model)
         )
-        return load("nbest.scoring.hidden:HiddenScorer")(scorer, options.aggregation)
+        return load("nbest.scoring.hidden:HiddenScorer")(scorer, options.aggregation, readout=options.readout)
 
     return build
 
@@ -97,7 +102,7 @@ def _build_reward(_: object, options: RewardOptions, __: str) -> Any:
     if options.model is None:
         raise ConfigError("scorer 'reward' needs --scorer-model, a process or outcome reward model (folder or hub id)")
     scorer = load("nbest.scoring.reward.model:RewardModelScorer")(
-        options.model, options.family, options.aggregation, options.too_long
+        options.model, options.family, options.aggregation, options.too_long, reference=options.reference
     )
     if options.aggregation is not None and not scorer.family.is_process:
         raise ConfigError(
@@ -146,8 +151,8 @@ SPECS = (
         "sprm",
         "scorer",
         _build_step_scorer("sprm"),
-        "A head on the second-to-last layer, geometric mean over steps.",
-        "MetaStone-S1, arXiv 2507.01951",
+        "A head on frozen states at blank lines, geometric mean over steps.",
+        "after SPRM (MetaStone-S1, arXiv 2507.01951), without training the backbone",
         StepScorerOptions,
         _TRAINED,
         position=4,
@@ -156,8 +161,8 @@ SPECS = (
         "swift",
         "scorer",
         _build_step_scorer("swift"),
-        "A gated linear probe of hidden states.",
-        "SWIFT, arXiv 2505.12225",
+        "A gated linear probe of the states at step ends.",
+        "after SWIFT (arXiv 2505.12225), on step ends only",
         StepScorerOptions,
         _TRAINED,
         position=5,
@@ -166,8 +171,8 @@ SPECS = (
         "clue",
         "scorer",
         _build_step_scorer("clue"),
-        "The nearest centroid of what reasoning changed in the state.",
-        "CLUE, arXiv 2510.01591",
+        "The nearest centroid of what changed between the first and the last step end.",
+        "after CLUE (arXiv 2510.01591), on step ends only",
         StepScorerOptions,
         _TRAINED,
         position=6,

@@ -1,11 +1,15 @@
 """Further step scorers, each as small as in its paper, with the interface and config of `scoring/step_scorer.py`.
 
-- `step-mlp` STEP (arXiv 2601.09093): an MLP on each step alone.
-- `sprm` SPRM of MetaStone-S1 (arXiv 2507.01951): a head on the second-to-last layer, geometric mean.
-- `swift` SWIFT (arXiv 2505.12225): a gated linear probe; the score is the mean weighted by the gates.
-- `clue` CLUE (arXiv 2510.01591): nearest centroid of what reasoning changed in the state; no gradients.
+All of them read the states of a run: those of the layers that the config names, at step ends, of a policy that is not
+trained. Three papers read more, so their scorers here are written *after* them and are not the published methods:
 
-A per-token scorer is the same model on finer steps: its states were captured at every token.
+- `step-mlp` STEP (arXiv 2601.09093): an MLP on each step alone.
+- `sprm` after SPRM of MetaStone-S1 (arXiv 2507.01951): its head, loss and geometric mean. The paper also trains the
+  policy that gives the states, reads its second-to-last layer, and ends steps at ".\\n\\n".
+- `swift` after SWIFT (arXiv 2505.12225): its gated linear probe, and its mean weighted by the gates. The paper reads
+  every token and all layers.
+- `clue` after CLUE (arXiv 2510.01591): the nearest centroid of what changed in the state; no gradients. The paper reads
+  the states at `<think>` and `</think>` of all layers.
 
 Shapes: B trajectories, S steps (padded on the right), L layers, D policy hidden size, I = L * D + F inputs of a step.
 """
@@ -41,7 +45,7 @@ class StepMlpModel(StepScorer):
 
 
 class SprmConfig(StepScorerConfig):
-    """The paper reads the second-to-last layer and aggregates by the geometric mean."""
+    """Aggregates by the geometric mean, as the paper does. `layers` may name the paper's second-to-last layer."""
 
     model_type = "nbest-sprm"
 

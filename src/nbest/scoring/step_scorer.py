@@ -14,7 +14,7 @@ C classes, W width of the body.
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias, get_args
 
 import torch
 from torch import Tensor, nn
@@ -22,17 +22,30 @@ from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedMode
 
 from nbest.errors import ConfigError
 from nbest.hub import needs_cache
+from nbest.plurals import show_count
 
 RIGHT, WRONG, BUFFER = 0, 1, 2
 """The classes, in the order of the logits. With two classes there is no buffer; a single logit belongs to RIGHT."""
+
+
+Readout: TypeAlias = Literal["right", "not-wrong", "half", "share"]
+"""Which number of the three probabilities of a step is its score.
+
+    right      p_right, as in the paper
+    not-wrong  1 - p_wrong = p_right + p_buffer
+    half       p_right + p_buffer / 2
+    share      p_right / (p_right + p_wrong): the odds without the buffer
+
+With two classes or one logit there is no buffer, and all four are p_right.
+"""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StepOutput:
     """The output of a step scorer.
 
-    `logits` [B S C], `scores` [B S] = p(right) of each step, `gates` [B S] the weights of the steps, None if the
-    model has none.
+    `logits` [B S C], `scores` [B S] of each step, p(right) unless the config names another read-out, `gates` [B S] the
+    weights of the steps, None if the model has none.
     """
 
     logits: Tensor
@@ -40,9 +53,21 @@ class StepOutput:
     gates: Tensor | None = None
 
 
-def read_scores(logits: Tensor) -> Tensor:
-    """Return p(right) [B S] from logits [B S C]: softmax over the classes, or the sigmoid of a single logit."""
-    return logits[..., 0].sigmoid() if logits.shape[-1] == 1 else logits.softmax(-1)[..., RIGHT]
+def read_scores(logits: Tensor, readout: str = "right") -> Tensor:
+    """Return the scores [B S] of steps from logits [B S C]: by softmax over the classes, or of a single logit.
+
+    Raises ConfigError for an unknown read-out.
+    """
+    if readout not in get_args(Readout):
+        raise ConfigError(f"readout: got {readout!r}; allowed are {', '.join(get_args(Readout))}")
+    if logits.shape[-1] == 1:
+        return logits[..., 0].sigmoid()
+    if readout == "share":
+        return (logits[..., RIGHT] - logits[..., WRONG]).sigmoid()
+    p = logits.softmax(-1)
+    if readout == "right" or logits.shape[-1] <= BUFFER:
+        return p[..., RIGHT]
+    return 1 - p[..., WRONG] if readout == "not-wrong" else p[..., RIGHT] + p[..., BUFFER] / 2
 
 
 class StepScorerConfig(PreTrainedConfig):
@@ -50,8 +75,9 @@ class StepScorerConfig(PreTrainedConfig):
 
     `policy_hidden_size` is D. `layers` are the policy's layers that are read (transformers' numbering; None = the last
     one). `features` is F, the number of further inputs per step; `has_states` = False reads these alone. `aggregation`
-    says how step scores become one value (`scoring/aggregation.py`). `states_source` is the origin of the states it was
-    trained on: model, content_hash, step_rule, last_layer_after_norm; what is not known is absent.
+    says how step scores become one value (`scoring/aggregation.py`), `readout` which number of the three probabilities
+    is the score of a step (`Readout`). `states_source` is the origin of the states it was trained on: model,
+    content_hash, step_rule, last_layer_after_norm; what is not known is absent.
     """
 
     model_type = "nbest-step-scorer"
@@ -61,6 +87,7 @@ class StepScorerConfig(PreTrainedConfig):
     features: int = 0
     has_states: bool = True
     aggregation: str = "mean"
+    readout: str = "right"
     states_source: dict[str, Any] | None = None
 
     @property
@@ -104,15 +131,15 @@ class StepScorer(PreTrainedModel):
         if config.features:
             if features is None or features.shape[-1] != config.features:
                 raise ConfigError(
-                    f"features: this scorer reads {config.features} numbers per step beside the states "
+                    f"features: this scorer reads {show_count(config.features, 'number')} per step beside the states "
                     f"(log-probabilities), got {'none' if features is None else features.shape[-1]}"
                 )
             blocks.append(features.to(states.dtype))
         inputs = blocks[0] if len(blocks) == 1 else torch.cat(blocks, dim=-1)
         if inputs.shape[-1] != config.input_size:
             raise ConfigError(
-                f"states: this scorer reads {len(config.layers or [-1])} layers of {config.policy_hidden_size} numbers "
-                f"per step, got {list(states.shape[2:])}"
+                f"states: this scorer reads {show_count(len(config.layers or [-1]), 'layer')} of "
+                f"{show_count(config.policy_hidden_size, 'number')} per step, got {list(states.shape[2:])}"
             )
         dtype = self.dtype
         return ((inputs - self.input_mean) / self.input_scale).to(dtype)
@@ -166,7 +193,7 @@ class TrajSelectorModel(StepScorer):
         embeds = self.projection(self.join_inputs(states, features))
         hidden = self.body(inputs_embeds=embeds, attention_mask=mask.long(), use_cache=False).last_hidden_state
         logits = self.head(hidden).float()
-        return StepOutput(logits, read_scores(logits))
+        return StepOutput(logits, read_scores(logits, self.config.readout))
 
 
 def strip_embeddings(body: nn.Module) -> None:

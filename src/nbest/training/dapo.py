@@ -16,6 +16,7 @@ the right).
 """
 
 import json
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -55,8 +56,11 @@ def make_rows(index: int, task: SelectionTask, rollouts: int) -> list[RolloutRow
 class DapoTrainer(GRPOTrainer):
     """A GRPOTrainer that fills each batch from `stream`; its dataset only determines the number of batches.
 
-    `most_rounds` limits how often tasks are drawn for one batch; 1 switches dynamic sampling off. A batch that is still
-    not full is filled with groups of equal rewards, which have no advantage; the metrics count them.
+    `most_rounds` limits how often tasks are drawn for one batch; 1 switches dynamic sampling off. Each round after the
+    first draws `oversampling` times as many groups as are missing; useful groups beyond a full batch are dropped. A
+    batch that is still not full is filled with groups whose judgements are all right or all wrong. Their advantages
+    are set to 0, whatever the punishment of long judgements adds to their rewards; the metrics count them. Without
+    dynamic sampling no group is a filler, and the punishment counts in all of them.
 
     Every process needs whole groups: its rows of a generation batch must be a multiple of G.
     """
@@ -77,9 +81,11 @@ class DapoTrainer(GRPOTrainer):
         most_rounds: int,
         share_prompts: bool = False,
         overlong_tokens: int = 0,
+        oversampling: float = 1.0,
         **kwargs: Any,
     ):
         self.stream, self.most_rounds, self.share_prompts = stream, most_rounds, share_prompts
+        self.oversampling = oversampling
         self._group_outputs: tuple[Any, ...] | None = None
         rewards: list[Callable[..., list[float]]] = [self.reward]
         if overlong_tokens:
@@ -118,18 +124,25 @@ class DapoTrainer(GRPOTrainer):
         return self._buffered_inputs[self._step % parts]
 
     def _generate_and_score_completions(self, inputs: list[Any]) -> Any:
+        is_filler = torch.zeros(len(inputs), dtype=torch.bool)
         if self.model.training:
-            inputs, self._group_outputs = self._fill_batch(len(inputs) // self.num_generations)
+            inputs, self._group_outputs, is_filler = self._fill_batch(len(inputs) // self.num_generations)
         try:
-            return super()._generate_and_score_completions(inputs)
+            batch = super()._generate_and_score_completions(inputs)
         finally:
             self._group_outputs = None
+        if self.most_rounds > 1:
+            # A row of a filler gets 0 and not a smaller value, so that its group cannot teach to be short or long.
+            batch["advantages"] = batch["advantages"].masked_fill(is_filler.to(batch["advantages"].device), 0.0)
+        return batch
 
     def _generate(self, prompts: list[Any]) -> Any:
         return super()._generate(prompts) if self._group_outputs is None else self._group_outputs
 
-    def _fill_batch(self, size: int) -> tuple[list[RolloutRow], tuple[Any, ...]]:
-        """Draw `size` groups with unequal rewards; return their rows, and what `_generate` returned for them.
+    def _fill_batch(self, size: int) -> tuple[list[RolloutRow], tuple[Any, ...], Tensor]:
+        """Draw `size` groups with unequal rewards.
+
+        Returns their rows, what `_generate` returned for them, and which rows are fillers [B].
 
         In each round every process draws as many groups as the process that lacks the most, because an engine that
         spans several processes must be called by all of them.
@@ -137,14 +150,15 @@ class DapoTrainer(GRPOTrainer):
         useful_groups, spare_groups = list[_Group](), list[_Group]()
         faults, count, rounds = Counter[str](), 0, 0
         while (missing := self._gather_maximum(size - len(useful_groups))) > 0 and rounds < self.most_rounds:
-            groups = self._draw_groups(missing, faults)
+            groups = self._draw_groups(math.ceil(missing * self.oversampling) if rounds else missing, faults)
             useful_groups += [group for group in groups if group.is_useful]
             spare_groups += [group for group in groups if not group.is_useful]
             count, rounds = count + len(groups), rounds + 1
         self._log_sampling(useful_groups, spare_groups, size, count, faults)
         groups = self._order_groups((useful_groups + spare_groups)[:size])
         rows = [row for group in groups for row in group.rows]
-        return rows, _join_outputs([group.outputs for group in groups])
+        is_filler = torch.tensor([not group.is_useful for group in groups for _ in group.rows])
+        return rows, _join_outputs([group.outputs for group in groups]), is_filler
 
     def _order_groups(self, groups: "list[_Group]") -> "list[_Group]":
         """Sort the groups of each update by prompt length, so that micro-batches have little padding."""
@@ -183,6 +197,7 @@ class DapoTrainer(GRPOTrainer):
             "sampling/useful_share": len(useful_groups) / max(count, 1),
             "sampling/rollouts_per_useful_group": rollouts / max(min(len(useful_groups), size), 1),
             "sampling/unfilled_groups": max(size - len(useful_groups), 0),
+            "sampling/surplus_groups": max(len(useful_groups) - size, 0),
             "sampling/all_right_share": sum(group.rewards[0] > 0 for group in spare_groups) / max(count, 1),
             "judgements/reward": sum(sum(group.rewards) for group in useful_groups + spare_groups) / rollouts,
             "judgements/failed_share": sum(faults.values()) / rollouts,
@@ -195,12 +210,17 @@ class DapoTrainer(GRPOTrainer):
     # Judgements of held-out tasks, and resuming
 
     def judge_tasks(self, tasks: Sequence[SelectionTask], temperature: float) -> list[JudgementText]:
-        """Return one judgement per task, drawn at `temperature`.
+        """Return one judgement per task, in the order of `tasks`, drawn at `temperature`.
 
-        Each process draws its share of the judgements; all processes return all of them.
+        Each process draws its share of the judgements; all processes return all of them. An engine, and the counts of
+        TRL, need equally many rows in every process, so the shares are filled up with tasks from the beginning, whose
+        second judgements are dropped. Rows are numbered by their tasks: the draws do not depend on the number of
+        processes.
         """
-        own_tasks = tasks[self.accelerator.process_index :: self.accelerator.num_processes]
-        self._rows = [row for number, task in enumerate(own_tasks) for row in make_rows(-1 - number, task, 1)]
+        rank, processes = self.accelerator.process_index, self.accelerator.num_processes
+        share = math.ceil(len(tasks) / processes)
+        positions = [(rank + processes * number) % len(tasks) for number in range(share)]
+        self._rows = [row for position in positions for row in make_rows(-1 - position, tasks[position], 1)]
         was_training = self.model.training
         self.model.eval()
         try:
@@ -209,8 +229,11 @@ class DapoTrainer(GRPOTrainer):
         finally:
             self.model.train(was_training)
         self._metrics["eval"].clear()
-        judgements = [self.read(ids, task.correct) for ids, task in zip(outputs[1], own_tasks, strict=True)]
-        return gather_object(judgements)
+        texts = [self.read(ids, tasks[position].correct) for ids, position in zip(outputs[1], positions, strict=True)]
+        by_position = dict[int, JudgementText]()
+        for position, text in gather_object(list(zip(positions, texts, strict=True))):
+            by_position.setdefault(position, text)
+        return [by_position[position] for position in range(len(tasks))]
 
     @contextmanager
     def _set_temperature(self, temperature: float) -> Iterator[None]:

@@ -11,17 +11,20 @@ import os
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import torch
 from datasets import Dataset
+from packaging.version import Version
 from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback, set_seed
 from trl.trainer.grpo_config import GRPOConfig
 
-from nbest.errors import ConfigError
+from nbest.errors import ConfigError, MissingExtraError
 from nbest.hub import describe_error, needs_cache
 from nbest.judging.settings import SELECTION_FILE
+from nbest.plurals import agree, show_count
 from nbest.records import SamplingParams
 from nbest.sampling.checkpoint import choose_device, locate_checkpoint, without_progress_bar
 from nbest.storage.outputs import replace_folder, write_file
@@ -33,6 +36,9 @@ from nbest.training.settings import SelectionTrainingConfig
 from nbest.training.task_files import SelectionTask, load_tasks, read_build_info
 from nbest.training.task_stream import TaskStream
 from nbest.training.validation import Validation
+
+VLLM_VERSIONS = ("0.22.0", "0.31.0")
+"""The lowest and highest version of vLLM that TRL 1.16 supports; a test compares them with TRL's own warning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +52,12 @@ class TrainedSelector:
 def train_genselect(config: SelectionTrainingConfig, callbacks: Sequence[TrainerCallback] = ()) -> TrainedSelector:
     """Train, or resume from the last checkpoint under `config.out`.
 
-    Raises ConfigError, DataError or MissingExtraError before a model is loaded.
+    Raises ConfigError, DataError or MissingExtraError before a model is loaded: also if rollouts are drawn by vLLM and
+    it is not installed in a version that TRL supports.
     """
     plan_batches(config)
+    if config.rollouts.engine != "in-process":
+        check_vllm()
     set_seed(config.seed)
     tasks = [task for path in config.data.tasks for task in load_tasks(path)]
     held_out = [task for path in config.data.validation_tasks for task in load_tasks(path)]
@@ -66,6 +75,22 @@ def train_genselect(config: SelectionTrainingConfig, callbacks: Sequence[Trainer
     if trainer.accelerator.is_main_process:
         save_selector(trainer.accelerator.unwrap_model(trainer.model), tokenizer, config, prompt_settings, folder)
     return TrainedSelector(folder, validation.metrics)
+
+
+def check_vllm() -> None:
+    """Raise MissingExtraError if vLLM is not installed, ConfigError if TRL does not support the installed version."""
+    try:
+        installed = version("vllm")
+    except PackageNotFoundError as error:
+        raise MissingExtraError("vllm", "train-vllm") from error
+    lowest, highest = VLLM_VERSIONS
+    # Without the local part: "0.31.0+cu129" is 0.31.0 on another CUDA, and would otherwise compare as newer.
+    if not Version(lowest) <= Version(Version(installed).base_version) <= Version(highest):
+        raise ConfigError(
+            f"rollouts.engine: vLLM {installed} is installed, and this version of TRL draws rollouts with vLLM "
+            f"{lowest} to {highest}. Install one of them: pip install 'vllm>={lowest},<={highest}', or set engine = "
+            "'in-process'"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +117,10 @@ def plan_batches(config: SelectionTrainingConfig, processes: int | None = None) 
         )
     if rows % step:
         faults.append(
-            f"optimiser.micro_rows: {rollouts.prompts} prompts x {rollouts.group} rollouts = {rows} rows do not split "
-            f"into {processes} processes x {optimiser.updates_per_batch} updates of micro-batches of "
-            f"{optimiser.micro_rows}; choose numbers whose product divides {rows}"
+            f"optimiser.micro_rows: {show_count(rollouts.prompts, 'prompt')} x "
+            f"{show_count(rollouts.group, 'rollout')} = {show_count(rows, 'row')} {agree(rows, 'does')} not split "
+            f"into {show_count(processes, 'process')} x {show_count(optimiser.updates_per_batch, 'update')} "
+            f"of micro-batches of {optimiser.micro_rows}; choose numbers whose product divides {rows}"
         )
     if config.save_every % optimiser.updates_per_batch or optimiser.updates % optimiser.updates_per_batch:
         faults.append(
@@ -108,13 +134,24 @@ def plan_batches(config: SelectionTrainingConfig, processes: int | None = None) 
             f"dapo.overlong_tokens: {config.dapo.overlong_tokens} must be below rollouts.max_tokens "
             f"({rollouts.max_tokens}); 0 switches the punishment off"
         )
+    if config.dapo.overlong_tokens and config.dapo.filter_overlong:
+        faults.append(
+            f"dapo.filter_overlong: it leaves truncated judgements out of the loss, and overlong_tokens = "
+            f"{config.dapo.overlong_tokens} punishes them; set filter_overlong = false (as DAPO does), or "
+            "overlong_tokens = 0"
+        )
     if optimiser.share_prompts and optimiser.gradient_checkpointing:
         faults.append(
             "optimiser.share_prompts: it needs a cache, which gradient_checkpointing switches off; enable only one of "
             "them"
         )
     if rollouts.engine == "vllm-server" and not rollouts.server_url:
-        faults.append("rollouts.server_url: engine 'vllm-server' needs the address of `trl vllm-serve`")
+        faults.append("rollouts.server_url: engine 'vllm-server' needs the address of a `vllm serve`")
+    if rollouts.sleep_mode and rollouts.engine != "vllm-colocate":
+        faults.append(
+            f"rollouts.sleep_mode: only a vLLM beside the trainer can sleep, and engine is {rollouts.engine!r}; set "
+            "engine = 'vllm-colocate' or sleep_mode = false"
+        )
     if faults:
         raise ConfigError(faults)
     return BatchPlan(rows // (optimiser.micro_rows * processes), rows // step)
@@ -198,6 +235,7 @@ def build_trainer(
             make_training_arguments(config),
             TaskStream(tasks, config.seed, int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))),
             most_rounds=dapo.most_rounds,
+            oversampling=dapo.oversampling,
             share_prompts=config.optimiser.share_prompts,
             overlong_tokens=dapo.overlong_tokens,
             train_dataset=Dataset.from_dict({"prompt": ["drawn from the stream of tasks"] * rollouts.prompts}),
@@ -217,7 +255,12 @@ def make_training_arguments(config: SelectionTrainingConfig) -> GRPOConfig:
         "vllm_mode": "server" if rollouts.engine == "vllm-server" else "colocate",
         "vllm_server_base_url": rollouts.server_url,
         "vllm_gpu_memory_utilization": rollouts.memory_share,
+        "vllm_enable_sleep_mode": rollouts.sleep_mode,
+        "vllm_importance_sampling_correction": rollouts.importance_correction != "off",
+        "vllm_importance_sampling_clip_max": rollouts.importance_cap,
     }
+    if rollouts.importance_correction != "off":
+        vllm["vllm_importance_sampling_mode"] = rollouts.importance_correction.replace("-", "_")
     return GRPOConfig(
         output_dir=str(config.out / "checkpoints"),
         max_steps=optimiser.updates,

@@ -4,9 +4,9 @@
     accelerate launch --config_file ZERO2.yaml -m nbest train scorer CONFIG.toml
 
 The saved model is the checkpoint that ranks best *within the pools* of held-out problems. Training stops with an error
-if the buffer class takes all probability. A training that was killed resumes from its last checkpoint. CLUE has no
-gradients: the same command computes its centroids. This module does not know how batches are read
-(`training/step_batches.py`), nor the formulas of losses (`training/step_losses.py`).
+if the buffer class takes all probability, and warns if it has none. A training that was killed resumes from its last
+checkpoint. `clue` has no gradients: the same command computes its centroids. This module does not know how batches are
+read (`training/step_batches.py`), nor the formulas of losses (`training/step_losses.py`).
 
 Shapes: B trajectories, S steps, L layers, D hidden size, F features, I = L * D + F inputs of a step.
 """
@@ -28,7 +28,7 @@ from nbest.errors import ConfigError, EngineError, MissingExtraError
 from nbest.sampling.checkpoint import locate_checkpoint
 from nbest.scoring.hidden import score_rows
 from nbest.scoring.step_heads import MODELS, ClueModel, weigh
-from nbest.scoring.step_scorer import StepScorer, StepScorerConfig, TrajSelectorConfig, create_trajselector
+from nbest.scoring.step_scorer import BUFFER, StepScorer, StepScorerConfig, TrajSelectorConfig, create_trajselector
 from nbest.statistics.ranking import auc, within_pool_auc
 from nbest.storage.outputs import replace_folder, write_file
 from nbest.storage.run import Run
@@ -38,26 +38,30 @@ from nbest.training.step_batches import (
     FEATURES,
     StepBatches,
     StepSet,
-    balance,
+    draw_members,
     is_held_out,
     load_batch,
     read_step_set,
 )
-from nbest.training.step_losses import LOSSES, mean_buffer, trajectory_loss, weigh_classes
+from nbest.training.step_losses import BUFFER_LOSSES, LOSSES, mean_buffer, trajectory_loss, weigh_classes
 
 STATISTICS_TRAJECTORIES = 4096
 EVALUATION_BATCH = 256
-DEFAULT_LOSS = {"trajselector": "guarded", "step-mlp": "outcome", "sprm": "agreeing", "swift": "outcome"}
+DEFAULT_LOSS = {"trajselector": "guarded-half", "step-mlp": "outcome", "sprm": "agreeing", "swift": "outcome"}
 DEFAULT_AGGREGATION = {"sprm": "geometric_mean", "clue": "last"}
 
 
 @dataclass(frozen=True, slots=True)
 class TrainedScorer:
-    """The folder of the model, its `metrics` on held-out problems, and the trajectories not used, by reason."""
+    """The folder of the model, its `metrics` on held-out problems, and the trajectories not used, by reason.
+
+    `warnings` say what a reader of the metrics should know, such as a buffer class that is not used.
+    """
 
     folder: Path
     metrics: Mapping[str, float]
     exclusions: Mapping[str, int]
+    warnings: Sequence[str] = ()
 
 
 def train_scorer(config: ScorerTrainingConfig, callbacks: Sequence[TrainerCallback] = ()) -> TrainedScorer:
@@ -82,7 +86,21 @@ def train_scorer(config: ScorerTrainingConfig, callbacks: Sequence[TrainerCallba
         metrics = _fit(config, model, training, validation, callbacks)
     if _get_process_state().is_main_process:
         write_file(folder / "metrics.json", json.dumps(metrics, indent=2) + "\n")
-    return TrainedScorer(folder, metrics, dict(training.exclusions + validation.exclusions))
+    exclusions = dict(training.exclusions + validation.exclusions)
+    warning = warn_of_buffer(config, metrics["eval_p_buffer"])
+    return TrainedScorer(folder, metrics, exclusions, [f"held-out problems: {warning}"] if warning else [])
+
+
+def warn_of_buffer(config: ScorerTrainingConfig, p_buffer: float) -> str:
+    """Return a warning if a model that is trained with a buffer class hardly uses it, else ""."""
+    loss = config.loss.name or DEFAULT_LOSS.get(config.model.type)
+    has_buffer = config.model.type == "trajselector" and config.model.classes > BUFFER and loss in BUFFER_LOSSES
+    if not has_buffer or p_buffer >= config.loss.least_buffer:
+        return ""
+    return (
+        f"mean p_buffer is {p_buffer:.4f}, below loss.least_buffer = {config.loss.least_buffer}: the buffer class is "
+        f"not used, so this is a model of two classes (loss.name = {loss!r}; 'guarded-half' is the guard that uses it)"
+    )
 
 
 def read_sets(config: ScorerTrainingConfig) -> tuple[StepSet, StepSet]:
@@ -157,7 +175,8 @@ def measure_inputs(steps: StepSet, config: StepScorerConfig) -> tuple[Tensor, Te
 
 def measure_centroids(steps: StepSet, model: ClueModel, config: ScorerTrainingConfig) -> tuple[Tensor, Tensor]:
     """Return the mean deltas [I] of right and of wrong trajectories, balanced as the config demands."""
-    members = balance(steps.right, steps.problem, config.data.balance, np.random.default_rng(config.seed))
+    data, rng = config.data, np.random.default_rng(config.seed)
+    members = draw_members(steps, data.balance, data.per_problem, config.seed, rng)
     sums, counts = torch.zeros(2, model.config.input_size), torch.zeros(2)
     for start in range(0, len(members), EVALUATION_BATCH):
         batch = load_batch(steps, members[start : start + EVALUATION_BATCH])
@@ -212,6 +231,19 @@ class ScorerTrainer(Trainer):
         self.config, self.validation = config, validation
         self.loss = LOSSES[config.loss.name or DEFAULT_LOSS[config.model.type]]
         self._buffers: list[float] = []
+        self._draw_update, self._draw_number = -1, 0
+
+    def _make_generator(self) -> torch.Generator:
+        """Return the generator of the guard's draws for the next micro-batch.
+
+        It depends on the seed, the update, the process and the number of the micro-batch in the update, so that no two
+        of them share draws and a training that resumes from a checkpoint repeats them.
+        """
+        update = int(self.state.global_step)
+        self._draw_number = self._draw_number + 1 if update == self._draw_update else 0
+        self._draw_update = update
+        key = (self.config.seed, update, self.accelerator.process_index, self._draw_number)
+        return torch.Generator().manual_seed(int(np.random.SeedSequence(key).generate_state(1, np.uint32)[0]))
 
     def _get_train_sampler(self, train_dataset: Any = None) -> SequentialSampler:
         return SequentialSampler(self.train_dataset if train_dataset is None else train_dataset)  # pyright: ignore[reportArgumentType]
@@ -224,9 +256,7 @@ class ScorerTrainer(Trainer):
         if output.gates is not None:
             losses = trajectory_loss(weigh(output.logits, output.gates), labels)
         else:
-            # The draws of the guard depend on the update alone, so that a resumed training repeats them.
-            generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + self.state.global_step)
-            losses = self.loss(output.logits, labels, mask, generator)
+            losses = self.loss(output.logits, labels, mask, self._make_generator())
         self._buffers.append(float(mean_buffer(output.logits.detach(), mask)))
         loss = weigh_classes(losses, labels, self.config.loss.right_weight, self.config.loss.wrong_weight)
         return (loss, output) if return_outputs else loss
@@ -239,8 +269,10 @@ class ScorerTrainer(Trainer):
                 raise EngineError(
                     f"training collapsed at update {self.state.global_step}: mean p_buffer is {logs['p_buffer']:.3f} "
                     f"(loss.most_buffer = {self.config.loss.most_buffer}). The printed loss is zero where the "
-                    "buffer class takes all probability; use loss.name = 'guarded' or 'guarded-half'."
+                    "buffer class takes all probability; use loss.name = 'guarded-half'."
                 )
+            if warning := warn_of_buffer(self.config, logs["p_buffer"]):
+                logs["warning"] = warning  # pyright: ignore[reportArgumentType]
         super().log(logs, start_time)
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -258,7 +290,10 @@ def _fit(
     validation: StepSet,
     callbacks: Sequence[TrainerCallback],
 ) -> dict[str, float]:
-    batches = StepBatches(training, config.batch_trajectories, config.data.balance, config.epochs, config.seed)
+    data = config.data
+    batches = StepBatches(
+        training, config.batch_trajectories, data.balance, config.epochs, config.seed, data.per_problem
+    )
     arguments = _make_arguments(config, len(batches))
     trainer = ScorerTrainer(
         config,

@@ -18,7 +18,7 @@ from random import Random
 
 from nbest.answers.extraction import answer_of
 from nbest.judging.prompts import show_candidate
-from nbest.records import Kind, Trajectory, derive_seed
+from nbest.records import CodeTask, Kind, Trajectory, derive_seed
 from nbest.training.settings import TasksConfig
 
 REDRAWS = 32
@@ -47,6 +47,7 @@ class SourcePool:
     kind: Kind
     trajectories: tuple[GradedTrajectory, ...]
     answer_rule: str = "default"
+    code: CodeTask | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +105,7 @@ def gather_candidates(pool: SourcePool, settings: TasksConfig) -> tuple[list[Tas
 
 def _show(member: GradedTrajectory, pool: SourcePool, settings: TasksConfig) -> str:
     answer = answer_of(member.trajectory, pool) if settings.thinking == "answer" else None
-    return show_candidate(member.trajectory.completion.text, settings.thinking, pool.kind, answer)
+    return show_candidate(member.trajectory.completion.text, settings.thinking, pool.kind, answer, pool.code)
 
 
 def find_fault(pass_rate: float | None, candidates: Sequence[TaskCandidate], settings: TasksConfig) -> str:

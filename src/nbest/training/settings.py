@@ -5,7 +5,7 @@ This module only defines sections; `config.py` reads and validates them.
 """
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from pydantic import Field, model_validator
 
@@ -46,15 +46,18 @@ class ScorerDataConfig(Section):
     """Verified runs with hidden states. Validation uses other runs, or a share of the problems chosen by a hash of the
     id.
 
-    `balance` draws as many right as wrong trajectories per `problem`, or over the whole `set`; `none` takes all.
-    `trajectories` limits how many are read (whole problems, in order).
+    `balance` draws as many right as wrong trajectories per `problem`, per `run` or over the whole `set`; `none` takes
+    all. `per_problem` trains on at most that many trajectories of each problem, chosen once by the seed. With one data
+    set per run, `balance = "run"` and `per_problem = 1` are the published choice (arXiv 2510.16449). `trajectories`
+    limits how many are read (whole problems, in order).
     """
 
     runs: tuple[Folder, ...] = Field(min_length=1, strict=False)
     validation_runs: tuple[Folder, ...] = Field(default=(), strict=False)
     validation_share: float = Field(default=0.05, gt=0, lt=1)
     validation_problems: Count = 300
-    balance: Literal["problem", "set", "none"] = "problem"
+    balance: Literal["problem", "run", "set", "none"] = "problem"
+    per_problem: Count | None = None
     trajectories: Count | None = None
 
 
@@ -82,15 +85,19 @@ class ScorerModelConfig(Section):
 class ScorerLossConfig(Section):
     """The loss of a step scorer and the weights of the two classes.
 
-    `guarded` is the stochastic guard of FreePRM, `guarded-half` uses b = 0.5, `printed` is the published formula,
-    `outcome` is cross-entropy without a buffer class, `agreeing` is the loss of SPRM. None is the default of the
-    model's type. Training stops if the mean probability of the buffer class exceeds `most_buffer`.
+    `guarded-half` is the guard of FreePRM with b = 0.5, as its released code runs it; `guarded-stochastic` draws b
+    (`guarded` is its former name). `printed` is the published formula, `outcome` is cross-entropy without a buffer
+    class, `agreeing` is the loss of SPRM. None is the default of the model's type.
+
+    Training stops if the mean probability of the buffer class exceeds `most_buffer`. If it falls below `least_buffer`,
+    the class is not used and the model is one of two classes: the log and the summary warn.
     """
 
-    name: Literal["guarded", "guarded-half", "printed", "outcome", "agreeing"] | None = None
+    name: Literal["guarded-half", "guarded-stochastic", "guarded", "printed", "outcome", "agreeing"] | None = None
     right_weight: float = Field(default=1.0, gt=0)
     wrong_weight: float = Field(default=1.0, gt=0)
     most_buffer: float = Field(default=0.98, gt=0, le=1)
+    least_buffer: float = Field(default=0.02, ge=0, lt=1)
 
 
 class ScorerTrainingConfig(Section):
@@ -114,6 +121,8 @@ class ScorerTrainingConfig(Section):
     trackers: tuple[str, ...] = Field(default=(), strict=False)
     threads: Count = 1
 
+
+ImportanceCorrection: TypeAlias = Literal["token-truncate", "token-mask", "sequence-truncate", "sequence-mask", "off"]
 
 PROMPT_LIMIT_TOKENS = 16_384
 """The published limit of the prompt of a selection task (arXiv 2602.02143)."""
@@ -140,10 +149,10 @@ class TasksConfig(Section):
     seed: int = 0
     max_pass_rate: float = Field(default=0.5, gt=0, le=1)
     solutions: int = Field(default=4, ge=2)
-    per_problem: Count = 4
+    per_problem: int = Field(default=4, ge=1, le=10_000)
     most: int = Field(default=16, ge=2)
-    mean_candidates: float = Field(default=8.0, gt=0)
-    sd_candidates: float = Field(default=4.0, gt=0)
+    mean_candidates: float = Field(default=8.0, gt=0, le=1e6)
+    sd_candidates: float = Field(default=4.0, ge=1e-6, le=1e6)
     truncated: bool = False
     max_prompt_tokens: Count | None = None
     max_candidate_tokens: Count | None = None
@@ -200,6 +209,13 @@ class RolloutConfig(Section):
     `in-process` samples from the model in training; `vllm-colocate` and `vllm-server` are the vLLM modes of TRL.
     Published values: 128 prompts, 16 rollouts for math and 8 for code, T = 1.5, at most 16,384 tokens (arXiv
     2602.02143).
+
+    `memory_share` is the share of a GPU's memory that a colocated vLLM takes. With `sleep_mode` it gives this memory
+    back during updates; every round of sampling then copies the weights anew. vLLM and the trainer compute slightly
+    different probabilities for the same tokens. `importance_correction` says how the loss is weighed by their ratio:
+    per token or per rollout (`sequence`), and whether ratios above `importance_cap` are cut (`truncate`) or left out
+    (`mask`). The ratio of a rollout is a product over its tokens, so that of a long one is far from 1 although each
+    factor is near 1. The three settings of vLLM have no effect in the other engines.
     """
 
     engine: Literal["in-process", "vllm-colocate", "vllm-server"] = "vllm-colocate"
@@ -211,23 +227,29 @@ class RolloutConfig(Section):
     batch_rows: Count = 256
     server_url: str | None = None
     memory_share: float = Field(default=0.3, gt=0, lt=1)
+    sleep_mode: bool = False
+    importance_correction: ImportanceCorrection = "token-truncate"
+    importance_cap: float = Field(default=3.0, gt=0)
 
 
 class DapoConfig(Section):
     """The parts of DAPO (arXiv 2503.14476), each of which can be switched off.
 
     Clip-higher is off if `clip_high` equals `clip_low`. Dynamic sampling draws tasks at most `most_rounds` times per
-    batch; 1 switches it off. `token_loss` false averages over each rollout first, as GRPO does. The soft overlong
-    punishment covers the last `overlong_tokens` before the limit; 0 switches it off. `filter_overlong` excludes
-    truncated judgements from the loss.
+    batch; 1 switches it off. Each round after the first draws `oversampling` times as many tasks as useful groups are
+    missing. `token_loss` false averages over each rollout first, as GRPO does. The soft overlong punishment covers the
+    last `overlong_tokens` before the limit; 0 switches it off. `filter_overlong` excludes truncated judgements from the
+    loss instead. The paper tries this filtering first and then replaces it by the punishment; the two exclude each
+    other, because the punishment of a judgement that is left out would only raise the advantages of the others.
     """
 
     clip_low: float = Field(default=0.2, gt=0)
     clip_high: float = Field(default=0.28, gt=0)
     most_rounds: Count = 10
+    oversampling: float = Field(default=1.0, ge=1, allow_inf_nan=False)
     token_loss: bool = True
     overlong_tokens: int = Field(default=4096, ge=0)
-    filter_overlong: bool = True
+    filter_overlong: bool = False
 
 
 class OptimiserConfig(Section):

@@ -15,12 +15,13 @@ import re
 from collections import Counter
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import TypeAlias
 
 from nbest.errors import ConfigError, DataError, UnavailableError
+from nbest.plurals import agree, show_count, show_part
 from nbest.records import Pool
 from nbest.storage.run import Run
 from nbest.training.selection_tasks import GradedTrajectory, SourcePool
@@ -57,10 +58,17 @@ def open_sources(arguments: Sequence[str]) -> list[Source]:
     duplicates = [name for name, count in Counter(source.name for source in sources).items() if count > 1]
     if duplicates:
         raise ConfigError(
-            f"RUN: got {len(sources)} runs, of which several have the name {', '.join(duplicates)}; every run needs "
-            "its own name. Give each run once, and choose another name with NAME=FOLDER."
+            f"RUN: got {show_count(len(sources), 'run')}, of which several have the name {', '.join(duplicates)}; "
+            "every run needs its own name. Give each run once, and choose another name with NAME=FOLDER."
         )
     return sources
+
+
+def count_pools(sources: Sequence[Source]) -> int:
+    """Return how many pools `read_source_pools` yields. Raises DamagedRunError if a run is damaged."""
+    if len(sources) == 1:
+        return sum(1 for _ in sources[0].run.problems())
+    return len({problem.id for source in sources for problem in source.run.problems()})
 
 
 def read_source_pools(sources: Sequence[Source]) -> Iterator[SourcePool]:
@@ -132,7 +140,7 @@ def _join(members: Sequence[tuple[Source, SourcePool]]) -> SourcePool:
                 "build the tasks of these runs separately, or sample both with the same template."
             )
     trajectories = tuple(trajectory for _, member in members for trajectory in member.trajectories)
-    return SourcePool(first_pool.problem_id, first_pool.prompt, first_pool.kind, trajectories, first_pool.answer_rule)
+    return replace(first_pool, trajectories=trajectories)
 
 
 def _prefix_with(name: str) -> RenameId:
@@ -155,7 +163,7 @@ def _make_source_pool(pool: Pool, verdicts: _Verdicts, rename: RenameId) -> Sour
         GradedTrajectory(rename(trajectory.id), trajectory, *verdicts.get(trajectory.id, (None, None)))
         for trajectory in pool.trajectories
     ]
-    return SourcePool(pool.problem_id, pool.prompt, pool.kind, tuple(trajectories), pool.answer_rule)
+    return SourcePool(pool.problem_id, pool.prompt, pool.kind, tuple(trajectories), pool.answer_rule, pool.code)
 
 
 def _read_verdicts(run: Run, ids: Collection[str] | None) -> Generator[tuple[str, _Verdicts]]:
@@ -182,7 +190,8 @@ def _require_verdicts(run: Run) -> None:
     if not total:
         raise UnavailableError(f"{run.path}: no trajectories yet. Run `nbest sample` or `nbest import` first.")
     if verdicts < total:
+        missing = total - verdicts
         raise UnavailableError(
-            f"{run.path}: {total - verdicts:,} of {total:,} trajectories have no verdict, but tasks need all of them. "
-            f"Run `nbest verify {run.path}` first."
+            f"{run.path}: {show_part(missing, total, 'trajectory')} {agree(missing, 'has')} no verdict, but tasks "
+            f"need all of them. Run `nbest verify {run.path}` first."
         )

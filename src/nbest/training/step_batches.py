@@ -1,8 +1,8 @@
 """Batches of step sequences for training a step scorer. States are read from runs by memory map, never as a whole.
 
 In memory are, per trajectory, its id, problem, verdict and number of steps, and, if log-probabilities are read, four
-numbers per step. Each epoch balances right and wrong trajectories within each problem by a seeded draw, so that a
-scorer cannot profit from knowing which problems are hard. A batch has trajectories of similar length.
+numbers per step. Each epoch balances right and wrong trajectories by a seeded draw, by default within each problem, so
+that a scorer cannot profit from knowing which problems are hard. A batch has trajectories of similar length.
 
 This module does not know models or losses. Shapes: M trajectories, B of a batch, S steps (padded on the right),
 L layers, D hidden size, F features.
@@ -22,6 +22,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from nbest.errors import DataError, UnavailableError
+from nbest.plurals import agree, show_count
 from nbest.records import HiddenStates, Trajectory
 from nbest.scoring.padding import pad_batch
 from nbest.statistics.logprobs import STEP_FEATURES, step_features
@@ -32,7 +33,7 @@ FEATURES = len(STEP_FEATURES)
 BATCHES_SORTED = 64
 """The number of batches in each section of the shuffled epoch that is sorted by length."""
 
-Balance: TypeAlias = Literal["problem", "set", "none"]
+Balance: TypeAlias = Literal["problem", "run", "set", "none"]
 Indices: TypeAlias = NDArray[np.int64]
 
 
@@ -61,6 +62,10 @@ class StepSet:
     @property
     def right(self) -> NDArray[np.bool_]:
         return np.array(self.is_right, dtype=bool)
+
+    @property
+    def run(self) -> Indices:
+        return np.array(self.run_of, dtype=np.int64)
 
     @property
     def problem(self) -> Indices:
@@ -179,16 +184,40 @@ def _find_obstacle(step_set: StepSet, key: str, correct: bool | None, part: Stat
     return "" if set(step_set.layers) <= set(part.layers) else "other layers"
 
 
-def balance(right: NDArray[np.bool_], problem: Indices, mode: Balance, rng: np.random.Generator) -> Indices:
+def thin(problem: Indices, most: int | None, seed: int) -> Indices:
+    """Return at most `most` trajectories of each problem (all of them if None) as ascending indices.
+
+    The choice depends on the seed alone and not on the epoch: the published set has one trajectory per problem.
+    """
+    if most is None:
+        return np.arange(len(problem))
+    rng = np.random.default_rng((seed, most))
+    order = np.lexsort((rng.random(len(problem)), problem))
+    starts = np.flatnonzero(np.r_[True, np.diff(problem[order]) != 0])
+    rank = np.arange(len(order)) - np.repeat(starts, np.diff(np.r_[starts, len(order)]))
+    return np.sort(order[rank < most])
+
+
+def draw_members(
+    steps: StepSet, mode: Balance, per_problem: int | None, seed: int, rng: np.random.Generator
+) -> Indices:
+    """Return the trajectories of an epoch as ascending indices: `thin`ned by `seed`, then balanced by `rng`."""
+    members = thin(steps.problem, per_problem, seed)
+    groups = steps.run if mode == "run" else steps.problem
+    return members[balance(steps.right[members], groups[members], mode, rng)]
+
+
+def balance(right: NDArray[np.bool_], group: Indices, mode: Balance, rng: np.random.Generator) -> Indices:
     """Return the trajectories of an epoch as ascending indices.
 
-    With "none" these are all; with "problem" or "set" as many right as wrong ones, per problem or over all. From the
-    larger class as many are drawn as the smaller one has, so a problem with only one class has none.
+    With "none" these are all; with "problem" or "run" as many right as wrong ones per `group` (the number of the
+    problem or run of each trajectory), with "set" over all. From the larger class as many are drawn as the smaller one
+    has, so a problem with only one class has none.
     """
     all_members = np.arange(len(right))
-    if mode == "none":
+    if mode == "none" or not len(right):
         return all_members
-    groups = problem if mode == "problem" else np.zeros_like(problem)
+    groups = np.zeros_like(group) if mode == "set" else group
     order = np.lexsort((rng.random(len(right)), right, groups))
     # Within a group the wrong ones come first, each class in random order; the rank within the class decides.
     classes = groups[order] * 2 + right[order]
@@ -214,23 +243,28 @@ def cut_batches(members: Indices, steps: Indices, size: int, rng: np.random.Gene
 class StepBatches(Dataset[dict[str, Tensor]]):
     """The batches of `epochs` epochs: item i is the same in every run. Each epoch draws its balance anew."""
 
-    def __init__(self, steps: StepSet, batch: int, mode: Balance, epochs: int, seed: int):
-        self.set, self.batch, self.seed = steps, batch, seed
+    def __init__(
+        self, steps: StepSet, batch: int, mode: Balance, epochs: int, seed: int, per_problem: int | None = None
+    ):
+        self.set, self.batch, self.seed, self.per_problem = steps, batch, seed, per_problem
         self.mode: Balance = mode
-        self._right, self._problem, self._steps = steps.right, steps.problem, steps.steps
+        self._steps = steps.steps
         self._epoch = lru_cache(maxsize=2)(self._plan)
         self.batches_per_epoch = len(self._epoch(0))
         self.epochs = epochs
         if not self.batches_per_epoch:
-            count = len(balance(self._right, self._problem, mode, np.random.default_rng(0)))
+            rng = np.random.default_rng((seed, 0))
+            count = len(draw_members(steps, mode, per_problem, seed, rng))
             raise UnavailableError(
-                f"{count} trajectories remain after balancing by {mode!r}, fewer than a batch of {batch}. "
-                "Sample more problems that have both right and wrong trajectories, or lower batch_trajectories."
+                f"{show_count(count, 'trajectory')} {agree(count, 'remains')} after balancing by {mode!r}, fewer than "
+                f"a batch of {batch}. Sample more problems that have both right and wrong "
+                "trajectories, or lower batch_trajectories."
             )
 
     def _plan(self, epoch: int) -> list[Indices]:
         rng = np.random.default_rng((self.seed, epoch))
-        return cut_batches(balance(self._right, self._problem, self.mode, rng), self._steps, self.batch, rng)
+        members = draw_members(self.set, self.mode, self.per_problem, self.seed, rng)
+        return cut_batches(members, self._steps, self.batch, rng)
 
     def __len__(self) -> int:
         return self.batches_per_epoch * self.epochs

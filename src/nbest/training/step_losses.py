@@ -36,9 +36,10 @@ def guarded_loss(
     """Return the loss of FreePRM (arXiv 2506.03570).
 
     It is the negative logarithm of p_right + b p_buffer for a right trajectory, and of p_wrong + b p_buffer for a wrong
-    one. If `is_stochastic`, b is drawn once per step, 1 with probability p_buffer and otherwise 0; else b is 0.5. At
-    the last step of a trajectory b is 0, because the outcome is known there. Draws are made on the device of
-    `generator`.
+    one. If `is_stochastic`, b is drawn once per step, 1 with probability p_buffer and otherwise 0; else b is 0.5, as in
+    FreePRM's released code, which has the draw off. A draw that says 0 lowers p_buffer, which makes the next such draw
+    more likely, so that training with draws ends without a buffer class. At the last step of a trajectory b is 0,
+    because the outcome is known there. Draws are made on the device of `generator`.
     """
     p = logits.softmax(-1)
     buffer = p[..., BUFFER]
@@ -106,9 +107,13 @@ def mean_buffer(logits: Tensor, mask: Tensor) -> Tensor:
 
 
 LOSSES: dict[str, Callable[..., Tensor]] = {
+    "guarded-stochastic": guarded_loss,
     "guarded": guarded_loss,
     "guarded-half": lambda logits, labels, mask, generator=None: guarded_loss(logits, labels, mask, None, False),  # noqa: ARG005
     "printed": lambda logits, labels, mask, generator=None: printed_loss(logits, labels, mask),  # noqa: ARG005
     "outcome": lambda logits, labels, mask, generator=None: outcome_loss(logits, labels, mask),  # noqa: ARG005
     "agreeing": lambda logits, labels, mask, generator=None: agreeing_loss(logits, labels, mask),  # noqa: ARG005
 }
+
+BUFFER_LOSSES = ("guarded-half", "guarded-stochastic", "guarded", "printed")
+"""The losses that train the buffer class; the others leave its probability as it happens to be."""

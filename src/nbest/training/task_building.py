@@ -16,6 +16,7 @@ from typing import Any
 
 from nbest.errors import ConfigError, UnavailableError
 from nbest.judging.prompts import render_genselect
+from nbest.plurals import show_count
 from nbest.protocols import Clusterer
 from nbest.training.prompt_lengths import PromptLengths
 from nbest.training.selection_tasks import (
@@ -28,7 +29,7 @@ from nbest.training.selection_tasks import (
     measure_pass_rate,
 )
 from nbest.training.settings import TasksConfig
-from nbest.training.source_pools import Source, open_sources, read_source_pools
+from nbest.training.source_pools import Source, count_pools, open_sources, read_source_pools
 from nbest.training.step_batches import is_held_out
 from nbest.training.task_files import SelectionTask, TaskFiles, TaskFormat, TaskRecord
 from nbest.training.task_formats import load_format
@@ -40,6 +41,10 @@ ALL, TRAIN, VALIDATION = "all", "train", "validation"
 
 OnPool = Callable[[int], None]
 """Called with the number of pools that were finished since the last call."""
+
+
+OnStart = Callable[[int], None]
+"""Called with the number of pools that there are, before the first one is read."""
 
 
 def ignore_pools(pools: int) -> None:
@@ -77,7 +82,12 @@ def name_files(out: Path, validation_share: float | None) -> dict[str, Path]:
 
 
 def build_task_files(
-    runs: Sequence[str], out: Path, settings: TasksConfig, format: str = "nbest", on_pool: OnPool = ignore_pools
+    runs: Sequence[str],
+    out: Path,
+    settings: TasksConfig,
+    format: str = "nbest",
+    on_pool: OnPool = ignore_pools,
+    on_start: OnStart = ignore_pools,
 ) -> TaskReport:
     """Build the task files of verified runs, each given as `FOLDER` or `NAME=FOLDER`, in the format of this name.
 
@@ -87,7 +97,9 @@ def build_task_files(
     task_format = load_format(format)
     if out.suffix != ".parquet":
         raise ConfigError(f"out: got {str(out)!r}; allowed: a name that ends in .parquet")
-    files, statistics = build_tasks(open_sources(runs), out, settings, task_format, on_pool)
+    sources = open_sources(runs)
+    on_start(count_pools(sources))
+    files, statistics = build_tasks(sources, out, settings, task_format, on_pool)
     return TaskReport(files | task_format.write_companions(out.parent), statistics)
 
 
@@ -193,14 +205,14 @@ def _require_tasks(statistics: TaskStatistics, files: Mapping[str, Path], settin
         reasons = {**statistics.unused_problems, **+statistics.dropped_tasks}
         summary = ", ".join(f"{count:,} {reason}" for reason, count in reasons.items())
         raise UnavailableError(
-            f"no tasks: none of {statistics.problems:,} problems gave a task "
+            f"no tasks: none of {show_count(statistics.problems, 'problem')} gave a task "
             f"({summary or 'the runs hold no problems'}). A problem needs right and wrong candidates and a pass rate "
             "below --max-pass-rate, and prompts must have at most --max-prompt-tokens. Nothing was written."
         )
     empty = [split for split in files if not statistics.tasks[split]]
     if empty:
         raise UnavailableError(
-            f"no tasks for {', '.join(empty)}: {statistics.used_problems:,} problems gave tasks, but with "
+            f"no tasks for {', '.join(empty)}: {show_count(statistics.used_problems, 'problem')} gave tasks, but with "
             f"--validation-share {settings.validation_share} none of them is in this split. Use another share or more "
             "problems. Nothing was written."
         )

@@ -25,6 +25,7 @@ import pyarrow.parquet as pq
 
 from nbest.errors import DataError, StorageError
 from nbest.former_name import renew
+from nbest.plurals import show_count
 from nbest.records import Kind
 
 BUILD_INFO_KEY = b"nbest.tasks"
@@ -277,11 +278,13 @@ def _read_task(values: Mapping[str, Any], where: str) -> SelectionTask:
         raise DataError(f"{where}: {', '.join(empty)} is empty")
     name = f"{where} (task {values['task_id']!r})"
     if len(candidates) != len(correct):
-        raise DataError(f"{name}: there are {len(candidates)} candidates but {len(correct)} values of correct")
+        values_of_correct = f"{show_count(len(correct), 'value')} of correct"
+        raise DataError(f"{name}: got {show_count(len(candidates), 'candidate')} but {values_of_correct}")
     if len(candidates) < 2 or len(set(candidates)) < len(candidates) or None in candidates or None in correct:
         raise DataError(
             f"{name}: got candidates {candidates}, correct {correct}; allowed: two or more, each once, no null"
         )
     if not any(correct):
-        raise DataError(f"{name}: none of its {len(correct)} candidates is right; a task needs at least one")
+        candidate_count = show_count(len(correct), "candidate")
+        raise DataError(f"{name}: none of its {candidate_count} is right; a task needs at least one")
     return SelectionTask(**{**values, "candidates": tuple(candidates), "correct": tuple(correct)})

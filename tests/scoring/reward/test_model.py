@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any, get_args
@@ -12,6 +13,7 @@ import torch
 from nbest.errors import ConfigError, DataError, EngineError
 from nbest.protocols import Scorer
 from nbest.records import Completion, Pool, Score, Trajectory, WorkReport
+from nbest.scoring.reward import implicit
 from nbest.scoring.reward.checkpoint import describe_reward_checkpoint, load_reward_checkpoint
 from nbest.scoring.reward.families import FAMILIES, Head, find_family
 from nbest.scoring.reward.inputs import RewardReader, read_steps
@@ -26,6 +28,7 @@ from tests.scoring.reward_fixtures import (
     create_head_state,
     create_model,
     create_piece_tokenizer,
+    create_reference,
     create_tokenizer,
 )
 
@@ -47,7 +50,7 @@ def spell(text: str, name: str = "") -> list[int]:
     """The ids of a text by a second way: longest word first, one after another."""
     is_pieces = HEADS.get(name) == "tokens"
     text = "▁" + text.replace(" ", "▁") if is_pieces else text.replace(" ", "Ġ").replace("\n", "Ċ")
-    ids, offset = [ID["<s>"]] if is_pieces else list[int](), 0
+    ids, offset = [ID["<s>"]] if is_pieces or name == "reasoneval" else list[int](), 0
     while offset < len(text):
         word = max((word for word in WORDS if text.startswith(word, offset)), key=len)
         ids.append(ID[word])
@@ -58,6 +61,19 @@ def spell(text: str, name: str = "") -> list[int]:
 def chat(system: str | None, answer: str) -> str:
     turns = [("system", system), ("user", QUESTION), ("assistant", answer)]
     return "".join(f"<|im_start|>{role}\n{text}<|im_end|>\n" for role, text in turns if text is not None)
+
+
+REASONEVAL = f"Question:\n{QUESTION}\nAnswer:\nLet's think step by step.\n"
+
+
+def step_ends(name: str, steps: Sequence[str]) -> list[int]:
+    """The position of the last token of each step in the spelled text of a family without a separator."""
+    text = expected_text(name, steps)
+    ends, offset = [], text.index(steps[0], len(REASONEVAL) if name != "eurusprm" else text.rindex("assistant"))
+    for step in steps:
+        offset = text.index(step, offset) + len(step)
+        ends.append(len(spell(text[:offset], name)) - 1)
+    return ends
 
 
 def expected_text(name: str, steps: Sequence[str] = STEPS) -> str:
@@ -71,6 +87,9 @@ def expected_text(name: str, steps: Sequence[str] = STEPS) -> str:
         "math-shepherd": QUESTION + " " + "\n".join(f"Step {n}: {step} ки" for n, step in enumerate(steps, 1)),
         "skywork-o1-open-prm": QUESTION + "\n" + "".join(step + "\n" for step in steps),
         "skywork-reward": chat(None, plain),
+        "reasoneval": REASONEVAL + "".join(steps),
+        "reasoneval-34b": REASONEVAL + "".join(steps),
+        "eurusprm": chat(None, "\n\n".join(f"Step {n}: {step}" for n, step in enumerate(steps, 1))),
         "acemath-rm": chat("Please reason step by step, and check your final answer within \\boxed{}.", plain),
     }[name]
 
@@ -87,6 +106,17 @@ def compute_expected(name: str, steps: Sequence[str] = STEPS) -> list[float]:
                 for at, token in enumerate(ids)
                 if token == ID["▁ки"]
             ]
+        if name.startswith("reasoneval"):
+            probabilities = model.score_head(model.model(row).last_hidden_state[0]).softmax(-1)
+            # The published code of the 7B counts without the bos token, which it then puts in front.
+            ends = [end - (name == "reasoneval") for end in step_ends(name, steps)]
+            return [(probabilities[end, 1] + probabilities[end, 2]).item() for end in ends]
+        if name == "eurusprm":
+            text = expected_text(name, steps)
+            start = len(spell(text[: text.index("Step 1: ")]))
+            own, other = (network(row).logits[0].log_softmax(-1) for network in (model, create_reference()))
+            ratios = [(own[at - 1, ids[at]] - other[at - 1, ids[at]]).item() for at in range(len(ids))]
+            return [0.001 * sum(ratios[start : end + 1]) for end in step_ends(name, steps)]
         if HEADS[name] in ("llama", "qwen2"):
             return [model(row).logits[0, 0].item()]
         body = model if HEADS[name] == "file" else model.model
@@ -394,8 +424,9 @@ async def test_a_folder_loads_without_code_of_the_hub(name: str, tmp_path: Any):
     # The hub's config points to remote code, which must not be loaded.
     remote = {"auto_map": {"AutoModel": "modeling_qwen2_rm.Missing", "AutoConfig": "configuration_qwen2_rm.Missing"}}
     more = remote if HEADS[name] in ("classes", "value") else {}
-    folder = save(tmp_path, create_model(name), choose_tokenizer(name), **more)
-    checkpoint = load_reward_checkpoint(folder, name, device="cpu", local_files_only=True)
+    folder = save(tmp_path / "model", create_model(name), choose_tokenizer(name), **more)
+    reference = save(tmp_path / "reference", create_reference()) if HEADS[name] == "implicit" else None
+    checkpoint = load_reward_checkpoint(folder, name, device="cpu", local_files_only=True, reference=reference)
     assert checkpoint.info["dtype"] == "float32"
     assert checkpoint.info["family"] == name
     assert checkpoint.window_tokens == 512
@@ -403,6 +434,77 @@ async def test_a_folder_loads_without_code_of_the_hub(name: str, tmp_path: Any):
     (expected,) = await RewardModelScorer(create_checkpoint(name)).score(create_pool(TEXT))
     assert actual.steps == pytest.approx(expected.steps, abs=1e-6)
     assert actual.value == pytest.approx(expected.value, abs=1e-6)
+
+
+def test_the_reference_of_an_implicit_model_is_named_where_it_is_missing(tmp_path: Any):
+    folder = save(tmp_path / "model", create_model("eurusprm"))
+    with pytest.raises(ConfigError, match=r"reference: 'Qwen/Qwen2\.5-Math-7B-Instruct' could not be loaded"):
+        load_reward_checkpoint(folder, "eurusprm", local_files_only=True)
+    with pytest.raises(ConfigError, match=r"needs the language model that it is divided by \(reference\)"):
+        describe_reward_checkpoint(create_model("eurusprm"), create_tokenizer(), "eurusprm")
+    other = save(tmp_path / "other", create_model("acemath-rm"))
+    with pytest.raises(ConfigError, match="reference: family 'acemath-rm' has none"):
+        load_reward_checkpoint(other, "acemath-rm", reference=folder)
+
+
+def test_a_reference_of_another_vocabulary_is_refused():
+    from transformers import AutoModelForCausalLM
+
+    small = AutoModelForCausalLM.from_config(create_config("qwen2", vocab_size=100))
+    with pytest.raises(ConfigError, match=rf"reward model has {len(WORDS)} tokens, that of its reference 100"):
+        describe_reward_checkpoint(create_model("eurusprm"), create_tokenizer(), "eurusprm", reference=small)
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 10_000])
+async def test_an_implicit_reward_does_not_depend_on_the_chunks_of_logits(chunk: int, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(implicit, "CHUNK_TOKENS", chunk)
+    (score,) = await RewardModelScorer(create_checkpoint("eurusprm")).score(create_pool(TEXT))
+    assert score.steps == pytest.approx(compute_expected("eurusprm"), abs=1e-7)
+    assert score.value == score.steps[-1]
+
+
+def test_an_implicit_model_costs_two_passes_with_their_heads():
+    one, two = create_checkpoint("reasonflux-prm"), create_checkpoint("eurusprm")
+    assert two.count_flops(10) == 2 * (one.count_flops(10) + 2 * 10 * 16 * len(WORDS))
+
+
+def test_the_end_of_a_step_may_be_one_token_with_the_blank_line_behind_it():
+    class Merging:
+        """Writes a letter as one token, and a full stop with two line breaks behind it as one."""
+
+        chat_template, is_fast, unk_token_id, bos_token_id = "yes", True, None, None
+
+        def apply_chat_template(self, messages: Any, **_: Any) -> str:
+            return "".join(message["content"] + "|" for message in messages)
+
+        def __call__(self, text: str, **_: Any) -> dict[str, Any]:
+            spans = [match.span() for match in re.finditer(r"\.\n\n|.|\n", text)]
+            return {"input_ids": list(range(len(spans))), "offset_mapping": spans}
+
+    row = RewardReader(Merging(), FAMILIES["eurusprm"]).write("q", ["ab.", "c."])
+    # q | a b .\n\n c . |: the response begins at 2, the first step ends with token 4, the second with token 6.
+    assert (row.start, row.positions) == (2, (4, 6))
+
+
+def test_windows_of_families():
+    for name in ("qwen2.5-math-prm", "qwen2.5-math-prm800k"):
+        checkpoint = create_checkpoint(name, context=8192)
+        assert checkpoint.window_tokens == 4096
+        assert RewardModelScorer(checkpoint).too_long == "window"
+        assert RewardModelScorer(checkpoint, too_long="error").too_long == "error"
+    assert create_checkpoint("reasonflux-prm", context=8192).window_tokens == 8192
+    assert RewardModelScorer(create_checkpoint("reasonflux-prm")).too_long == "error"
+    with pytest.raises(ConfigError, match="sums over the whole response"):
+        RewardModelScorer(create_checkpoint("eurusprm"), too_long="window")
+
+
+async def test_a_trace_longer_than_the_window_of_qwen_is_scored_without_a_setting():
+    name = "qwen2.5-math-prm"
+    checkpoint = replace(create_checkpoint(name), window_tokens=len(spell(expected_text(name, STEPS[:2]))))
+    scorer = RewardModelScorer(checkpoint)
+    (score,) = await scorer.score(create_pool(TEXT))
+    assert len(score.steps) == 3
+    assert scorer.counts == {"scored": 1, "windowed": 1}
 
 
 async def test_a_value_model_with_a_language_head_beside_it(tmp_path: Any):

@@ -6,9 +6,10 @@
 #
 # Published (arXiv 2602.02143): 128 prompts per step, 16 rollouts (math) or 8 (code), AdamW at 1e-6, temperature 1.5,
 # top-p 1.0, prompts and outputs of at most 16,384 tokens. DAPO (arXiv 2503.14476): clip 0.2 / 0.28, token-level loss,
-# groups of equal reward sampled again, a length penalty of at most 1 over the last 4,096 tokens, no KL.
+# groups of equal reward sampled again, a length penalty of at most 1 over the last fifth of the limit, no KL.
 # Ours, because no source states them: one update per step, at most 10 sampling rounds per step, weight decay 0.1 and 10
-# warm-up steps (both those of verl's DAPO recipe), parallelism and memory.
+# warm-up steps (both those of verl's DAPO recipe), parallelism and memory. The recipes genselect_qwen3_1p7b_math and
+# genselect_qwen3_1p7b_code have the same settings; docs/genselect.md lists what differs between verl and TRL.
 #
 # Keys were read in verl-project/verl, verl/trainer/config/{ppo_trainer,actor/actor,reward/reward,legacy_reward_impl}.yaml
 # and verl/experimental/reward_loop/reward_manager/dapo.py, and in verl-project/verl-recipe, dapo/. `++` sets a key whether
@@ -81,7 +82,7 @@ python3 -m "${VERL_ENTRY}" \
   actor_rollout_ref.rollout.log_prob_max_token_len_per_gpu=${tokens} \
   actor_rollout_ref.rollout.val_kwargs.do_sample=True \
   actor_rollout_ref.rollout.val_kwargs.temperature=0.6 \
-  actor_rollout_ref.rollout.val_kwargs.top_p=0.95 \
+  actor_rollout_ref.rollout.val_kwargs.top_p=1.0 \
   actor_rollout_ref.rollout.val_kwargs.n=1 \
   reward.reward_manager.name=dapo \
   reward.custom_reward_function.path="${REWARD}" \
@@ -97,7 +98,7 @@ python3 -m "${VERL_ENTRY}" \
   trainer.nnodes="${NODES}" \
   trainer.n_gpus_per_node="${GPUS}" \
   trainer.val_before_train=True \
-  trainer.test_freq=10 \
+  trainer.test_freq=25 \
   trainer.save_freq=20 \
   trainer.total_epochs=1 \
   trainer.default_local_dir="${OUT}" \

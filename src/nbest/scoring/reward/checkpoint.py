@@ -18,6 +18,12 @@ from transformers import (
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
     AutoTokenizer,
+    LlamaConfig,
+    LlamaModel,
+    LlamaPreTrainedModel,
+    MistralConfig,
+    MistralModel,
+    MistralPreTrainedModel,
     Qwen2Config,
     Qwen2Model,
     Qwen2PreTrainedModel,
@@ -26,8 +32,10 @@ from transformers.utils.hub import cached_file
 
 from nbest.errors import ConfigError
 from nbest.hub import needs_cache
+from nbest.plurals import show_count
 from nbest.sampling.checkpoint import choose_device, choose_dtype, locate_checkpoint, without_progress_bar
 from nbest.scoring.reward.families import RewardFamily, find_family
+from nbest.scoring.reward.implicit import LikelihoodRatio
 from nbest.scoring.reward.inputs import RewardReader
 from nbest.statistics.flops import forward_flops
 
@@ -73,11 +81,43 @@ class Qwen2ForStepValue(Qwen2PreTrainedModel):
         self.post_init()
 
 
+def _make_validity_head(config: Any) -> nn.Linear:
+    """Return ReasonEval's head. Its two sizes name the same settings in different ways."""
+    classes = getattr(config, "score_dimension", None) or getattr(config, "score_dim", 3)
+    has_bias = getattr(config, "use_bias", getattr(config, "bias", False))
+    return nn.Linear(config.hidden_size, classes, bias=bool(has_bias))
+
+
+class MistralForStepValidity(MistralPreTrainedModel):
+    """ReasonEval-7B: a decoder body and `score_head`, Linear to (negative, neutral, positive)."""
+
+    _keys_to_ignore_on_load_unexpected = [r"^lm_head\."]  # noqa: RUF012
+
+    def __init__(self, config: MistralConfig):
+        super().__init__(config)
+        self.model = MistralModel(config)
+        self.score_head = _make_validity_head(config)
+        self.post_init()
+
+
+class LlamaForStepValidity(LlamaPreTrainedModel):
+    """ReasonEval-34B: as the smaller one, on another body."""
+
+    _keys_to_ignore_on_load_unexpected = [r"^lm_head\."]  # noqa: RUF012
+
+    def __init__(self, config: LlamaConfig):
+        super().__init__(config)
+        self.model = LlamaModel(config)
+        self.score_head = _make_validity_head(config)
+        self.post_init()
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class RewardCheckpoint:
     """A loaded reward model. `body` returns hidden states [B T D], `head` the rewards [K] of hidden states [K D].
 
-    `window_tokens` is None if the config has no limit. `info` describes the model to a reader.
+    `window_tokens` is None if the config has no limit. `info` describes the model to a reader. `ratio` replaces the
+    head of a family that compares two language models.
     """
 
     body: Any
@@ -86,6 +126,7 @@ class RewardCheckpoint:
     family: RewardFamily
     window_tokens: int | None
     info: dict[str, Any]
+    ratio: LikelihoodRatio | None = None
 
     @property
     def device(self) -> torch.device:
@@ -95,17 +136,19 @@ class RewardCheckpoint:
     def count_flops(self, tokens: int) -> float:
         """Return the floating-point operations of reading a row of `tokens` tokens (`statistics.flops`).
 
-        The head is left out, because it is applied at step ends only.
+        The head is left out, because it is applied at step ends only. A family that compares two language models reads
+        the row with both, and applies their heads at every token.
         """
         config = self.body.config.get_text_config()
         head_size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-        return forward_flops(
+        flops = forward_flops(
             tokens,
             0,
             parameters=self.info["body_parameters"],
             layers=config.num_hidden_layers,
             attention_width=config.num_attention_heads * head_size,
         )
+        return flops if self.ratio is None else 2 * (flops + 2 * tokens * config.hidden_size * config.vocab_size)
 
 
 def load_reward_checkpoint(
@@ -115,12 +158,14 @@ def load_reward_checkpoint(
     dtype: str = "auto",
     device: str = "auto",
     local_files_only: bool = False,
+    reference: str | None = None,
 ) -> RewardCheckpoint:
     """Load a reward model from a local folder or the hub, for inference.
 
     Without a `family`, it is found by the hub id. `dtype` and `device` are those of
-    `sampling.checkpoint.load_checkpoint`. Raises ConfigError if the model cannot be loaded or lacks the head that
-    the family needs (a head is never initialised at random).
+    `sampling.checkpoint.load_checkpoint`. `reference` is the folder or hub id of the model that an "implicit" head
+    divides by; None is that of the family. Raises ConfigError if the model cannot be loaded or lacks the head that the
+    family needs (a head is never initialised at random).
     """
     kind = family if isinstance(family, RewardFamily) else find_family(family, model)
     target = choose_device(device)
@@ -145,7 +190,27 @@ def load_reward_checkpoint(
             f"{sorted(missing)[:6]}. It is not a reward model, or one of another family"
         )
     network.to(target).eval().requires_grad_(False)
-    return describe_reward_checkpoint(network, tokenizer, kind, model, state)
+    if kind.head != "implicit" and reference is not None:
+        raise ConfigError(f"reference: family {kind.name!r} has none; leave the option out")
+    other = None
+    if kind.head == "implicit":
+        network_of_reference = _load_reference(reference or kind.reference, number_format, local_files_only)
+        other = network_of_reference.to(target).eval().requires_grad_(False)
+    return describe_reward_checkpoint(network, tokenizer, kind, model, state, other)
+
+
+def _load_reference(name: str, dtype: Any, local_files_only: bool) -> Any:
+    """Return the causal language model that a reward model is divided by. Raises ConfigError if it cannot be loaded."""
+    folder = locate_checkpoint(name)
+    local = local_files_only or needs_cache(folder, "reference")
+    try:
+        with without_progress_bar():
+            return AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, local_files_only=local, **_NO_REMOTE_CODE)
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise ConfigError(
+            f"reference: {name!r} could not be loaded as a causal language model; name a local folder or a reachable "
+            f"hub id with the option reference. {type(error).__name__}: {error}"
+        ) from error
 
 
 def describe_reward_checkpoint(
@@ -154,10 +219,12 @@ def describe_reward_checkpoint(
     family: str | RewardFamily,
     name: str = "",
     head_state: dict[str, Tensor] | None = None,
+    reference: Any = None,
 ) -> RewardCheckpoint:
     """Return a RewardCheckpoint of a model and tokenizer that are in memory already.
 
-    `head_state` holds `weight` [1 D] and `bias` [1] of a "file" head. Raises ConfigError if the model lacks the head
+    `head_state` holds `weight` [1 D] and `bias` [1] of a "file" head, `reference` is the second language model of an
+    "implicit" head. Raises ConfigError if the model lacks the head
     that the family needs.
     """
     kind = family if isinstance(family, RewardFamily) else find_family(family)
@@ -165,12 +232,15 @@ def describe_reward_checkpoint(
     body = model.base_model if hasattr(model, "base_model") else model
     embeddings = body.get_input_embeddings().weight.numel()
     parameters = sum(parameter.numel() for parameter in body.parameters())
+    if kind.head == "implicit" and reference is None:
+        raise ConfigError(f"model: family {kind.name!r} needs the language model that it is divided by (reference)")
+    limits = [getattr(body.config.get_text_config(), "max_position_embeddings", None), kind.window_tokens]
     return RewardCheckpoint(
         body=body,
         head=_find_head(model, kind, reader, head_state),
         reader=reader,
         family=kind,
-        window_tokens=getattr(body.config.get_text_config(), "max_position_embeddings", None),
+        window_tokens=min((limit for limit in limits if limit is not None), default=None),
         info={
             "model": name,
             "family": kind.name,
@@ -181,6 +251,7 @@ def describe_reward_checkpoint(
             "transformers": transformers.__version__,
             "body_parameters": parameters - embeddings,
         },
+        ratio=LikelihoodRatio(model, reference, kind.beta) if kind.head == "implicit" else None,
     )
 
 
@@ -192,12 +263,18 @@ def _load_network(folder: str, family: RewardFamily, dtype: Any, kwargs: dict[st
         config = Qwen2Config.from_pretrained(folder, **kwargs)
         kind: Any = Qwen2ForProcessRewardModel if family.head == "classes" else Qwen2ForStepValue
         network, loading = kind.from_pretrained(folder, config=config, **options)
+    elif family.head == "validity":
+        config_class: Any = LlamaConfig if family.is_llama else MistralConfig
+        validity: Any = LlamaForStepValidity if family.is_llama else MistralForStepValidity
+        network, loading = validity.from_pretrained(
+            folder, config=config_class.from_pretrained(folder, **kwargs), **options
+        )
     elif family.head == "sequence":
         network, loading = AutoModelForSequenceClassification.from_pretrained(
             folder, num_labels=1, **options, **_NO_REMOTE_CODE
         )
     else:
-        auto: Any = AutoModelForCausalLM if family.head == "tokens" else AutoModel
+        auto: Any = AutoModelForCausalLM if family.head in ("tokens", "implicit") else AutoModel
         network, loading = auto.from_pretrained(folder, **options, **_NO_REMOTE_CODE)
     return network, set(loading["missing_keys"])
 
@@ -218,6 +295,10 @@ def _find_head(model: Any, family: RewardFamily, reader: RewardReader, state: di
         bias = output.bias[tokens] if getattr(output, "bias", None) is not None else None
         # Two rows of the head, applied at the tags only: logits of the whole vocabulary are never computed.
         return _TokenHead(output.weight[tokens], bias)
+    if family.head == "implicit":
+        if model.get_output_embeddings() is None:
+            raise ConfigError(f"model: family {family.name!r} needs a language model's head, which this model lacks")
+        return lambda hidden: hidden[:, 0]  # not used: the checkpoint's ratio is read instead
     if family.head == "file":
         if state is None or set(state) != {"weight", "bias"}:
             raise ConfigError(f"model: family {family.name!r} needs {HEAD_FILE} with 'weight' and 'bias'")
@@ -227,16 +308,18 @@ def _find_head(model: Any, family: RewardFamily, reader: RewardReader, state: di
 
 
 def _read_score(model: Any, family: RewardFamily) -> Head:
-    """Return the head that the model holds as `score` or `v_head.summary`."""
+    """Return the head that the model holds as `score`, `score_head` or `v_head.summary`."""
     modules = dict(cast(nn.Module, model).named_modules())
-    score = modules.get("v_head.summary" if family.head == "value" else "score")
+    score = modules.get({"value": "v_head.summary", "validity": "score_head"}.get(family.head, "score"))
     layers = [layer for layer in score.modules() if isinstance(layer, nn.Linear)] if score is not None else []
     shapes = [(layer.in_features, layer.out_features) for layer in layers]
     is_classes = family.head == "classes"
-    if len(layers) != 1 + is_classes or shapes[-1][1] != 1 + is_classes:
+    size = {"classes": 2, "validity": 3}.get(family.head, 1)
+    if len(layers) != 1 + is_classes or shapes[-1][1] != size:
         raise ConfigError(
-            f"model: family {family.name!r} needs a head of kind {family.head!r}, {1 + is_classes} linear layer(s) to "
-            f"{1 + is_classes} number(s); {type(model).__name__} has {shapes or 'none'}"
+            f"model: family {family.name!r} needs a head of kind {family.head!r}, "
+            f"{show_count(1 + is_classes, 'linear layer')} to {show_count(size, 'number')}; "
+            f"{type(model).__name__} has {shapes or 'none'}"
         )
     number_format, apply = layers[0].weight.dtype, cast(Callable[[Tensor], Tensor], score)
 
@@ -244,6 +327,8 @@ def _read_score(model: Any, family: RewardFamily) -> Head:
         logits = apply(hidden.to(number_format)).float()
         if is_classes:
             return logits.softmax(-1)[:, 1]
+        if family.head == "validity":
+            return logits.softmax(-1)[:, 1:].sum(-1)
         return logits[:, 0].sigmoid() if family.head == "value" else logits[:, 0]
 
     return rate

@@ -11,6 +11,7 @@ from typing import Any
 
 from nbest.answers.reasoning import CLOSER, OPENER
 from nbest.errors import ConfigError, DataError
+from nbest.plurals import show_part
 from nbest.records import Completion
 from nbest.scoring.reward.families import RewardFamily, Thinking
 from nbest.text.steps import split_text
@@ -20,12 +21,14 @@ from nbest.text.steps import split_text
 class RewardInput:
     """One row for the model: `tokens` [T] and `positions` [K], at which the reward of each step (or of all) is read.
 
-    `is_shortened` says that earlier steps were left out of the row and get no reward.
+    `is_shortened` says that earlier steps were left out of the row and get no reward. `start` is the position of the
+    first token of the response; 0 where no head needs it.
     """
 
     tokens: tuple[int, ...]
     positions: tuple[int, ...]
     is_shortened: bool = False
+    start: int = 0
 
 
 def read_steps(completion: Completion, thinking: Thinking, is_process: bool = True) -> list[str]:
@@ -77,7 +80,7 @@ class RewardReader:
             raise ConfigError(
                 f"tokenizer: family {family.name!r} needs a fast tokenizer, which maps characters to tokens"
             )
-        self.separator_token = self.find_token(family.separator) if family.is_process else None
+        self.separator_token = self.find_token(family.separator) if family.separator else None
 
     def find_token(self, text: str) -> int:
         """Return the id that `text` ends with when it is tokenized alone. Raises ConfigError if there is none.
@@ -125,13 +128,18 @@ class RewardReader:
         ids, spans = self._tokenize(text)
         if not family.is_process:
             return RewardInput(tuple(ids), (len(ids) - 1,))
+        if family.reads_ends:
+            # A tokenizer may write the end of a step and the blank line behind it as one token: it is the step's.
+            covers = [[p for p, (first, stop) in enumerate(spans) if first < start + end <= stop] for end in ends]
+            response = next(position for position, (_, stop) in enumerate(spans) if stop > start)
+            return RewardInput(tuple(ids), tuple(cover[0] - family.offset for cover in covers), start=response)
         # Special tokens that are not in the text have the empty span (0, 0).
         token_at = {stop: position for position, (first, stop) in enumerate(spans) if stop > first}
         positions = tuple(token_at.get(start + end, -1) for end in ends)
         wrong = [position for position in positions if position < 0 or ids[position] != self.separator_token]
         if wrong:
             raise DataError(
-                f"{len(wrong)} of {len(positions)} separators {family.separator!r} did not become the token "
+                f"{show_part(len(wrong), len(positions), 'separator')} {family.separator!r} did not become the token "
                 f"{self.separator_token} in this text: the tokenizer merges them with the text beside them"
             )
         return RewardInput(tuple(ids), positions)
@@ -151,15 +159,20 @@ class RewardReader:
 
     def _write_pieces(self, question: str, steps: Sequence[str]) -> RewardInput:
         family = self.family
-        assert self.separator_token is not None
-        opening = (self.tokenizer.bos_token or "") + question + family.joint
+        text = family.prompt.replace("{question}", question) if family.prompt else question + family.joint
+        # Without a name for it in the family, a bos token is written where the tokenizer has one.
+        has_bos = not family.reads_ends or family.has_bos
+        opening = (self.tokenizer.bos_token or "") * has_bos + text
         ids = list(self.tokenizer(opening, add_special_tokens=False)["input_ids"])
-        positions: list[int] = []
+        positions, start = list[int](), len(ids)
         for step in steps:
             ids.extend(self.tokenizer(step, add_special_tokens=False)["input_ids"])
-            positions.append(len(ids))
-            ids.append(self.separator_token)
-        return RewardInput(tuple(ids), tuple(positions))
+            if self.separator_token is None:
+                positions.append(len(ids) - 1 - family.offset)
+            else:
+                positions.append(len(ids))
+                ids.append(self.separator_token)
+        return RewardInput(tuple(ids), tuple(positions), start=start)
 
     def _render(self, question: str, content: str) -> str:
         messages = [{"role": "user", "content": question}, {"role": "assistant", "content": content}]

@@ -18,13 +18,14 @@ import torch
 from torch import Tensor
 
 from nbest.errors import ConfigError, DataError, EngineError
+from nbest.plurals import show_count
 from nbest.protocols import Scorer, StateSource
 from nbest.records import Pool, Score, Trajectory, Usage, WorkReport
 from nbest.scoring.aggregation import Aggregation, aggregate
 from nbest.scoring.reward.checkpoint import RewardCheckpoint, load_reward_checkpoint
-from nbest.scoring.reward.families import RewardFamily, Thinking
+from nbest.scoring.reward.families import RewardFamily, Thinking, TooLong
 from nbest.scoring.reward.inputs import RewardInput, read_steps
-from nbest.scoring.reward.windows import TooLong, check_too_long, plan_inputs
+from nbest.scoring.reward.windows import check_too_long, plan_inputs
 from nbest.states.encoder import batch_by_length
 from nbest.states.sources import NO_STATES
 
@@ -48,32 +49,35 @@ class RewardModelScorer(Scorer):
         model: str | RewardCheckpoint,
         family: str | RewardFamily | None = None,
         aggregation: Aggregation | None = None,
-        too_long: TooLong = "error",
+        too_long: TooLong | None = None,
         thinking: Thinking | None = None,
         batch_tokens: int = 16_384,
+        reference: str | None = None,
     ):
         """Load the model, or use one that is loaded already.
 
         `model` is a local folder, a hub id, or a RewardCheckpoint (`load_reward_checkpoint` takes dtype, device and
-        revision; `describe_reward_checkpoint` takes a model in memory). A `family`, `aggregation` or `thinking` of None
-        is that of the model's family. `too_long` says what happens to a trajectory longer than the model's window (see
-        `windows.py`). `batch_tokens` bounds a forward pass, padding included; a longer row is a batch of its own.
-        Raises ConfigError.
+        revision; `describe_reward_checkpoint` takes a model in memory). A `family`, `aggregation`, `too_long` or
+        `thinking` of None is that of the model's family. `too_long` says what happens to a trajectory longer than the
+        model's window (see `windows.py`). `reference` is the model that an "implicit" family divides by. `batch_tokens`
+        bounds a forward pass, padding included; a longer row is a batch of its own. Raises ConfigError.
         """
         if batch_tokens < 1:
             raise ConfigError(f"batch_tokens: got {batch_tokens}; it must be at least 1")
         if thinking is not None and thinking not in get_args(Thinking):
             raise ConfigError(f"thinking: got {thinking!r}; allowed are {list(get_args(Thinking))}")
-        self.checkpoint = load_reward_checkpoint(model, family) if isinstance(model, str) else model
+        self.checkpoint = (
+            load_reward_checkpoint(model, family, reference=reference) if isinstance(model, str) else model
+        )
         self.family = self.checkpoint.family
         if family is not None and family not in (self.family, self.family.name):
             raise ConfigError(f"family: got {family!r} for a checkpoint of family {self.family.name!r}")
-        check_too_long(too_long, self.family.is_process)
+        check_too_long(too_long or self.family.too_long, self.family)
         self.name = self.family.name
         self.aggregation: Aggregation = aggregation or self.family.aggregation
         # An unknown name raises here, before the first forward pass.
         aggregate([0.5], self.aggregation)
-        self.too_long: TooLong = too_long
+        self.too_long: TooLong = too_long or self.family.too_long
         self.thinking: Thinking = thinking or self.family.thinking
         self._counts: Counter[str] = Counter()
         self._usage = Usage()
@@ -175,11 +179,13 @@ class RewardModelScorer(Scorer):
         numbers = torch.tensor([number for number, row in enumerate(rows) for _ in row.positions], device=device)
         positions = torch.tensor([position for row in rows for position in row.positions], device=device)
         try:
+            if self.checkpoint.ratio is not None:
+                return self.checkpoint.ratio.rate(ids, mask, rows)
             states = self.checkpoint.body(
                 input_ids=ids.to(device), attention_mask=mask.to(device), use_cache=False
             ).last_hidden_state
         except torch.OutOfMemoryError as error:
             raise EngineError(
-                f"out of memory over {len(rows)} x {width} tokens; lower batch_tokens: {error}"
+                f"out of memory over {len(rows)} x {show_count(width, 'token')}; lower batch_tokens: {error}"
             ) from error
         return self.checkpoint.head(states[numbers, positions]).float().cpu()

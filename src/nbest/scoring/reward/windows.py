@@ -6,12 +6,14 @@ The question is never cut and a step is never split. This module does not know h
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Literal, TypeAlias, get_args
+from typing import get_args
 
 from nbest.errors import ConfigError, DataError
+from nbest.plurals import show_count
+from nbest.scoring.reward.families import RewardFamily, TooLong
 from nbest.scoring.reward.inputs import RewardInput, RewardReader
 
-TooLong: TypeAlias = Literal["error", "skip", "truncate-left-steps", "window"]
+TOO_LONG = get_args(TooLong)
 """What to do with a trajectory that does not fit.
 
     error                raise a DataError that names the trajectory, its tokens, the window and these choices
@@ -22,11 +24,16 @@ TooLong: TypeAlias = Literal["error", "skip", "truncate-left-steps", "window"]
 """
 
 
-def check_too_long(too_long: str, is_process: bool) -> None:
+def check_too_long(too_long: str, family: RewardFamily) -> None:
     """Raise ConfigError if `too_long` is unknown, or not possible for such a model."""
-    if too_long not in get_args(TooLong):
-        raise ConfigError(f"too_long: got {too_long!r}; allowed are {list(get_args(TooLong))}")
-    if too_long == "window" and not is_process:
+    if too_long not in TOO_LONG:
+        raise ConfigError(f"too_long: got {too_long!r}; allowed are {list(TOO_LONG)}")
+    if too_long == "window" and family.is_process and not family.allows_windows:
+        raise ConfigError(
+            f"too_long: got 'window' for family {family.name!r}, whose rewards are sums over the whole response; "
+            "allowed for it are 'error', 'skip' and 'truncate-left-steps'"
+        )
+    if too_long == "window" and not family.is_process:
         raise ConfigError(
             "too_long: got 'window' for an outcome model, which has one reward for a whole response; "
             "allowed for it are 'error', 'skip' and 'truncate-left-steps'"
@@ -59,10 +66,10 @@ def plan_inputs(
             raise _complain(reader, question, steps[-1], window_tokens)
         return [replace(reader.write(question, steps[first:]), is_shortened=True)]
     raise DataError(
-        f"question and steps are {len(row.tokens)} tokens long, the reward model's window holds {window_tokens}. "
-        f"Nothing is cut silently. Choose: too_long = 'skip' (no score), 'truncate-left-steps' (the latest whole "
-        f"steps), 'window' (sliding; process models), thinking = 'answer' (leave the reasoning out), or a model with a "
-        f"longer window"
+        f"question and steps are {show_count(len(row.tokens), 'token')} long, the reward model's window holds "
+        f"{window_tokens}. Nothing is cut silently. Choose: too_long = 'skip' (no score), "
+        f"'truncate-left-steps' (the latest whole steps), 'window' (sliding; process models), thinking = "
+        f"'answer' (leave the reasoning out), or a model with a longer window"
     )
 
 
@@ -82,7 +89,7 @@ def _slide(reader: RewardReader, question: str, steps: Sequence[str], window_tok
             first = next_step
             continue
         row = reader.write(question, steps[first:end])
-        rows.append(RewardInput(row.tokens, row.positions[next_step - first :]))
+        rows.append(replace(row, positions=row.positions[next_step - first :]))
         next_step = end
         starts = range(first, next_step)
         first += bisect_left(
@@ -94,6 +101,6 @@ def _slide(reader: RewardReader, question: str, steps: Sequence[str], window_tok
 def _complain(reader: RewardReader, question: str, step: str, window_tokens: int) -> DataError:
     needed = len(reader.write(question, [step]).tokens)
     return DataError(
-        f"the question and one step alone are {needed} tokens long, the reward model's window holds {window_tokens}; "
-        f"neither is ever cut. Use too_long = 'skip', or a model with a longer window"
+        f"the question and one step alone are {show_count(needed, 'token')} long, the reward model's window holds "
+        f"{window_tokens}; neither is ever cut. Use too_long = 'skip', or a model with a longer window"
     )

@@ -75,6 +75,8 @@ def test_the_published_scorer_recipe() -> None:
     )
     assert (model.states, model.logprobs, model.body_layers, model.body_random) == (True, False, None, False)
     assert len(recipe.data.runs) == 2
+    # FreePRM's released code (arXiv 2506.03570) does not draw b, so b = 0.5.
+    assert (recipe.loss.name, recipe.loss.least_buffer, recipe.loss.most_buffer) == ("guarded-half", 0.02, 0.98)
 
 
 def test_the_published_sampling() -> None:

@@ -1,14 +1,17 @@
 """What the tree promises: a light ground, no circles, names that do not move."""
 
 import ast
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import grimp
 import pytest
 
-SOURCE = Path(__file__).parents[1] / "src" / "nbest"
+ROOT = Path(__file__).parents[1]
+SOURCE = ROOT / "src" / "nbest"
 
 
 @pytest.mark.parametrize("module", ["nbest.records", "nbest.errors", "nbest.protocols"])
@@ -32,6 +35,27 @@ def test_no_import_goes_in_a_circle() -> None:
         for module in free:
             del waiting[module]
     assert not waiting, f"modules in or above a circle: {sorted(waiting)}"
+
+
+def read_rooms() -> list[set[str]]:
+    """Return the rooms of each row of the table in docs/architecture.md, from the highest row to the lowest."""
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    table = page.split("\n## Rooms\n")[1].split("\n## ")[0]
+    cells = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
+    return [{name.removesuffix(".py").removesuffix("/") for name in re.findall(r"`([^`]+)`", cell)} for cell in cells]
+
+
+def test_every_room_is_described_once() -> None:
+    names = [name for row in read_rooms() for name in row]
+    packages = {path.parent.name for path in SOURCE.glob("*/__init__.py")}
+    modules = {path.stem for path in SOURCE.glob("*.py")} - {"__init__", "__main__"}
+    assert sorted(names) == sorted(packages | modules)
+
+
+def test_the_rows_of_the_table_are_those_that_are_enforced() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    layers = settings["tool"]["importlinter"]["contracts"][0]["layers"]
+    assert read_rooms() == [{name.removeprefix("nbest.") for name in layer.split(" | ")} for layer in layers]
 
 
 def test_no_module_is_named_after_nothing() -> None:

@@ -63,6 +63,9 @@ def test_every_selector_without_models_is_built() -> None:
             elif "judge" in spec.needs:
                 with pytest.raises(ConfigError, match="name it with --judge"):
                     load_selector(spec.name, context)
+            elif "sandbox" in spec.needs:
+                with pytest.raises(UnavailableError, match="has no sandbox"):
+                    load_selector(f"{spec.name}:a" if spec.reads_scores else spec.name, context)
             elif spec.scorers is None:
                 selector = load_selector(f"{spec.name}:a" if spec.reads_scores else spec.name, context)
                 assert isinstance(selector, Selector)

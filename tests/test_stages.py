@@ -242,7 +242,7 @@ def test_the_stages_as_functions(tmp_path: Path) -> None:
     config = parse_config(SampleConfig, SCRIPT, "test")
     sampled = sample(tmp_path / "run", config, on_progress=states.append)
     assert (sampled.new_trajectories, sampled.trajectories, sampled.planned_trajectories) == (12, 12, 12)
-    assert set(sampled.to_json()) == {"run", "drawn", "tokens", "seconds", "trajectories"}
+    assert set(sampled.to_json()) == {"run", "drawn", "failed", "first_failure", "tokens", "seconds", "trajectories"}
     counted = [state for state in states if not state.is_activity]
     assert counted[0] == StageProgress("sample", 0, 12)
     assert (states[-1].done, states[-1].total) == (12, 12)

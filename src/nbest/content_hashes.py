@@ -66,7 +66,7 @@ def _read(entry: Path | None, states: list[list[Any]]) -> str | None:
     try:
         record = cast("dict[str, Any]", json.loads(entry.read_bytes()))
         return str(record["hash"]) if record["files"] == states else None
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from nbest.config import GenerativeConfig, SampleConfig, parse_config
 from nbest.measuring.comparison import Comparison
 from nbest.measuring.question import STORED_PREFIX, Question
+from nbest.plurals import show_count
 from nbest.run_settings import load_sample_config
 from nbest.stages import OnProgress, SampleReport, StageProgress, VerifyReport, sample, score, select, verify
 from nbest.stages.flow import ignore_progress, report_activity
@@ -97,8 +98,8 @@ class _Demonstration:
         config = self.config
         settings = self._make_sample_config("test", config.problems, config.n)
         self.on_message(
-            f"A frozen policy ({settings.policy.model}) answers {config.problems} problems {config.n} times, "
-            "states captured:"
+            f"A frozen policy ({settings.policy.model}) answers {show_count(config.problems, 'problem')} "
+            f"{show_count(config.n, 'time')}, states captured:"
         )
         self._sample(self.out, settings)
         models: dict[str, str | None] = dict.fromkeys(SCORERS)
@@ -129,7 +130,8 @@ class _Demonstration:
 
         count, training_run = self.config.training_problems, self.out / "training"
         self.on_message(
-            f"\nA small scorer learns from {count} other problems, 8 trajectories each, by outcome labels alone:"
+            f"\nA small scorer learns from {show_count(count, 'other problem')}, 8 trajectories each, "
+            "by outcome labels alone:"
         )
         self._sample(training_run, self._make_sample_config("train", count, 8))
         values = {
@@ -161,9 +163,10 @@ class _Demonstration:
 
         counts = run_to_end(self._select_by_judge(run, sizes))
         tokens = (counts["prompt_tokens"] + counts["sampled_tokens"]) / max(counts["selections"], 1)
+        failed = sum(counts["failed"].values())
         self.on_message(
-            f"{counts['calls']:,} calls, {tokens:,.0f} tokens per selection; {sum(counts['failed'].values()):,} "
-            f"judgements failed, {counts['abstained']:,} selections abstained"
+            f"{show_count(counts['calls'], 'call')}, {tokens:,.0f} tokens per selection; "
+            f"{show_count(failed, 'judgement')} failed, {show_count(counts['abstained'], 'selection')} abstained"
         )
 
     async def _select_by_judge(self, run: Run, sizes: Mapping[str, int]) -> Mapping[str, Any]:
@@ -179,8 +182,8 @@ class _Demonstration:
             load_judge = await stack.enter_async_context(JudgeLoader(GenerativeConfig(seed=self.config.seed)))
             settings = load_judge().config
             self.on_message(
-                f"A model ({settings.policy.model}) reads the candidates in {settings.repeats} shuffled orders; "
-                "the answer that it names most often wins:"
+                f"A model ({settings.policy.model}) reads the candidates in "
+                f"{show_count(settings.repeats, 'shuffled order')}; the answer that it names most often wins:"
             )
             context = create_context(run, stack.enter_context(Equivalence()), judge=load_judge)
             selector = await stack.enter_async_context(load_selector(JUDGE, context))

@@ -103,6 +103,19 @@ class EncodingFault:
 
 
 @dataclass(frozen=True, slots=True)
+class Skip:
+    """A trajectory whose hidden states were not computed, and why (see `EncodingFault`).
+
+    `policy` is the content hash of the model that could not encode it, or its name where the hash is not known.
+    """
+
+    trajectory_id: str
+    reason: str
+    message: str = ""
+    policy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class StatesEntry:
     """What is known of stored hidden states without reading them.
 
@@ -203,12 +216,14 @@ class Pool:
 class Score:
     """The score of a trajectory; higher is better.
 
-    `value` is already aggregated; `steps` holds the scores of the single steps, empty if there are none.
+    `value` is already aggregated; `steps` holds the scores of the single steps, empty if there are none. `note` says
+    what the score lacks, such as judgements that failed.
     """
 
     trajectory_id: str
     value: float
     steps: tuple[float, ...] = ()
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)

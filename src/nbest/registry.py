@@ -16,13 +16,13 @@ from pathlib import PurePath
 from pkgutil import iter_modules
 from typing import Any, cast, get_args
 
-from nbest.errors import ConfigError
+from nbest.errors import ConfigError, UnavailableError
 from nbest.plugins import list_plugins, load_plugin, load_reference
 from nbest.protocols import Clusterer, Scorer, Selector
 from nbest.records import Score
 from nbest.specs import MethodKind, MethodName, Spec, did_you_mean, load, parse_method
 
-SELECTOR_ROOMS = ("nbest.selecting", "nbest.selecting.combined")
+SELECTOR_ROOMS = ("nbest.selecting", "nbest.selecting.combined", "nbest.selecting.execution")
 """Packages whose modules may hold the `SPECS` of selectors; none of these modules loads an engine."""
 SPEC_MODULES = (
     "nbest.scoring.methods",
@@ -46,7 +46,9 @@ class BuildContext:
     `equivalence` says which answers are equal; contexts that are made without one share one. `scores` returns the
     scores of a scorer, given its full name, by trajectory id (by default none); the mapping may be filled after the
     selector is built. `scorer_model` and `family` name the model of a scorer, `judge` returns the loaded model that
-    judges (a `nbest.judging.models.JudgeModel`). `where` names the run or pool in messages. `policy_hash` is the
+    judges (a `nbest.judging.models.JudgeModel`). `sandbox` returns the open sandbox in which programs run (a
+    `nbest.sandbox.executions.Sandbox`), `writer` what writes tests for a problem (a
+    `nbest.selecting.execution.writing.TestWriter`). `where` names the run or pool in messages. `policy_hash` is the
     content hash of the policy, None if it is unknown.
     """
 
@@ -58,12 +60,28 @@ class BuildContext:
     judge: Callable[[], Any] | None = None
     where: str = "this pool"
     policy_hash: str | None = None
+    sandbox: Callable[[], Any] | None = None
+    writer: Callable[[], Any] | None = None
 
     def require_judge(self, method: str) -> Any:
         """Return the model that judges. Raises ConfigError if `method` has none to ask."""
         if self.judge is None:
             raise ConfigError(f"{method} asks a model: name it with --judge, or in a file with --judge-config")
         return self.judge()
+
+    def require_sandbox(self, method: str) -> Any:
+        """Return what runs programs. Raises UnavailableError if `method` has nowhere to run any."""
+        if self.sandbox is None:
+            raise UnavailableError(f"{method} runs programs, and {self.where} has no sandbox: open one, and pass it on")
+        return self.sandbox()
+
+    def require_writer(self, method: str) -> Any:
+        """Return what writes tests. Raises ConfigError if `method` has no model to ask."""
+        if self.writer is None:
+            raise ConfigError(
+                f"{method} lets a model write tests: name it with --judge, or in a file with --judge-config"
+            )
+        return self.writer()
 
 
 def specs(kind: MethodKind) -> list[Spec]:

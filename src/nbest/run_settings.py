@@ -29,6 +29,8 @@ GENERATOR = "arithmetic"
 """The source of problems that are generated here and not loaded."""
 GENERATED_PROBLEMS = 200
 """How many problems the generator makes if the settings give no count."""
+MOST_GENERATED = 1_000_000
+"""The most problems that are generated: they are all in memory, and a larger number is most likely a slip."""
 
 
 def load_problems(config: ProblemsConfig) -> list[Problem]:
@@ -37,6 +39,10 @@ def load_problems(config: ProblemsConfig) -> list[Problem]:
     `config.answer_rule` replaces the answer rule of every problem. Raises ConfigError, DataError, EngineError.
     """
     if config.source == GENERATOR:
+        if (config.count or 0) > MOST_GENERATED:
+            raise ConfigError(
+                f"problems.count: got {config.count:,} problems to generate; allowed are 1 to {MOST_GENERATED:,}"
+            )
         problems = generate_problems(config.split, config.count or GENERATED_PROBLEMS, config.seed, config.steps)
     else:
         problems = load_benchmark(config.source, config.file, config.revision)[: config.count]

@@ -18,8 +18,11 @@ from nbest.config import Section, parse_config
 from nbest.errors import ConfigError
 
 MethodKind: TypeAlias = Literal["scorer", "selector", "sampler", "verifier"]
-Need: TypeAlias = Literal["states", "logprobs", "confidences", "certainties", "answers", "scores", "model", "judge"]
-"""What a method reads beside the trajectories' text; `model` is a trained model that does not come with the package."""
+Need: TypeAlias = Literal[
+    "states", "logprobs", "confidences", "certainties", "answers", "scores", "model", "judge", "sandbox"
+]
+"""What a method reads beside the trajectories' text; `model` is a trained model that does not come with the package,
+`sandbox` is what runs the programs of trajectories."""
 Role: TypeAlias = Literal["bound", "chance", "baseline", "competitor"]
 """What a selector is in a comparison: `bound` sees the verdicts, `chance` picks blindly, `baseline` is what the others
 are compared with."""
@@ -67,7 +70,8 @@ class Spec:
     is compared by its stored selections. `obstacle` is called with a `Survey` of a run, the run's name, the options and
     the scorer's name, and returns why the selector cannot be measured on the run, "" if it can. `compared` has the
     arguments of `estimator`, and returns a function from `Outcomes` to the numbers of which the highest wins; equal
-    highest numbers are a tie.
+    highest numbers are a tie. A selector that asks a judge with some options alone has no need of one; `asks_judge`
+    returns whether its options make it ask.
     """
 
     name: str
@@ -85,6 +89,7 @@ class Spec:
     compared: Callable[..., Any] | None = None
     scorers: Callable[[Any], list[str]] | None = None
     suffix: str = ""
+    asks_judge: Callable[[Any], bool] | None = None
     position: int = 50
 
     def list_scorers(self, name: MethodName) -> list[str]:

@@ -37,7 +37,7 @@ SPELLINGS = {
     "--scorer-model": {"ask", "score"},
     "--judge": {"ask", "score", "select"},
     "--selector": {"ask", "select", "compare", "report"},
-    "--scorer": {"score", "train combined"},
+    "--scorer": {"score", "train combined", "train vote"},
 }
 
 

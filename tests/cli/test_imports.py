@@ -40,7 +40,7 @@ def test_some_good_lines(nbest: Command, tmp_path: Path):
     result = nbest("import", "pools", tmp_path / "run", file)
     assert (result.code, "1 fault; the good lines were imported" in result.err) == (3, True)
     again = nbest("import", "pools", tmp_path / "run", write(tmp_path / "a.jsonl", problem()))
-    assert (again.code, "1 trajectories were there before" in again.out) == (0, True)
+    assert (again.code, "1 trajectory was there before" in again.out) == (0, True)
 
 
 def test_the_sign_as_a_flag(nbest: Command, tmp_path: Path):

@@ -148,3 +148,20 @@ def test_settings_of_a_trained_selector_are_used(tmp_path: Path) -> None:
     (tmp_path / "selection.json").write_text(json.dumps({"style": "compact", "window": 1}))
     with pytest.raises(ValueError, match=r"selection\.json: window"):
         load_judge(GenerativeConfig(policy=PolicyConfig(model=str(tmp_path))))
+
+
+@pytest.mark.parametrize(("command", "name"), [("score", "genselect"), ("select", "genselect-vote")])
+def test_what_lacks_some_judgements_is_made_again(
+    nbest: Callable, run: Path, tmp_path: Path, command: str, name: str
+) -> None:
+    judge = tmp_path / "half.toml"
+    judge.write_text(JUDGE.replace("repeats = 2\nretries = 1", "repeats = 12\nretries = 0"))
+    words = (command, run, "-s", name, "--judge-config", judge, "--json", "-")
+    assert nbest(*words).code == 0
+    results = list(Run.open(run).scores(name) if command == "score" else Run.open(run).selections(name))
+    lacking = [result for result in results if "judgements failed and" in result.note]
+    assert 0 < len(lacking) < len(results) or command == "select"
+    again = nbest(*words, "--redo", "failed")
+    (report,) = again.json["scores" if command == "score" else "selections"]
+    assert report["redone"] >= len(lacking) > 0
+    assert report["judgements"]["calls"] > 0

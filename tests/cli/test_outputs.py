@@ -32,6 +32,7 @@ def contents(run: Path) -> dict[Path, bytes]:
         "verify RUN --json RUN/x.json",
         "select RUN -s majority --json RUN/x.json",
         "train combined RUN --out RUN/combined.json",
+        "train vote RUN --out RUN/votes.json",
         "tasks build RUN --out RUN/tasks.parquet",
         "check RUN --json RUN/x.json",
     ],

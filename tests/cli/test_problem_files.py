@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from nbest.plurals import agree, show_count
+from nbest.records import Problem
 
 ROW = {"question": "A shop has 47 pens. It buys 86 more. How many pens?", "answer": 133, "id": "pens"}
 
@@ -43,6 +44,25 @@ def test_faulty_files_are_refused(
     assert output.code == 3
     assert all(fragment in output.err for fragment in fragments), output.err
     assert not (tmp_path / "run").exists()
+
+
+def test_targets_that_cannot_be_read_are_named_before_sampling(
+    nbest: Callable[..., Any], script: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [{"id": "a", "question": "1+1?", "answer": "2"}, {"id": "b", "question": "1/?", "answer": "2 x 3"}]
+    file, words = write(tmp_path / "mine.jsonl", rows), ("-c", script, "--n", 1, "--json", "-")
+    output = nbest("sample", tmp_path / "run", "--problems", file, *words)
+    assert output.code == 0, output.err
+    assert "note: 1 target cannot be read" in output.err
+    assert "'mine/b'" in output.err
+    assert output.err.index("cannot be read") < output.err.index("drawn in")
+
+    # A published benchmark is checked as well.
+    problems = [Problem("aime/1", "1+1?", "2"), Problem("aime/2", "1/?", "2 x 3")]
+    monkeypatch.setattr("nbest.run_settings.load_benchmark", lambda *_: problems)
+    published = nbest("sample", tmp_path / "other", "--problems", "aime_2024", "--file", file, *words)
+    assert published.code == 0, published.err
+    assert "'aime/2'" in published.err
 
 
 def test_template_arguments_must_be_variables_of_the_template(nbest: Callable[..., Any], tmp_path: Path) -> None:

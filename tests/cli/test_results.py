@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -94,6 +95,7 @@ def test_compare_pairs_with_majority(nbest: Callable, run: Path) -> None:
         # The differences are +1 and -1: s^2 = 2, standard error sqrt(2 / 2) = 1, times 1.960 + 0.842.
         "standard_error": 1.0,
         "smallest_detectable": pytest.approx(2.8016, abs=1e-4),
+        "fewest_problems": None,
     }
     assert "Difference to majority in points" in output.err
     other = nbest("compare", run, "--baseline", "random", "--n", "4", "--json", "-")
@@ -262,10 +264,79 @@ def test_compare_prints_how_scores_rank_within_pools(nbest: Callable, run: Path)
     (ranking,) = output.json["scores"]
     trajectories = {"auc": 0.5, "low": 0.0, "high": 1.0, "pools": 2}
     steps = {"step_auc": None, "step_low": None, "step_high": None, "step_pools": 0}
-    assert ranking == {"scorer": "guess"} | trajectories | steps
+    assert ranking == {"scorer": "guess", "fewest_pools": None, "fewest_step_pools": None} | trajectories | steps
     lines = [" ".join(line.split()) for line in output.err.splitlines()]
     assert "Within-pool AUC of the stored scores" in lines
-    assert "guess 0.500 0.000 to 1.000 2" in lines
+    assert "guess 0.500 - 2" in lines
+
+
+@pytest.fixture
+def graded(nbest: Callable, tmp_path: Path) -> Path:
+    """Six problems of four candidates each, and the stored selections among the first three."""
+    lines = [
+        {
+            "problem_id": f"p{number}",
+            "question": "2 + 2?",
+            "target": "4",
+            "samples": [
+                {"text": f"\\boxed{{{4 if index <= number % 3 else 5}}}", "scores": {"guess": index / 4}}
+                for index in range(4)
+            ],
+        }
+        for number in range(6)
+    ]
+    pools_file = tmp_path / "graded.jsonl"
+    pools_file.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    run = tmp_path / "graded"
+    assert nbest("import", "pools", run, pools_file).code == 0
+    assert nbest("verify", run).code == 0
+    assert nbest("select", run, "-s", "majority", "--n", "3").code == 0
+    return run
+
+
+def read_tables(text: str) -> dict[str, list[list[str]]]:
+    """Return the cells of every table by its title: its head, then its rows. Columns are two spaces apart."""
+    tables: dict[str, list[list[str]]] = {}
+    title, is_open = "", False
+    for line in text.splitlines():
+        cells = [cell.strip() for cell in re.split(r"\s{2,}", line.strip())]
+        if cells[0] == "selector":
+            tables[title], is_open = [cells], True
+        elif is_open and len(cells) == len(tables[title][0]):
+            tables[title].append(cells)
+        else:
+            title, is_open = line.strip(), False
+    return tables
+
+
+def test_every_n_of_every_table_has_its_interval(nbest: Callable, graded: Path) -> None:
+    output = nbest("compare", graded, *named("random", "majority", "score:guess", "oracle"), "--intervals")
+    tables = read_tables(output.out)
+    for title, name in (
+        ("Accuracy in %, 6 problems", "95% intervals of the accuracy in %"),
+        ("Difference to majority in points, problem by problem", "95% intervals of the difference in points"),
+    ):
+        figures, intervals = tables[title], tables[name]
+        assert intervals[0] == ["selector", "N=1", "N=2", "N=4"]
+        assert figures[0][:4] == intervals[0]
+        assert [row[0] for row in intervals] == [row[0] for row in figures]
+        for figure_row, interval_row in zip(figures[1:], intervals[1:], strict=True):
+            for figure, interval in zip(figure_row[1:4], interval_row[1:], strict=True):
+                low, high = map(float, interval.split(" to "))
+                assert low <= float(figure) <= high
+    assert "intervals of" not in nbest("compare", graded).out
+
+
+def test_a_row_without_figures_is_left_out_and_named(nbest: Callable, graded: Path) -> None:
+    # The stored selections are of 3 candidates, and the table has no N=3.
+    output = nbest("compare", graded, *named("random", "majority", "stored:majority@3"), "--n", "1,4", "--intervals")
+    assert output.code == 0
+    assert not [row for rows in read_tables(output.out).values() for row in rows if row[0] == "stored:majority@3"]
+    reason = "left out because there are no figures for them: stored:majority@3"
+    assert f"Accuracy in %, 6 problems: {reason}" in output.out
+    assert f"Difference to majority in points, problem by problem: {reason}" in output.out
+    kept = read_tables(nbest("compare", graded, *named("random", "stored:majority@3"), "--n", "1,3").out)
+    assert "stored:majority@3" in [row[0] for row in kept["Accuracy in %, 6 problems"]]
 
 
 @pytest.mark.parametrize("words", [("compare",), ("show", "a"), ("info",), ("verify",)])

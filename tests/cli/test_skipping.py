@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from nbest.records import Skip
 from nbest.storage.run import Run
 
 LONG = "1 + 1 = 2. " * 300
@@ -48,6 +49,52 @@ def test_encode_skips_what_it_cannot_encode(nbest: Callable, run: Path) -> None:
     assert again.code == 0
     assert "hidden states of 5 of 9 trajectories (1 failed when they were sampled)" in again.out
     assert "skipped: 2 longer than the model's context; the first is odd#1" in again.out
+
+
+def test_what_was_skipped_is_stored_and_not_tried_again(nbest: Callable, run: Path) -> None:
+    words = ("encode", run, "--policy", "bundled:arithmetic")
+    assert f"nbest encode {run}" in nbest("info", run).out
+    first = nbest(*words, "--json", "-").json
+    parts = sorted((run / "skips").iterdir())
+    info = nbest("info", run, "--json", "-")
+    assert info.json["skipped"] == first["skipped"]
+    assert not any("encode" in command for command in info.json["next"])
+    assert "2 skipped (longer than the model's context)" in info.err
+    checked = nbest("check", run)
+    assert checked.code == 0
+    assert "could not be computed of 2 longer than the model's context" in checked.out
+
+    again = nbest(*words, "--json", "-").json
+    assert again == first
+    assert sorted((run / "skips").iterdir()) == parts
+    redone = nbest(*words, "--redo", "failed", "--json", "-").json
+    assert redone["redone"] == 3
+    assert redone["skipped"] == first["skipped"]
+    assert sorted((run / "skips").iterdir()) != parts
+    assert nbest("compact", run).code == 0
+    assert nbest("info", run, "--json", "-").json["skipped"] == first["skipped"]
+
+
+def test_another_policy_tries_again_what_the_first_one_skipped(nbest: Callable, run: Path) -> None:
+    opened = Run.open(run)
+    ids = sorted(opened.done_trajectories())
+    opened.append_skips([Skip(ids[0], "longer than the model's context", "of another model", "other hash")])
+    result = nbest("encode", run, "--policy", "bundled:arithmetic", "--json", "-")
+    assert result.json["with_states"] == 5
+    assert sum(result.json["skipped"].values()) == 3
+    assert {skip.policy for skip in opened.skips()} != {"other hash"}
+    assert ids[0] in opened.done_states() | {skip.trajectory_id for skip in opened.skips()}
+
+
+def test_a_damaged_skip_is_found(nbest: Callable, run: Path) -> None:
+    assert nbest("encode", run, "--policy", "bundled:arithmetic").code == 0
+    part = next((run / "skips").iterdir())
+    data = bytearray(part.read_bytes())
+    data[len(data) // 3] ^= 8
+    part.write_bytes(data)
+    result = nbest("check", run)
+    assert result.code == 4
+    assert "encode again what was skipped" in result.err
 
 
 def test_score_counts_what_was_not_encoded(nbest: Callable, run: Path) -> None:

@@ -110,6 +110,21 @@ def test_a_bar_on_a_screen(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
     assert "tokens/s" in output.err
 
 
+@pytest.mark.parametrize(("done", "total", "shown"), [(0, None, ""), (5, None, "5"), (5, 10, "5/10"), (0, 7, "0/7")])
+def test_a_count_without_a_total_has_no_question_mark(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], done: int, total: int | None, shown: str
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    with show_progress() as on_progress:
+        on_progress(StageProgress("tasks", done, total))
+        time.sleep(0.3)
+    text = capsys.readouterr().err
+    assert "tasks" in text
+    assert "/?" not in text
+    assert shown in text.replace(" ", "")
+
+
 def test_an_activity_is_shown_while_it_lasts(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -7,6 +7,7 @@ judge or a fitted file gets it in `make_context`.
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,7 +18,7 @@ from nbest.judging.candidates import JudgeSettings
 from nbest.judging.conversation import Judge, RetrySettings
 from nbest.judging.windows import Window
 from nbest.protocols import Selector
-from nbest.records import Completion, Pool, Score, Trajectory, WorkReport
+from nbest.records import CodeTask, Completion, Pool, Score, Trajectory, WorkReport
 from nbest.registry import BuildContext, load_selector, specs
 from nbest.sampling.scripted import ScriptedSampler
 from nbest.selecting.combined.features import NormalScores, column_names
@@ -25,6 +26,7 @@ from nbest.selecting.combined.model import CombinedModel, choice_names
 from nbest.selecting.limited import LimitedSelector
 from nbest.specs import Spec
 from nbest.statistics.calibration import PlattMap
+from tests.selecting.execution.sandboxes import PlainSandbox
 
 POOLS = 12
 
@@ -50,6 +52,17 @@ def make_pool(number, failed=0.2):
     return Pool(f"{number}", "?", tuple(trajectories))
 
 
+def make_programs(pool):
+    """The pool with programs: each returns the answer of its trajectory."""
+    tests = ("assert f(1) == 1", "assert f(2) == 2", "assert f(1) == 2")
+    task = CodeTask(entry_point="f", public_tests=("assert f(0) > 0",), generated_tests=tests)
+    trajectories = (
+        replace(each, completion=replace(each.completion, text=f"```python\ndef f(x):\n    return {each.answer}\n```"))
+        for each in pool.trajectories
+    )
+    return replace(pool, trajectories=tuple(trajectories), kind="code", code=task)
+
+
 def all_scores():
     ids = [each.id for number in range(POOLS) for each in make_pool(number).trajectories]
     return {key: Score(key, place % 4 / 4) for place, key in enumerate(ids)}
@@ -70,8 +83,10 @@ def combined_model():
 
 def judge_by_lot(_prompt, seed):
     index, word = seed % 2, "Yes" if seed % 3 else "No"
+    calls = "f(1)\nf(2)"
     return (
-        f"The most consistent response is Response {index}\nIs the answer correct (Yes/No)? {word}\nJudgment: {index}"
+        f"{calls}\nThe most consistent response is Response {index}\nIs the answer correct (Yes/No)? {word}\n"
+        f"Judgment: {index}"
     )
 
 
@@ -81,7 +96,11 @@ def make_context(window: int) -> BuildContext:
         return JudgeSettings(judge, equivalence, window=Window(window), repeats=3)
 
     return BuildContext(
-        Strings(), seed=3, scores=lambda _: all_scores(), judge=lambda: SimpleNamespace(settings=make_settings)
+        Strings(),
+        seed=3,
+        scores=lambda _: all_scores(),
+        judge=lambda: SimpleNamespace(settings=make_settings),
+        sandbox=PlainSandbox,
     )
 
 
@@ -102,11 +121,30 @@ def name_selector(spec: Spec, folder: Path) -> str:
     return f"{spec.name}:NAME" if spec.reads_scores else spec.name
 
 
+class OnPrograms(Selector):
+    """A selector by execution, which is given the programs of every pool of this suite."""
+
+    def __init__(self, selector: Selector):
+        self.selector = selector
+        self.name = selector.name
+
+    def report(self):
+        return self.selector.report()
+
+    async def aclose(self):
+        await self.selector.aclose()
+
+    async def select(self, pool):
+        return await self.selector.select(make_programs(pool))
+
+
 @pytest.fixture(params=[*(spec for spec in specs("selector") if spec.role != "bound"), LIMITED], ids=str_of)
 def make(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Selector]:
     if request.param == LIMITED:
         return lambda: LimitedSelector(load_selector("majority", make_context(9)), "majority", 1)
     name, context = name_selector(request.param, tmp_path), make_context(WINDOWS.get(request.param.name, 9))
+    if "sandbox" in request.param.needs:
+        return lambda: OnPrograms(load_selector(name, context))
     return lambda: load_selector(name, context)
 
 
@@ -138,9 +176,12 @@ async def test_picks_one_of_the_pool_that_did_not_fail(make, pool):
 
 
 async def test_says_the_answer_of_what_it_picked(make, pool):
-    selection = await make().select(pool)
+    selector = make()
+    selection = await selector.select(pool)
     if selection.index is not None:
-        assert selection.answer == pool.trajectories[selection.index].answer
+        # A program has no answer.
+        answer = None if isinstance(selector, OnPrograms) else pool.trajectories[selection.index].answer
+        assert selection.answer == answer
 
 
 async def test_an_empty_pool_abstains_with_a_note(make):

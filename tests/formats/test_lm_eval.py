@@ -84,7 +84,7 @@ def test_one_filter_is_read(run: Run, tmp_path: Path):
     file = write(tmp_path / NAME, *lines)
     report = import_lm_eval(run, [file])
     assert (report.trajectories, report.fault_count) == (2, 0)
-    assert "1 lines of filter 'flexible-extract'" in report.notes[0]
+    assert "1 line of filter 'flexible-extract'" in report.notes[0]
     other = Run.create(tmp_path / "other", {"identity": {}, "info": {}})
     report = import_lm_eval(other, [file], filter="flexible-extract")
     assert (report.trajectories, len(report.notes)) == (1, 1)

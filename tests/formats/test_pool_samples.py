@@ -120,7 +120,7 @@ def test_what_repeats_the_problem_is_taken(tmp_path: Path):
         ({"answer_rule": "text"}, "samples[0].answer_rule", "put answer_rule beside"),
         ({"finish": "ended"}, "samples[0].finish", "stop, length, error, unknown"),
         ({"tokens": 120}, "samples[0].tokens", "goes to `sampled_tokens`"),
-        ({"tokens": [1], "sampled_tokens": 2}, "samples[0].sampled_tokens", "2 beside 1 tokens"),
+        ({"tokens": [1], "sampled_tokens": 2}, "samples[0].sampled_tokens", "2 beside 1 token"),
         ({"seed": 1, "nbest": {"seed": 1}}, "samples[0].seed", "not in both"),
         ({"nbest": {"logprobs": [-1.0]}}, "samples[0].nbest.logprobs", "stand in the sample itself"),
         ({"confidence": "high"}, "samples[0].confidence", "a finite number"),

@@ -456,7 +456,40 @@ def test_stored_scores_are_ranked_within_pools_whatever_is_compared(make_run, st
     # One of two pairs, and a tie.
     assert (ranking.scorer, ranking.auc, ranking.pools) == ("a", 0.5, 2)
     assert (ranking.low, ranking.high) == (0.5, 0.5)
-    assert result.scores_table().rows == [["a", "0.500", "0.500 to 0.500", "2"]]
+    assert result.scores_table().rows == [["a", "0.500", "-", "2"]]
+
+
+def test_an_auc_of_few_pools_has_no_interval_though_there_are_enough_problems(make_run, strings):
+    good = [RIGHT | {"scores": {"a": 0.9}}, WRONG | {"scores": {"a": 0.1}}]
+    alike = [RIGHT | {"scores": {"a": 0.9}}] * 2
+    few = compare(make_run(*[good] * 4, *[alike] * 4, name="few"), ["majority"], [1], equivalence=strings)
+    assert few.scores_table().rows == [["a", "1.000", "-", "4"]]
+    assert "a: no interval of the AUC; it needs at least 5 pools with right and wrong trajectories" in few.warnings
+    enough = compare(make_run(*[good] * 5, *[alike] * 3, name="enough"), ["majority"], [1], equivalence=strings)
+    assert enough.scores_table().rows == [["a", "1.000", "1.000 to 1.000", "5"]]
+    assert not [warning for warning in enough.warnings if "interval" in warning]
+
+
+@pytest.mark.parametrize(("problems", "is_claimed"), [(4, False), (5, True)])
+def test_an_average_claims_an_interval_only_if_every_run_has_enough_problems(make_run, strings, problems, is_claimed):
+    pool = [RIGHT | {"scores": {"a": 0.9}}, WRONG | {"scores": {"a": 0.1}}]
+    runs = {"large": make_run(*[pool] * 9, name="large"), "small": make_run(*[pool] * problems, name="small")}
+    result = compare(runs, ["random", "majority"], [1, 2], equivalence=strings, resamples=50)
+    cells = {
+        "runs": result.accuracy_table(2).rows[0][4],
+        "accuracy": result.macro.accuracy_table().rows[0][3],
+        "pooled": result.pooled.accuracy_table().rows[0][3],
+        "every N": result.macro.interval_table().rows[0][1],
+        "difference": result.macro.paired_table().rows[0][3],
+        "AUC": result.macro.scores_table().rows[0][2],
+    }
+    assert {name: cell != "-" for name, cell in cells.items()} == dict.fromkeys(cells, is_claimed)
+    note = "small has 4 problems, so no intervals of averages are shown; they need at least 5 in every run"
+    assert (note in result.macro.warnings) is not is_claimed
+    # Other samples of the same problems: their number does not matter.
+    question = Question(["random", "majority"], [1, 2], resample="samples", resamples=50)
+    fixed = compare_runs(runs, question, strings)
+    assert fixed.accuracy_table(2).rows[0][4] != "-"
 
 
 def test_the_average_of_rankings_weighs_runs_alike(make_run, strings):

@@ -1,5 +1,6 @@
 from dataclasses import replace
 
+from nbest.measuring.cells import TextTable, drop_empty_rows, explain_empty
 from nbest.measuring.comparison import AccuracyRow, Comparison, Paired
 
 
@@ -47,6 +48,27 @@ def test_cells_of_the_paired_table():
         ["score:a", "-", "-", "-", "-", "0 of 0", "-"],
     ]
     assert Comparison(5, 4, rows).paired_table().rows == []
+
+
+def test_rows_without_a_figure_are_dropped_and_named():
+    cells = TextTable(["selector", "N=1", "p", "differ"], [["a", "-", "-", "0 of 0"], ["b", "-", "0.1", "1 of 2"]])
+    rows, empty = drop_empty_rows(cells)
+    assert (rows.heads, rows.rows, empty) == (cells.heads, [cells.rows[1]], ["a"])
+    assert explain_empty(["a", "c"]) == "left out because there are no figures for them: a, c"
+    assert explain_empty([]) == ""
+    counts = TextTable(["selector", "ties"], [["a", "0"]])
+    assert drop_empty_rows(counts) == (counts, [])  # a count of nothing is a figure where nothing is undefined
+
+
+def test_every_n_of_a_table_has_its_interval():
+    rows = tuple(row(name, n, 0.5, 0.4, 0.6) for name in ("first", "majority") for n in (1, 2, 4))
+    pairs = tuple(Paired("first", "majority", n, 0.1, -0.1, 0.3, 1.0, 1.0, 5, 0) for n in (1, 2, 4))
+    comparison = Comparison(5, 4, rows, paired=pairs)
+    heads = ["selector", "N=1", "N=2", "N=4"]
+    assert comparison.interval_table() == TextTable(
+        heads, [[name, *["40.0 to 60.0"] * 3] for name in comparison.selectors]
+    )
+    assert comparison.paired_interval_table() == TextTable(heads, [["first", *["-10.0 to +30.0"] * 3]])
 
 
 def test_costs_have_a_column_where_they_are_known():

@@ -90,7 +90,7 @@ def test_unverified_trajectories_are_an_error_with_counts(make_run):
     run = make_run([{"correct": True}, {"correct": "absent"}, {"correct": "absent", "finish": "error"}])
     with run.connect() as connection:
         contents = survey(connection)
-    with pytest.raises(UnavailableError, match=r"1 of 3 trajectories of run R have no verdict\. Run `nbest verify R`"):
+    with pytest.raises(UnavailableError, match=r"1 of 3 trajectories of run R has no verdict\. Run `nbest verify R`"):
         require_verdicts(contents, "R")
 
 

@@ -170,7 +170,7 @@ def test_ungraded_ones_have_bounds_and_groups_a_table(make_run, strings, tmp_pat
     run = make_run([RIGHT, WRONG, {"correct": None, "answer": "3"}], [RIGHT, RIGHT, WRONG])
     question = Question(["random", "majority"], [2], resamples=200, by="kind")
     markdown = write_report(build_report([run], question, strings), tmp_path)["md"].read_text(encoding="utf-8")
-    assert "With all 1 ungraded trajectories wrong, to all right" in markdown
+    assert "With the only ungraded trajectory wrong, to right" in markdown
     assert "## Accuracy by kind" in markdown
     assert "| selector | math (2) |" in markdown
 
@@ -259,6 +259,38 @@ def test_scores_have_a_table_of_their_ranking(two, one, tmp_path):
     assert "| a | 0.667 | " in markdown
     assert not one.warnings
     assert "class='warning'" not in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_rows_of_dashes_are_left_out_and_named(make_run, strings, tmp_path):
+    # The score is nowhere defined: no pool has right and wrong ones. The selection of 2 is of no N of the table.
+    run = make_run([scored(WRONG, 0.1), scored(WRONG, 0.2), scored(WRONG, 0.3)])
+    run.append_selections("judge@2", [Selection("p0", 0, "2")])
+    question = Question(["random", "majority", "stored:judge@2", "oracle"], [1, 3], resamples=200)
+    paths = write_report(build_report([run], question, strings), tmp_path)
+    markdown = paths["md"].read_text(encoding="utf-8")
+    page = paths["html"].read_text(encoding="utf-8")
+    lines = [line for line in markdown.splitlines() if line.startswith("|")]
+    cells = [set(line[1:-1].replace(" ", "").split("|")[1:]) for line in lines]
+    assert not [line for line in cells if "-" in line and line <= {"-", "0", "0of0"}]
+    reason = "left out because there are no figures for them:"
+    # Accuracy, differences, gap; the AUC of a; the lengths of right trajectories.
+    assert markdown.count(f"{reason} stored:judge@2; of 3 trajectories") == 3
+    assert markdown.count(f"{reason} a; of 3 trajectories") == 1
+    assert markdown.count(f"{reason} right trajectories of run") == 1
+    assert page.count(reason) == 5
+
+
+def test_few_problems_claim_no_interval_in_tables_and_charts(make_run, strings, tmp_path):
+    pool = [scored(RIGHT, 0.9), scored(RIGHT, 0.8), scored(WRONG, 0.1)]
+    for problems, is_claimed in ((4, False), (5, True)):
+        run = make_run(*[pool] * problems, name=f"of-{problems}")
+        report = build_report([run], Question(["random", "majority"], [1, 3], resamples=200), strings)
+        paths = write_report(report, tmp_path / str(problems))
+        markdown = paths["md"].read_text(encoding="utf-8")
+        assert ("66.7 (66.7–66.7)" in markdown) is is_claimed
+        assert ("the small print is the 95% interval" in markdown) is is_claimed
+        page = paths["html"].read_text(encoding="utf-8")
+        assert ("no bands: intervals need at least 5 problems" in page) is not is_claimed
 
 
 def test_absent_texts_have_no_lengths(make_run, strings, tmp_path):

@@ -9,13 +9,13 @@ from nbest.report.rendering import render_svg
 from tests.graded_runs import ROLES
 
 
-def comparison_of(*ns, selectors=("random", "majority", "oracle"), low=0.3):
+def comparison_of(*ns, selectors=("random", "majority", "oracle"), low=0.3, problems=9):
     rows = tuple(
-        AccuracyRow(name, n, 0.4 + position / 10, low, low and 0.8, True, 0.1, None, 0.1, 0.0, 9)
+        AccuracyRow(name, n, 0.4 + position / 10, low, low and 0.8, True, 0.1, None, 0.1, 0.0, problems)
         for position, name in enumerate(selectors)
         for n in ns
     )
-    return Comparison(9, max(ns), rows, roles=ROLES)
+    return Comparison(problems, max(ns), rows, roles=ROLES)
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +47,14 @@ def test_undefined_rows_are_not_drawn_and_a_missing_interval_has_no_band():
     values = spec["layer"][0]["data"]["values"] if "data" in spec["layer"][0] else spec["data"]["values"]
     assert {value["selector"] for value in values} == {"random", "majority", "oracle"}
     assert all(value["low"] is None for value in values)
+
+
+@pytest.mark.parametrize(("problems", "words"), [(5, "95% intervals over problems"), (4, "no bands")])
+def test_a_band_needs_five_problems(problems, words):
+    spec = draw_accuracy(comparison_of(1, 2, problems=problems)).to_dict()
+    assert words in spec["title"]["subtitle"]
+    values = spec["layer"][0]["data"]["values"] if "data" in spec["layer"][0] else spec["data"]["values"]
+    assert {value["low"] for value in values} == {0.3 if problems == 5 else None}
 
 
 def test_bounds_are_grey_and_the_others_differ():

@@ -2,14 +2,19 @@
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 
+from nbest.measuring.comparison import AccuracyRow, Comparison
 from nbest.measuring.question import Question
 from nbest.report.blocks import Cell, PageSection, Table
 from nbest.report.building import build_report
-from nbest.report.charts import COLOURS, DARK_COLOURS, INK, MUTED, ROLE_COLOURS, RULE
+from nbest.report.charts import draw_accuracy, write_chart
+from nbest.report.colours import COLOURS, DARK_COLOURS, INK, MUTED, ROLE_COLOURS, RULE
 from nbest.report.html import render_html
+from nbest.report.page_style import CHART_STYLE
+from nbest.report.rendering import FONT, render_page_svgs, render_svg
 from nbest.report.writing import write_report
 
 RIGHT, WRONG = {"correct": True, "answer": "1"}, {"correct": False, "answer": "2"}
@@ -66,6 +71,53 @@ def test_a_phone_gets_charts_of_its_width(page):
     # A screen of 390 pixels has 354 for the page: text of 12 pixels stays above 9.
     assert all(int(width) <= 354 * 12 / 9 for width in narrow)
     assert max(map(int, wide)) > 600
+
+
+def test_the_page_of_one_chart_has_the_same_dark_colours(tmp_path):
+    row = AccuracyRow("majority", 1, 0.4, 0.3, 0.5, True, 0.1, None, 0.1, 0.0, 9)
+    comparison = Comparison(9, 2, (row, replace(row, n=2, accuracy=0.5, high=0.6)), roles={"majority": "baseline"})
+    write_chart(comparison, tmp_path / "a.png", tmp_path / "a.html")
+    page = (tmp_path / "a.html").read_text(encoding="utf-8")
+    head, style = page.rpartition("</head>")[0], CHART_STYLE
+    assert f"<style>{style}</style>" in head
+    assert "name='viewport'" in head
+    assert style.count("{") == style.count("}")
+    dark = style.split("@media screen and (prefers-color-scheme: dark)")[1]
+    for light, colour in DARK_COLOURS.items():
+        for attribute in ("fill", "stroke"):
+            assert f".vega-embed svg [{attribute}='{light}'] {{ {attribute}: {colour}; }}" in dark
+    # Rules on attributes need a chart that is drawn as SVG, and its colours are among those that have a dark one.
+    assert re.search(r'"renderer": ?"svg"', page)
+    colours = set(re.findall(r'(?:fill|stroke)="(#[0-9a-f]{6})"', render_svg(draw_accuracy(comparison))))
+    assert colours
+    assert colours <= DARK_COLOURS.keys()
+
+
+def test_charts_of_a_page_repeat_nothing_that_it_says_and_look_the_same(page):
+    charts = re.findall(r"<svg.*?</svg>", page, re.DOTALL)
+    assert charts
+    for chart in charts:
+        assert "font-family" not in chart  # that of the page
+        numbers = re.findall(r' (?:d|transform|[xy][12]?)="([^"]*)"', chart)
+        assert numbers
+        assert not [text for text in numbers if re.search(r"\.\d{3}|e-?\d", text)]
+    assert f"font: 15px/1.55 {FONT}" in page
+
+
+def test_a_short_chart_has_the_marks_of_the_long_one():
+    rows = [
+        AccuracyRow(name, n, 0.4 + 0.01234567 * n * place, 0.3, 0.5, True, 0.1, None, 0.1, 0.0, 9)
+        for place, name in enumerate(("random", "majority", "oracle"))
+        for n in (1, 2, 3)
+    ]
+    chart = draw_accuracy(Comparison(9, 3, tuple(rows)))
+    long, (short, _) = render_svg(chart), render_page_svgs(chart)
+    assert len(short) < 0.75 * len(long)
+    for mark in ("<text", "<line", "aria-label=", "mark-line", "mark-symbol"):
+        assert short.count(mark) == long.count(mark), mark
+    whole = [float(number) for number in re.findall(r"translate\(([-\d.e]+),", long)]
+    rounded = [float(number) for number in re.findall(r"translate\(([-\d.e]+),", short)]
+    assert rounded == pytest.approx(whole, abs=0.006)
 
 
 def test_a_table_says_where_it_scrolls():

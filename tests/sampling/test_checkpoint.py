@@ -1,5 +1,6 @@
 """Loading a model from a folder, and the messages where it cannot be loaded."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -52,6 +53,23 @@ def test_hashes_change_with_the_files_they_hash(folder: Path):
     config.write_text(text[1])
     changed = {name for name in before if before[name] != after[name]}
     assert changed == {"chat_template_hash", "content_hash"}
+
+
+async def test_template_arguments_reach_the_prompts_and_the_identity_of_a_policy(folder: Path, tmp_path: Path):
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    template = "{% if mode is defined and not mode %}+{% endif %}{{ messages[0]['content'] }}"
+    (tmp_path / "chat_template.jinja").write_text(template)
+    params = SamplingParams(temperature=1, top_p=1, top_k=0, max_tokens=3)
+    prompts, hashes = {}, {}
+    for name, arguments in (("none", None), ("off", {"mode": False}), ("on", {"mode": True})):
+        async with TransformersSampler(str(tmp_path), batch_rows=4, template_arguments=arguments) as sampler:
+            (completion,) = await collect(sampler, user_message("abc"), [1], params)
+            hashes[name] = sampler.describe().identity["chat_template_hash"]
+            prompts[name] = load_checkpoint(str(tmp_path)).decode(completion.prompt_tokens.tolist())
+    assert prompts == {"none": "abc", "off": "+abc", "on": "abc"}
+    assert len(set(hashes.values())) == 3
+    with pytest.raises(ConfigError, match="has no variable thinking"):
+        TransformersSampler(str(tmp_path), template_arguments={"thinking": False})
 
 
 @pytest.mark.parametrize(

@@ -163,6 +163,22 @@ async def test_what_is_sent() -> None:
     assert server.paths == ["/v1/chat/completions"]
 
 
+async def test_template_arguments_are_sent_to_the_server() -> None:
+    server = ScriptedServer(whole())
+    arguments = {"enable_thinking": False, "effort": "low"}
+    with connect(server, Form("m", template_arguments=arguments)) as sampler:
+        await collect(sampler, user_message("hi"), [3], PARAMS)
+        assert sampler.describe().identity["template_arguments"] == arguments
+    assert server.requests[0]["chat_template_kwargs"] == arguments
+
+
+async def test_a_server_of_this_package_refuses_template_arguments_by_name() -> None:
+    with serve(create_app(ScriptedSampler(["fine"]), "m")) as url:
+        async with OpenAISampler(Endpoint(url), Form("m", template_arguments={"enable_thinking": False})) as sampler:
+            with pytest.raises(ConfigError, match="chat_template_kwargs: got enable_thinking"):
+                await collect(sampler, user_message("hi"), [3], PARAMS)
+
+
 async def test_the_dialect_of_openai_sends_what_openai_documents() -> None:
     server = ScriptedServer(whole())
     with connect(server, Form("m", "openai", has_logprobs=False)) as sampler:

@@ -10,7 +10,12 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 from nbest.errors import ConfigError
 from nbest.records import Message, user_message
 from nbest.sampling.checkpoint import load_checkpoint, locate_checkpoint
-from nbest.sampling.tokenizing import TokenizerVocabulary, count_text_tokens, tokenize_messages
+from nbest.sampling.tokenizing import (
+    TokenizerVocabulary,
+    count_text_tokens,
+    set_template_arguments,
+    tokenize_messages,
+)
 
 LLAMA_TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}{% if message.role == 'system' %}"
@@ -152,3 +157,42 @@ def test_a_template_that_refuses_a_conversation_says_so(content: str) -> None:
     turns = (Message("system", "s"), Message("user", content))
     with pytest.raises(ConfigError, match=r"refuses the roles system, user: only user and assistant roles"):
         tokenize_messages(make_llama("first"), turns)
+
+
+THINKING = (
+    "{% for message in messages %}{{ message.content }}{% endfor %}"
+    "{% if enable_thinking is defined and enable_thinking is false %}<think></think>{% endif %}"
+)
+
+
+@pytest.mark.parametrize(
+    ("template", "arguments"),
+    [
+        (THINKING, {"enable_thinking": False}),
+        (THINKING, {"enable_thinking": True}),
+        ("{{ effort }}/{{ budget }}|{{ messages[0].content }}", {"effort": 'say "low" \\ é\n', "budget": 12}),
+        ("{{ messages[0].content }}{{ share + 1 }}", {"share": 0.25}),
+        # White space at the beginning of a template belongs to the prompt.
+        ("\n  {{ effort }} {{ messages[0].content }}", {"effort": "low"}),
+        ("  {% if thinks %}a{% endif %}{{ messages[0].content }}", {"thinks": True}),
+        ("{% if not mode is defined %}{% set mode = 'x' %}{% endif %}{{ mode }}", {"mode": "y"}),
+        ("{% for message in messages %}{{ mode }}{% endfor %}", {"mode": "y"}),
+    ],
+)
+def test_template_arguments_render_as_the_template_says(template: str, arguments: dict[str, Any]) -> None:
+    policy: Any = AutoTokenizer.from_pretrained(locate_checkpoint("bundled:arithmetic"))
+    policy.chat_template = template
+    turns = [{"role": "user", "content": "1 + 2"}]
+    expected = policy.apply_chat_template(turns, add_generation_prompt=True, tokenize=False, **arguments)
+    expected_ids = policy.apply_chat_template(turns, add_generation_prompt=True, return_dict=False, **arguments)
+    set_template_arguments(policy, "m", arguments)
+    assert policy.apply_chat_template(turns, add_generation_prompt=True, tokenize=False) == expected
+    assert tokenize_messages(policy, user_message("1 + 2")) == list(expected_ids)
+
+
+def test_a_variable_that_the_template_lacks_is_refused() -> None:
+    policy: Any = AutoTokenizer.from_pretrained(locate_checkpoint("bundled:arithmetic"))
+    policy.chat_template = THINKING
+    with pytest.raises(ConfigError, match="chat template of 'm' has no variable enable, thinking; leave it out"):
+        set_template_arguments(policy, "m", {"enable_thinking": True, "enable": True, "thinking": True})
+    assert policy.chat_template == THINKING

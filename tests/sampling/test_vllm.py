@@ -1,16 +1,20 @@
 """The sampler against a stand-in for vLLM's modules: the requests it sends, and how it reads the outputs."""
 
 import asyncio
+import shutil
 import sys
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
+from transformers import AutoTokenizer
 
 from nbest.errors import ConfigError, EngineError, MissingExtraError, UnavailableError
 from nbest.records import SamplingParams, user_message
+from nbest.sampling.checkpoint import locate_checkpoint
 from nbest.sampling.collecting import collect
 from nbest.sampling.model_files import hash_model
 from nbest.sampling.vllm import VllmSampler
@@ -109,6 +113,23 @@ async def test_one_request_per_seed(sampler: VllmSampler) -> None:
     assert engine.arguments.tensor_parallel_size == 2
     assert engine.arguments.max_logprobs == 20
     assert await collect(sampler, user_message("12"), [], PARAMS) == []
+
+
+@pytest.mark.usefixtures("_stand_in")
+async def test_template_arguments_reach_the_prompts(tmp_path: Path) -> None:
+    shutil.copytree(locate_checkpoint("bundled:arithmetic"), tmp_path, dirs_exist_ok=True)
+    template = "{{ messages[0].content }}{% if enable_thinking is defined and not enable_thinking %}</think>{% endif %}"
+    (tmp_path / "chat_template.jinja").write_text(template, encoding="utf-8")
+    prompts: list[list[int]] = []
+    for arguments in (None, {"enable_thinking": False}):
+        async with VllmSampler(str(tmp_path), template_arguments=arguments) as sampler:
+            await collect(sampler, user_message("12"), [3], PARAMS)
+            prompts.append(sampler._engine.requests[0][0])
+            assert sampler.describe().identity.get("template_arguments") == arguments
+    tokenizer: Any = AutoTokenizer.from_pretrained(tmp_path)
+    assert prompts == [tokenizer("12")["input_ids"], tokenizer("12</think>")["input_ids"]]
+    with pytest.raises(ConfigError, match="has no variable thinking"):
+        VllmSampler(str(tmp_path), template_arguments={"thinking": False})
 
 
 async def test_closing_aborts_the_requests(sampler: VllmSampler) -> None:

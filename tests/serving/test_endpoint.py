@@ -172,6 +172,12 @@ def test_models(client: httpx.Client) -> None:
         ),
         ({"max_tokens": 13}, 400, None, "13 is unlucky"),
         ({"top_logprobs": 2}, 400, "top_logprobs", "Extra inputs"),
+        (
+            {"chat_template_kwargs": {"enable_thinking": False}},
+            400,
+            "chat_template_kwargs",
+            "got enable_thinking; the policy of this server sets the variables",
+        ),
     ],
 )
 def test_what_is_refused(client: httpx.Client, fields: dict[str, Any], status: int, param: str, message: str) -> None:
@@ -179,6 +185,10 @@ def test_what_is_refused(client: httpx.Client, fields: dict[str, Any], status: i
     error = answer.json()["error"]
     assert (answer.status_code, error["type"], error["param"]) == (status, "invalid_request_error", param)
     assert message in error["message"]
+
+
+def test_no_template_arguments_change_nothing(client: httpx.Client) -> None:
+    assert ask(client, seed=7, chat_template_kwargs={}).json()["choices"][0]["message"]["content"] == "hi 7"
 
 
 def test_no_json_and_no_such_path(client: httpx.Client) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from nbest.config import SampleConfig, parse_config
 from nbest.errors import ConfigError, DataError, OutOfMemoryError
 from nbest.records import (
     Completion,
@@ -21,6 +22,7 @@ from nbest.records import (
 from nbest.sampling.checkpoint import Checkpoint
 from nbest.sampling.collecting import collect
 from nbest.sampling.transformers import TransformersSampler
+from nbest.stages import encode, sample
 from nbest.stages.encoding import Skips, encode_run
 from nbest.states.encoder import TransformersEncoder
 from nbest.storage.run import Run
@@ -63,6 +65,63 @@ async def test_encoded_equals_captured_within_bfloat16(create_checkpoint: Create
         # Eight bits of mantissa through three layers: 5 % of the largest entry bounds the difference.
         scale = np.abs(completion.states.values).max(initial=0)
         assert np.abs(states.values - completion.states.values).max(initial=0) <= 0.05 * scale
+
+
+@pytest.mark.parametrize("system", [None, "Add carefully."])
+@pytest.mark.parametrize("has_tokens", [True, False])
+def test_states_under_a_system_prompt_are_those_captured_under_it(tmp_path: Path, system: str | None, has_tokens: bool):
+    """Also where the run holds texts alone, so that the prompts are rendered again."""
+    values = {
+        "problems": {"source": "arithmetic", "count": 3},
+        "policy": {"model": "bundled:arithmetic", "device": "cpu"},
+        "sampling": {"max_tokens": 60, "capture": [2, -1]},
+        "n": 2,
+    }
+    sample(tmp_path / "sampled", parse_config(SampleConfig, values | ({"system": system} if system else {}), "test"))
+    sampled = Run.open(tmp_path / "sampled")
+    assert sampled.manifest["identity"].get("system") == system
+    bare = Run.create(tmp_path / "bare", sampled.manifest)
+    bare.write_problems(list(sampled.problems()))
+    trajectories = [trajectory for pool in sampled.pools() for trajectory in pool.trajectories]
+    lengths = {len(trajectory.completion.prompt_tokens) for trajectory in trajectories}
+    empty = np.zeros(0, np.int32)
+    bare.append_trajectories(
+        [
+            trajectory
+            if has_tokens
+            else replace(
+                trajectory, completion=replace(trajectory.completion, prompt_tokens=empty, tokens=empty, logprobs=None)
+            )
+            for trajectory in trajectories
+        ]
+    )
+    assert encode(bare, layers=(2, -1)).with_states == 6
+    ids = [trajectory.id for trajectory in trajectories]
+    same = 0
+    for captured, encoded in zip(sampled.states(ids), bare.states(ids), strict=True):
+        assert captured.layers == encoded.layers
+        # Sampled ids need not be those that the tokenizer chooses for the same text.
+        if captured.steps == encoded.steps:
+            same += 1
+            np.testing.assert_allclose(encoded.values, captured.values, rtol=2e-2, atol=5e-2)
+    assert same >= (6 if has_tokens else 4)
+    tokenized = TransformersEncoder("bundled:arithmetic", device="cpu", system=system).tokenize_trajectory(
+        next(iter(sampled.problems())).prompt, create_trajectory(Completion("a"))
+    )
+    assert len(tokenized.completion.prompt_tokens) in lengths
+
+
+def test_a_system_prompt_goes_before_the_question():
+    plain = TransformersEncoder("bundled:arithmetic", device="cpu")
+    briefed = TransformersEncoder("bundled:arithmetic", device="cpu", system="Add carefully.")
+    prompts = [
+        encoder.tokenize_trajectory("1 + 2", create_trajectory(Completion("a"))).completion.prompt_tokens
+        for encoder in (plain, briefed)
+    ]
+    text = briefed.checkpoint.decode(prompts[1].tolist())
+    assert "Add carefully." in text
+    assert text.index("Add carefully.") < text.index("1 + 2")
+    assert "Add carefully." not in plain.checkpoint.decode(prompts[0].tolist())
 
 
 async def test_a_trajectory_without_steps_has_no_rows(create_checkpoint: Create):

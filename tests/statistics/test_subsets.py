@@ -168,7 +168,7 @@ def test_an_empty_pool_is_undefined_and_a_silent_one_abstains():
 
 
 def test_faults_of_the_arguments():
-    with pytest.raises(UnavailableError, match=r"vote: 1 of 2 scores are negative.*borda:NAME"):
+    with pytest.raises(UnavailableError, match=r"vote: 1 of 2 scores is negative.*borda:NAME"):
         weighted_vote_at_k([True, False], [0, 1], [0.5, -0.5], [1], SumVote())
     with pytest.raises(ConfigError, match="draws"):
         weighted_vote_at_k([True], [0], [0.5], [1], SumVote(), draws=1)

@@ -29,6 +29,19 @@ def test_sum_by_hand():
     assert vote(SumVote(), [A, A, B], [0.3, 0.4, 0.6]) == ([1], pytest.approx([0.7, 0.6]))
 
 
+def test_the_power_of_a_vote_by_hand():
+    # In units of the highest score, 0.6: (1/2)^2 + (2/3)^2 = 0.25 + 0.4444 against 1.
+    assert vote(SumVote(2.0), [A, A, B], [0.3, 0.4, 0.6]) == ([2], pytest.approx([0.25 + 4 / 9, 1.0]))
+    # Power 0 is the majority, also of scores of 0.
+    assert vote(SumVote(0.0), [A, A, B], [0.0, 0.1, 0.6]) == ([1], pytest.approx([2.0, 1.0]))
+    assert vote(SumVote(0.0), [A, A, B], [0.0, 0.0, 0.0])[1] == [2.0, 1.0]
+    # Neither overflows nor ends: the best candidate alone decides.
+    assert vote(SumVote(1e6), [A, A, B], [1e300, 1e300, 1.1e300]) == ([2], pytest.approx([0.0, 1.0]))
+    for power in (-1.0, float("inf"), float("nan")):
+        with pytest.raises(ConfigError, match="power of a vote"):
+            SumVote(power)
+
+
 def test_maximum_by_hand():
     # A: max(0.3, 0.4) = 0.4 against B: 0.6.
     assert vote(MaximumVote(), [A, A, B], [0.3, 0.4, 0.6]) == ([2], pytest.approx([0.4, 0.6]))
@@ -112,9 +125,9 @@ def test_what_cannot_be_a_weight():
     assert SumVote().fault([0.0, 1.0]) == ""
     for rule in (SumVote(), FilteredVote()):
         assert rule.fault([0.5, -0.1, -2.0]).startswith("2 of 3 scores are negative")
-        assert rule.fault([0.5, np.inf]).startswith("1 of 2 scores are infinite")
+        assert rule.fault([0.5, np.inf]).startswith("1 of 2 scores is infinite")
     assert SoftmaxVote().fault([-1.0, -2.0]) == ""
-    assert SoftmaxVote().fault([-1.0, -np.inf]).startswith("1 of 2 scores are infinite")
+    assert SoftmaxVote().fault([-1.0, -np.inf]).startswith("1 of 2 scores is infinite")
     for rule in (BordaVote(), MaximumVote()):
         assert rule.fault([-1.0, -np.inf]) == ""
 

@@ -120,7 +120,7 @@ def test_what_is_not_there_is_named(run: Run) -> None:
     with pytest.raises(UnavailableError, match="no problems yet"):
         run.problem("q1")
     run.append_problems([problem(1)])
-    with pytest.raises(DataError, match="no problem has the id 'q2'; the run has 1 problems"):
+    with pytest.raises(DataError, match=r"no problem has the id 'q2'; the run has 1 problem$"):
         run.problem("q2")
 
 

@@ -98,7 +98,7 @@ def test_no_flipped_bit_goes_unnoticed(tmp_path: Path):
 
 def test_states_that_do_not_fit_are_refused(tmp_path: Path):
     whole = make_states(2)
-    with pytest.raises(DataError, match=r"'a': values have the shape \[2, 2, 3\]; it must be \[1 steps, 2 layers"):
+    with pytest.raises(DataError, match=r"'a': values have the shape \[2, 2, 3\]; it must be \[1 step, 2 layers"):
         write(tmp_path, {"a": HiddenStates(whole.layers, whole.steps[:1], whole.values)})
     with pytest.raises(DataError, match=r"'b': layers \[5\]; all states of a part have the same, here \[5, 9\]"):
         write(tmp_path, {"a": whole, "b": make_states(2, (5,))})

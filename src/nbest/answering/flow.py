@@ -16,6 +16,8 @@ from nbest.answering.keeping import Keeper
 from nbest.answering.opening import Session
 from nbest.answers.extraction import answer_of
 from nbest.errors import EngineError
+from nbest.plurals import show_count
+from nbest.programs.tasks import code_task
 from nbest.protocols import Clusterer, Sampler
 from nbest.records import (
     Message,
@@ -128,9 +130,10 @@ def _make_pool(problem: Problem, trajectories: Sequence[Trajectory], n: int) -> 
     indices = [trajectory.index for trajectory in members]
     if indices != list(range(n)):
         raise EngineError(
-            f"problem {problem.id!r}: the sampler gave the trajectories {indices}, not one for each of its {n} seeds"
+            f"problem {problem.id!r}: the sampler gave the trajectories {indices}, not one for each of its "
+            f"{show_count(n, 'seed')}"
         )
-    return Pool(problem.id, problem.prompt, members, problem.kind, problem.answer_rule)
+    return Pool(problem.id, problem.prompt, members, problem.kind, problem.answer_rule, code_task(problem))
 
 
 async def _score(
@@ -167,7 +170,8 @@ async def _make_result(
     if index is not None:
         if not 0 <= index < len(answers):
             raise EngineError(
-                f"problem {pool.problem_id!r}: the selector picked index {index} of {len(answers)} trajectories"
+                f"problem {pool.problem_id!r}: the selector picked index {index} of "
+                f"{show_count(len(answers), 'trajectory')}"
             )
         answer = answers[index] if selection.answer is None else selection.answer
         text = pool.trajectories[index].completion.text

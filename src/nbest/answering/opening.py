@@ -18,6 +18,8 @@ from nbest.protocols import Sampler, Scorer, Selector
 from nbest.records import Pool, SamplingParams, Score
 from nbest.registry import BuildContext, load_scorer, load_selector
 from nbest.specs import Need
+from nbest.stages.context import make_writer
+from nbest.stages.sandboxes import SandboxLoader, SandboxSettings
 from nbest.verifying.equivalence import Equivalence
 
 if TYPE_CHECKING:
@@ -70,6 +72,8 @@ async def open_session(plan: Plan) -> Session:
             scores=scores.__getitem__,
             scorer_model=plan.scorer_model,
             judge=None if judge is None else lambda: judge,
+            sandbox=await resources.enter_async_context(SandboxLoader(SandboxSettings())),
+            writer=None if judge is None else make_writer(lambda: judge, equivalence),
             where="the pool in memory",
             policy_hash=sampler.describe().identity.get("content_hash"),
         )

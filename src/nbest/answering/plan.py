@@ -17,6 +17,7 @@ from nbest.protocols import Sampler, Selector
 from nbest.records import SamplingParams
 from nbest.registry import find_spec, needed_scorers, resolve_method, specs
 from nbest.specs import MethodName, Need, Spec, did_you_mean, parse_method
+from nbest.stages.sampling import MOST_N
 
 PolicySetting: TypeAlias = str | PolicyConfig | Sampler
 SelectorSetting: TypeAlias = str | Mapping[str, Any] | Selector
@@ -155,8 +156,10 @@ def _find_needs(selector: str, scorer_model: str | None) -> tuple[tuple[str, ...
             f"selector {selector!r} sees the verdicts: it is a bound in `nbest compare`, never a selection"
         )
     method = resolve_method("selector", selector)
-    spec.parse_options(method)
+    options = spec.parse_options(method)
     scorers, needs = tuple(needed_scorers(selector)), set(spec.needs)
+    if spec.asks_judge is not None and spec.asks_judge(options):
+        needs.add("judge")
     for name in scorers:
         scorer_spec, scorer = _find_scorer(name, scorer_model)
         scorer_spec.parse_options(scorer)
@@ -212,6 +215,8 @@ def _check_values(n: Any, sampling: Any, seed: Any) -> list[str]:
     faults: list[str] = []
     if isinstance(n, bool) or not isinstance(n, int) or n < 1:
         faults.append(f"n: got {n!r}; it must be a whole number of at least 1")
+    elif n > MOST_N:
+        faults.append(f"n: got {n:,}; allowed are up to {MOST_N:,} trajectories of one question")
     if isinstance(seed, bool) or not isinstance(seed, int):
         faults.append(f"seed: got {seed!r}; it must be a whole number")
     if sampling is not None and not isinstance(sampling, SamplingParams):

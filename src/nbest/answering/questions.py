@@ -73,6 +73,8 @@ def render_conversation(messages: Sequence[Message]) -> str:
 def _read_text(text: str) -> tuple[Message, ...]:
     if not text.strip():
         raise ConfigError("question: the text is empty; it must hold a question")
+    if not text.isascii() and any(0xD800 <= ord(letter) < 0xE000 for letter in text):
+        raise ConfigError("question: it holds bytes or surrogates that are no text; it must be UTF-8")
     return user_message(text)
 
 

@@ -21,6 +21,7 @@ from typing import Any, Literal, TypeAlias, cast
 
 from nbest.answers.boxes import match_braces
 from nbest.errors import ConfigError, DataError, UnavailableError
+from nbest.plurals import show_count
 from nbest.specs import did_you_mean
 
 DEFAULT = "default"
@@ -97,7 +98,8 @@ def _compile(text: str, pattern: str) -> re.Pattern[str]:
         )
     if compiled.groups > 1 and "answer" not in compiled.groupindex:
         raise ConfigError(
-            f"answer rule {text!r}: the pattern has {compiled.groups} groups; name the one to read (?P<answer>...), or "
+            f"answer rule {text!r}: the pattern has {show_count(compiled.groups, 'group')}; "
+            "name the one to read (?P<answer>...), or "
             "make the others (?:...)"
         )
     return compiled

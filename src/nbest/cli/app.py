@@ -1,20 +1,23 @@
 """The command table, and how an error becomes a message and an exit code."""
 
+import errno
 import sys
 import warnings
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
 from nbest.cli import (
     ask,
+    audit,
     catalogue,
     checking,
     contents,
     demonstration,
+    doctor,
     drop,
     formats,
     report,
@@ -26,7 +29,7 @@ from nbest.cli import (
 from nbest.cli.former_options import renew_options
 from nbest.cli.terminal import Screen, console
 from nbest.cli.usage import CommandGroup
-from nbest.errors import NbestError
+from nbest.errors import ConfigError, NbestError, StorageError
 from nbest.interruption import INTERRUPTION
 from nbest.storage.newer import NewerVersionWarning
 from nbest.version import VERSION
@@ -40,6 +43,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
+
+MOST_SHOWN = 200
+"""How many characters of a path are shown that the system refuses."""
 
 START, STAGES, RESULTS, FORMATS = "Start here", "Stages of a run", "Results", "Other formats"
 UPKEEP, TRAINING = "Upkeep", "Training"
@@ -61,7 +67,9 @@ app.add_typer(formats.imports, name="import", rich_help_panel=FORMATS)
 app.command("export", rich_help_panel=FORMATS)(formats.export)
 app.command("benchmarks", rich_help_panel=FORMATS)(formats.benchmarks)
 app.command("check", rich_help_panel=UPKEEP)(checking.check)
+app.command("doctor", rich_help_panel=UPKEEP)(doctor.doctor)
 app.command("compact", rich_help_panel=UPKEEP)(stages.compact)
+app.command("audit", rich_help_panel=RESULTS)(audit.audit)
 app.command("drop", rich_help_panel=UPKEEP)(drop.drop)
 app.add_typer(tasks.tasks, name="tasks", rich_help_panel=TRAINING)
 app.add_typer(train.train, name="train", rich_help_panel=TRAINING)
@@ -94,9 +102,29 @@ def run_command(arguments: Sequence[str]) -> None:
     except NbestError as error:
         if INTERRUPTION.is_requested:
             raise  # A consequence of the signal, which `nbest.cli.signals` turns into a message.
-        errors.print("error:", style="bold red", end=" ")
-        errors.print(str(error))
-        sys.exit(error.exit_code)
+        _end(errors, error)
+    except OSError as error:
+        if INTERRUPTION.is_requested or isinstance(error, BrokenPipeError):
+            raise
+        _end(errors, _name_refusal(error))
+
+
+def _end(errors: Screen, error: NbestError) -> NoReturn:
+    errors.print("error:", style="bold red", end=" ")
+    errors.print(str(error))
+    sys.exit(error.exit_code)
+
+
+_BAD_NAMES = frozenset({errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.EINVAL})
+
+
+def _name_refusal(error: OSError) -> NbestError:
+    """Return the error for what the system refused, such as a name that is too long, with the path as far as known."""
+    path = "" if error.filename is None else f"{str(error.filename)[:MOST_SHOWN]}: "
+    reason = f"{path}the system refuses it ({error.strerror or error})"
+    if error.errno in _BAD_NAMES:
+        return ConfigError(f"{reason}. Check the path.")
+    return StorageError(f"{reason}. Everything written before is intact.")
 
 
 def _show_notes(errors: Screen) -> None:

@@ -13,6 +13,7 @@ from nbest.cli.progress import show_progress
 from nbest.cli.terminal import JsonOut, Screen, console, table, write_json
 from nbest.errors import ConfigError, EngineError
 from nbest.interruption import INTERRUPTION
+from nbest.plurals import show_count
 
 if TYPE_CHECKING:
     from nbest.answering import BestOfN
@@ -91,10 +92,19 @@ def _read_question(question: str | None, policy: str) -> str:
         if policy != POLICY:
             raise ConfigError(f"question: none was given; only {POLICY} has an example. Write: nbest ask QUESTION")
         return EXAMPLE
-    text = sys.stdin.read().strip() if question == "-" else question
+    text = _read_input() if question == "-" else question
     if not text.strip():
         raise ConfigError("question: it is empty. Write: nbest ask QUESTION")
     return text
+
+
+def _read_input() -> str:
+    """Return the text on standard input. Raises ConfigError if it is not in the encoding of the locale."""
+    try:
+        return sys.stdin.read().strip()
+    except UnicodeDecodeError as error:
+        fault = f"not {error.encoding} ({error.reason} at byte {error.start})"
+        raise ConfigError(f"question: standard input is {fault}; give text in this encoding") from error
 
 
 def _change_sampling(policy: str, temperature: float | None, max_tokens: int | None) -> "SamplingParams":
@@ -150,7 +160,7 @@ def _show_result(result: "Result", seconds: float, screen: Screen) -> None:
     notes = [trajectory.completion.note for trajectory in result.pool.trajectories if trajectory.has_failed]
     if notes:
         rows.append(("failed", f"{len(notes)} of {total}; the first: {notes[0]}"))
-    rows.append(("cost", f"{result.usage.sampled_tokens:,} tokens sampled, {seconds:.1f} s"))
+    rows.append(("cost", f"{show_count(result.usage.sampled_tokens, 'token')} sampled, {seconds:.1f} s"))
     for head, text in rows:
         screen.print(f"{head:<11} {text}")
 

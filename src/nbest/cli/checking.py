@@ -2,6 +2,7 @@
 
 from nbest.cli.progress import show_progress
 from nbest.cli.terminal import JsonOut, RunPath, console, write_json
+from nbest.plurals import agree, show_count, show_part
 
 
 def check(run: RunPath, json_out: JsonOut = None) -> None:
@@ -14,7 +15,7 @@ def check(run: RunPath, json_out: JsonOut = None) -> None:
     for note in report.notes:
         screen.print(f"note: {note}")
     sound = report.files - len(report.faults)
-    line = f"{run}: {sound:,} of {report.files:,} files are sound ({report.size_bytes:,} bytes read)"
-    screen.print(line)
+    files = f"{show_part(sound, report.files, 'file')} {agree(sound, 'is')}"
+    screen.print(f"{run}: {files} sound ({show_count(report.size_bytes, 'byte')} read)")
     write_json(report.to_json(), json_out)
     report.raise_faults()

@@ -28,7 +28,7 @@ def train_combined(
     calibration: Annotated[
         str, typer.Option(help="How confidence is calibrated: auto, platt, isotonic or none.")
     ] = "auto",
-    seed: Annotated[int, typer.Option(help="Random seed of the subsets and of the folds.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed of the subsets and of the folds.")] = 0,
     json_out: JsonOut = None,
 ) -> None:
     """Fit the combined selector, which picks an answer by votes and scores together and states its confidence.

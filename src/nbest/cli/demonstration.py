@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nbest.cli.progress import show_progress
-from nbest.cli.terminal import JsonOut, Screen, console, print_counts, print_warning, table, write_json
+from nbest.cli.results import print_table
+from nbest.cli.terminal import JsonOut, Screen, console, print_warning, write_json
+from nbest.plurals import show_count
 
 if TYPE_CHECKING:
     from nbest.demonstration import Demonstration, Message
@@ -64,9 +66,8 @@ def _print_result(screen: Screen, result: "Demonstration") -> None:
     comparison = result.comparison
     screen.print()
     print_warning(screen, comparison.counts)
-    title = f"Accuracy in %, {comparison.problems} problems"
-    screen.print(table(title, *comparison.accuracy_table()))
-    print_counts(screen, comparison.counts)
+    title = f"Accuracy in %, {show_count(comparison.problems, 'problem')}"
+    print_table(screen, title, comparison.accuracy_table(), comparison)
     screen.print()
     for name, path in (("report", result.page), ("curve", result.chart), ("run", result.run)):
         screen.print(f"{name:<7} {path.absolute()}", soft_wrap=True)

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from nbest.cli.terminal import JsonOut, RunPath, console, write_json
+from nbest.plurals import show_count
 
 
 def drop(
@@ -23,8 +24,8 @@ def drop(
     dropped = drop_results(run, names)
     for entry in dropped:
         origin = f" of {entry.origin}" if entry.origin else ""
-        rows = "an unknown number of rows" if entry.rows is None else f"{entry.rows:,} rows"
-        line = f"{run}: removed {entry.name}: {rows}{origin}, {entry.size_bytes:,} bytes"
+        rows = "an unknown number of rows" if entry.rows is None else show_count(entry.rows, "row")
+        line = f"{run}: removed {entry.name}: {rows}{origin}, {show_count(entry.size_bytes, 'byte')}"
         screen.print(line)
         if entry.dependents:
             words = " ".join(map(quote, entry.dependents))

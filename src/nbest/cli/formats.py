@@ -16,6 +16,7 @@ from nbest.cli.terminal import (
     table,
     write_json,
 )
+from nbest.plurals import agree, show_count
 
 imports = typer.Typer(help="Import outputs that were sampled elsewhere into a run.", no_args_is_help=True)
 PRINTED_FAULTS = 20
@@ -100,10 +101,11 @@ def _import(format: str, files: list[Path], path: Path, options: dict[str, Any],
         report = import_files(path, format, files, report_progress, **options)
     for note in report.notes:
         screen.print(f"note: {note}")
-    selections = f", {report.selections:,} selections" if report.selections else ""
+    selections = f", {show_count(report.selections, 'selection')}" if report.selections else ""
     screen.print(
-        f"{path}: {report.problems:,} problems, {report.trajectories:,} trajectories, {report.verdicts:,} verdicts, "
-        f"{report.scores:,} scores{selections} added; {report.present:,} trajectories were there before"
+        f"{path}: {show_count(report.problems, 'problem')}, {show_count(report.trajectories, 'trajectory')}, "
+        f"{show_count(report.verdicts, 'verdict')}, {show_count(report.scores, 'score')}{selections} added; "
+        f"{show_count(report.present, 'trajectory')} {agree(report.present, 'was')} there before"
     )
     print_answers(screen, report.answers)
     names = ("problems", "trajectories", "verdicts", "scores", "selections", "present", "fault_count")
@@ -115,13 +117,13 @@ def _import(format: str, files: list[Path], path: Path, options: dict[str, Any],
         rest_count = report.fault_count - len(lines)
         rest_line = [f"... and {rest_count:,} more (the first 1,000 with --json)"] if rest_count else []
         result = "the good lines were imported" if report.entries else f"nothing was imported from {_name(files)}"
-        count = f"{report.fault_count:,} fault{'s' if report.fault_count > 1 else ''}"
+        count = show_count(report.fault_count, "fault")
         raise DataError("\n".join([f"{count}; {result}:", *lines, *rest_line]))
 
 
 def _name(files: list[Path]) -> str:
     first = ", ".join(map(str, files[:3]))
-    return first if len(files) <= 3 else f"{first} and {len(files) - 3} other files"
+    return first if len(files) <= 3 else f"{first} and {show_count(len(files) - 3, 'other file')}"
 
 
 def export(

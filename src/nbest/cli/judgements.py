@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nbest.cli.terminal import Screen, table
+from nbest.plurals import agree, show_count
 
 
 def show_judgements(counts_by_method: Sequence[tuple[str, Mapping[str, Any] | None]], screen: Screen) -> None:
@@ -48,8 +49,10 @@ def _describe_positions(counts: Mapping[str, Any]) -> list[str]:
         shares = " ".join(f"{row['chosen'] / judged:.2f}" for row in rows)
         lines.append(f"position chosen in windows of {size} ({judged:,.0f} judged, expected {1 / size:.2f}): {shares}")
     if counts["inconsistent"]:
-        lines.append(f"{counts['inconsistent']:,} pairs were judged differently in the other order")
+        pairs = f"{show_count(counts['inconsistent'], 'pair')} {agree(counts['inconsistent'], 'was')}"
+        lines.append(f"{pairs} judged differently in the other order")
     if counts["unread"]:
-        lines.append(f"{counts['unread']:,} trajectories were not shown (empty, or longer than the token budget)")
+        trajectories = f"{show_count(counts['unread'], 'trajectory')} {agree(counts['unread'], 'was')}"
+        lines.append(f"{trajectories} not shown (empty, or longer than the token budget)")
     lines += [f"first {fault}: {text!r}" for fault, text in counts["first_messages"].items()]
     return lines

@@ -3,7 +3,9 @@
 Only the standard library is imported here (see `signals.py`).
 """
 
+import os
 from collections.abc import Sequence
+from contextlib import suppress
 
 _STAGES = {"sample", "encode", "verify", "score", "select"}
 """Commands whose progress counts what is written."""
@@ -21,6 +23,15 @@ _SENTENCES = {
     "compare": _FILES,
 }
 _written: dict[str, tuple[int, int | None]] = {}
+_runs_at_start: set[str] = set()
+"""Those words of the command that named a run when it began."""
+
+
+def remember_runs(words: Sequence[str]) -> None:
+    """Remember, when a command begins, which of its words name a run that exists already."""
+    _runs_at_start.clear()
+    with suppress(OSError, ValueError):
+        _runs_at_start.update(word for word in words if os.path.exists(os.path.join(word, "run.json")))
 
 
 def record_written(stage: str, done: int, total: int | None) -> None:
@@ -44,7 +55,10 @@ def describe_kept(words: Sequence[str]) -> str:
         return f"The finished trajectories are kept. {_CONTINUE}" if has_run else "Without --run nothing is kept."
     if command in _STAGES:
         parts = [_describe_stage(stage, *counts) for stage, counts in list(_written.items())]
-        return f"Kept: {', '.join([*parts, 'everything that was stored before'])}. {_CONTINUE}"
+        # Only `sample` creates a run; the others need one.
+        is_new = command == "sample" and not _runs_at_start.intersection(words)
+        parts += [] if is_new else ["everything that was stored before"]
+        return f"Kept: {', '.join(parts)}. {_CONTINUE}" if parts else "Kept: nothing yet. Run the same command again."
     return _SENTENCES.get(command, "Nothing was changed.")
 
 

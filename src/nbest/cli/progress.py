@@ -59,10 +59,12 @@ def show_activity(activity: str) -> Generator[None]:
 
 
 class _Counts(MofNCompleteColumn):
-    """How many of how many items; nothing for what counts none."""
+    """How many of how many items; nothing for what counts none, and no total where it is not known."""
 
     def render(self, task: Task) -> Text:
-        return Text() if task.fields.get("is_activity") else super().render(task)
+        if task.fields.get("is_activity"):
+            return Text()
+        return Text(f"{int(task.completed):,}") if task.total is None else super().render(task)
 
 
 class _Rate(ProgressColumn):
@@ -106,7 +108,9 @@ def _show_bars() -> Generator[OnProgress]:
                 bars.remove_task(activity.pop())
             if progress.stage not in tasks or not progress.done:
                 name = _shorten(show_line(progress.stage), max(LONGEST_STAGE, screen.width - NUMBERS_WIDTH))
-                tasks[progress.stage] = bars.add_task(name, total=progress.total, tokens=0)
+                tasks[progress.stage] = bars.add_task(
+                    name, total=progress.total, tokens=0, is_activity=progress.is_activity
+                )
             task = tasks[progress.stage]
             if progress.is_activity:
                 activity.append(tasks.pop(progress.stage))

@@ -20,13 +20,16 @@ from nbest.cli.terminal import (
     table,
     write_json,
 )
-from nbest.plurals import show_count
+from nbest.plurals import show_all, show_count
 
 if TYPE_CHECKING:
     from nbest.measuring.cells import TextTable
     from nbest.measuring.comparison import Comparison
     from nbest.measuring.inspection import AnswerGroup, TrajectoryView
     from nbest.measuring.several import SeveralRuns
+
+MOST_DIGITS, MOST_SHOWN = 9, 100
+"""The most digits of a number of candidates, and the most characters that are shown of a faulty list of them."""
 
 Runs = Annotated[list[Path], typer.Argument(metavar="RUN...", help="One run folder, or several to average over.")]
 Selectors = Annotated[
@@ -50,7 +53,7 @@ By = Annotated[
         help="Also compare the problems with each value of this field separately, such as kind or level.",
     ),
 ]
-Seed = Annotated[int, typer.Option(help="Random seed of the bootstrap and of random subsets.")]
+Seed = Annotated[int, typer.Option(min=0, help="Random seed of the bootstrap and of random subsets.")]
 Baseline = Annotated[
     str | None,
     typer.Option(
@@ -144,7 +147,7 @@ def _print_published(screen: Screen, comparison: "Comparison", name: str) -> dic
     from nbest.report.published import describe_published, published_json, tabulate_published
 
     cells = TextTable(*tabulate_published(comparison, name))
-    _print_table(screen, "Accuracy in %, own and published", cells, comparison)
+    print_table(screen, "Accuracy in %, own and published", cells, comparison)
     screen.print(f"note: {describe_published(name)}")
     return {"published": published_json(name)}
 
@@ -167,51 +170,51 @@ def print_comparison(screen: Screen, comparison: "Comparison", title: str = "", 
     """
     problems = show_count(comparison.problems, "problem")
     head = f"{title}, {problems}" if title else problems
-    _print_table(screen, f"Accuracy in %, {head}", comparison.accuracy_table(), comparison)
+    print_table(screen, f"Accuracy in %, {head}", comparison.accuracy_table(), comparison)
     if has_intervals:
         name = f"{comparison.level:.0%} intervals of the accuracy in %"
-        _print_table(screen, name, comparison.interval_table(), comparison)
+        print_table(screen, name, comparison.interval_table(), comparison)
     if comparison.ungraded:
-        trajectories = show_count(comparison.ungraded, "ungraded trajectory")
-        name = f"Accuracy in % with all {trajectories} wrong, to all right"
-        _print_table(screen, name, comparison.bounds_table(), comparison)
+        trajectories = show_all(comparison.ungraded, "ungraded trajectory")
+        name = f"Accuracy in % with {trajectories} wrong, to right"
+        print_table(screen, name, comparison.bounds_table(), comparison)
     if comparison.paired:
         name = f"Difference to {comparison.paired[0].baseline} in points, problem by problem"
-        _print_table(screen, name, comparison.paired_table(), comparison)
+        print_table(screen, name, comparison.paired_table(), comparison)
         if has_intervals:
             name = f"{comparison.level:.0%} intervals of the difference in points"
-            _print_table(screen, name, comparison.paired_interval_table(), comparison)
+            print_table(screen, name, comparison.paired_interval_table(), comparison)
     if comparison.groups:
         last = comparison.ns[-1]
         name = f"Accuracy in % at N={last} by {comparison.by} (problems)"
-        _print_table(screen, name, comparison.group_table(last), comparison)
+        print_table(screen, name, comparison.group_table(last), comparison)
     if comparison.scores:
         name = "Within-pool AUC of the stored scores"
-        _print_table(screen, name, comparison.scores_table(), comparison)
+        print_table(screen, name, comparison.scores_table(), comparison)
     _print_notes(screen, comparison)
 
 
-def _print_table(screen: Screen, title: str, cells: "TextTable", comparison: "Comparison") -> None:
+def print_table(screen: Screen, title: str, cells: "TextTable", comparison: "Comparison") -> None:
     """Print a table, and under it the rows without any figure and the counts of the trajectories it is about."""
-    from nbest.measuring.cells import drop_empty_rows
+    from nbest.measuring.cells import drop_empty_rows, explain_empty
 
     rows, empty = drop_empty_rows(cells)
     if rows.rows:
         screen.print(table(title, *rows))
     if empty:
-        screen.print(f"{title}: no figures for {', '.join(empty)}")
+        screen.print(f"{title}: {explain_empty(empty)}")
     print_counts(screen, comparison.counts)
 
 
 def print_several(screen: Screen, several: "SeveralRuns", sizes: list[int], *, has_intervals: bool = False) -> None:
     """Print the tables of several runs: side by side at each of `sizes`, then the macro average against N."""
     for size in sorted(set(sizes)):
-        _print_table(screen, f"Accuracy in % at N={size}", several.accuracy_table(size), several.macro)
+        print_table(screen, f"Accuracy in % at N={size}", several.accuracy_table(size), several.macro)
     for name, comparison in several.runs.items():
         if comparison.groups:
             last = comparison.ns[-1]
             head = f"{name}: accuracy in % at N={last} by {comparison.by} (problems)"
-            _print_table(screen, head, comparison.group_table(last), comparison)
+            print_table(screen, head, comparison.group_table(last), comparison)
     title = f"macro average over {show_count(len(several.runs), 'run')}"
     print_comparison(screen, several.macro, title, has_intervals=has_intervals)
     for name, comparison in several.runs.items():
@@ -233,9 +236,12 @@ def parse_sizes(text: str | None) -> list[int] | None:
     if text is None:
         return None
     parts = [part.strip() for part in text.split(",") if part.strip()]
-    faulty = [part for part in parts if not part.isdecimal() or int(part) < 1]
+    faulty = [part for part in parts if not part.isdecimal() or len(part) > MOST_DIGITS or int(part) < 1]
     if faulty or not parts:
-        raise ConfigError(f"n: {text!r} is not a list of numbers of at least 1, such as 1,4,16")
+        shown = text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}..."
+        raise ConfigError(
+            f"n: {shown!r} is not a list of numbers of at least 1, such as 1,4,16, with up to {MOST_DIGITS} digits each"
+        )
     return [int(part) for part in parts]
 
 

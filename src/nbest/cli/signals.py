@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any, NoReturn
 
-from nbest.cli.kept import describe_kept
+from nbest.cli.kept import describe_kept, remember_runs
 from nbest.interruption import INTERRUPTION
 
 UNWIND_SECONDS = 0.6
@@ -163,6 +163,7 @@ def handle_signals(words: Sequence[str]) -> Generator[None]:
         return
     handler = SignalHandler(words)
     handler.install()
+    remember_runs(words)
     former_hook = sys.unraisablehook
     sys.unraisablehook = _hide_interrupts(former_hook)
     try:

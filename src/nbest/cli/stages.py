@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from nbest.cli.code_verdicts import CodeModeOption, print_code
 from nbest.cli.completion import complete_configs, complete_scorers, complete_selectors
 from nbest.cli.judgements import show_judgements
 from nbest.cli.progress import show_activity, show_progress
@@ -25,7 +26,7 @@ from nbest.cli.terminal import (
     write_json,
 )
 from nbest.errors import ConfigError
-from nbest.plurals import show_count
+from nbest.plurals import show_count, show_part
 
 if TYPE_CHECKING:
     from nbest.stages import EncodeReport, SampleReport, ScoreReport, SelectReport, VerifyReport
@@ -59,7 +60,25 @@ Redo = Annotated[
         "--redo",
         metavar="failed",
         help="First remove the stored results that failed, and then make them again: ungraded verdicts, scores that "
-        "are NaN, abstentions and selections without a judgement.",
+        "are NaN, abstentions, selections without a judgement, and scores and selections that lack some judgements.",
+    ),
+]
+SandboxBackend = Annotated[
+    str | None,
+    typer.Option(
+        "--sandbox",
+        metavar="BACKEND",
+        help="What isolates the programs that run: auto (the best of this machine), namespaces, unprivileged, or the "
+        "URL of a SandboxFusion server.",
+        show_default="auto",
+    ),
+]
+AllowUnsandboxed = Annotated[
+    bool,
+    typer.Option(
+        "--allow-unsandboxed",
+        help="Run programs without isolation where this machine offers none. They may damage it.",
+        show_default=False,
     ),
 ]
 JudgeConfig = Annotated[
@@ -145,7 +164,14 @@ def sample(
     if is_problem_file(settings.problems.source):
         screen.print(describe_guess(Path(settings.problems.source)))
     with show_progress() as on_progress:
-        report = run_sample(run, settings, shard=part, on_progress=on_progress, allow_large_n=allow_large_n)
+        report = run_sample(
+            run,
+            settings,
+            shard=part,
+            on_progress=on_progress,
+            on_note=lambda note: screen.print(f"note: {note}"),
+            allow_large_n=allow_large_n,
+        )
     print_sample(screen, report)
     write_json(report.to_json(), json_out)
 
@@ -184,6 +210,8 @@ def print_sample(screen: Screen, report: "SampleReport") -> None:
         f"in {report.seconds:.1f} s ({show_count(report.tokens, 'token')}); "
         f"the run holds {report.trajectories:,} of {report.planned_trajectories:,}"
     )
+    if report.failed:
+        screen.print(f"failed: {show_count(report.failed, 'trajectory')}; the first is {report.first_failure}")
 
 
 def encode(
@@ -201,13 +229,19 @@ def encode(
             "--layer", help="A layer whose states are stored; -1, the default, is the last one. May be repeated."
         ),
     ] = None,
+    redo: Annotated[
+        RedoChoice | None,
+        typer.Option(
+            "--redo", metavar="failed", help="Also try the trajectories again that could not be encoded before."
+        ),
+    ] = None,
     json_out: JsonOut = None,
 ) -> None:
     """Compute the hidden states of trajectories that have none, such as imported trajectories."""
     from nbest.stages import encode as run_encode
 
     with show_progress() as on_progress:
-        report = run_encode(run, policy, tuple(layers or (-1,)), on_progress=on_progress)
+        report = run_encode(run, policy, tuple(layers or (-1,)), redo_failed=redo is not None, on_progress=on_progress)
     print_states(console(json_out), report)
     write_json(report.to_json(), json_out)
 
@@ -216,18 +250,35 @@ def print_states(screen: Screen, report: "EncodeReport") -> None:
     """Print how many trajectories have hidden states, and why others have none."""
     failed = f" ({report.failed:,} failed when they were sampled)" if report.failed else ""
     screen.print(
-        f"{report.run}: hidden states of {report.with_states:,} of {report.trajectories:,} trajectories{failed}",
+        f"{report.run}: hidden states of {show_part(report.with_states, report.trajectories, 'trajectory')}{failed}",
     )
+    if report.redone is not None:
+        screen.print(f"skipped before and tried again: {report.redone:,}")
     for reason, count in report.skipped.items():
         screen.print(f"skipped: {count:,} {reason}; the first is {report.first_messages[reason]}")
 
 
-def verify(run: RunPath, redo: Redo = None, json_out: JsonOut = None) -> None:
-    """Grade every answer against its target."""
+def verify(
+    run: RunPath,
+    redo: Redo = None,
+    sandbox: SandboxBackend = None,
+    allow_unsandboxed: AllowUnsandboxed = False,
+    code_mode: CodeModeOption = None,
+    json_out: JsonOut = None,
+) -> None:
+    """Grade every answer against its target, and run every program on its tests."""
+    from nbest.stages import SandboxSettings
     from nbest.stages import verify as run_verify
+    from nbest.verifying.code.settings import CodeSettings
 
     with show_progress() as on_progress:
-        report = run_verify(run, redo_failed=redo is not None, on_progress=on_progress)
+        report = run_verify(
+            run,
+            redo_failed=redo is not None,
+            sandbox=SandboxSettings(sandbox or "auto", allow_unsandboxed) if sandbox or allow_unsandboxed else None,
+            code=None if code_mode is None else CodeSettings(code_mode.value),
+            on_progress=on_progress,
+        )
     screen = console(json_out)
     print_redone(screen, "verdicts", report.redone)
     print_verdicts(screen, report)
@@ -248,6 +299,7 @@ def print_verdicts(screen: Screen, report: "VerifyReport") -> None:
     counts = {"right": report.right, "wrong": report.wrong, "ungraded": report.ungraded}
     parts = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)
     screen.print(f"{report.run}: {parts}, of {show_count(report.trajectories, 'trajectory')}")
+    print_code(screen, report)
     print_answers(screen, report.answers, has_unread=False)
     print_counts(screen, report.counts)
 
@@ -331,10 +383,12 @@ def select(
         str | None, typer.Option("--as", metavar="NAME", help="The name under which the selections are stored.")
     ] = None,
     redo: Redo = None,
+    sandbox: SandboxBackend = None,
+    allow_unsandboxed: AllowUnsandboxed = False,
     json_out: JsonOut = None,
 ) -> None:
     """Select one trajectory of every pool, and store the selections."""
-    from nbest.stages import read_judge_config
+    from nbest.stages import SandboxSettings, read_judge_config
     from nbest.stages import select as run_select
 
     settings = read_judge_config(judge, judge_config)
@@ -347,6 +401,7 @@ def select(
             n=n,
             as_name=name,
             redo_failed=redo is not None,
+            sandbox=SandboxSettings(sandbox or "auto", allow_unsandboxed) if sandbox or allow_unsandboxed else None,
             on_progress=on_progress,
         )
     print_selections(console(json_out), reports)

@@ -73,7 +73,7 @@ def build(
     json_out: JsonOut = None,
 ) -> None:
     """Turn verified pools into selection tasks: prompts with candidates, some of which are right."""
-    from nbest.stages.flow import count_progress
+    from nbest.progress import OnDone, count_progress, report_activity
     from nbest.training.task_building import build_task_files
 
     options = {
@@ -94,8 +94,14 @@ def build(
     }
     settings = _read_settings(config, options)
     with show_progress() as on_progress:
-        on_done = count_progress("tasks", None, on_progress)
-        report = build_task_files(runs, out, settings, format, lambda pools: on_done(pools, 0)).to_json()
+        report_activity("read the runs", on_progress)
+        on_done: OnDone = lambda _, __: None  # noqa: E731
+
+        def begin(pools: int) -> None:
+            nonlocal on_done
+            on_done = count_progress("tasks", pools, on_progress)
+
+        report = build_task_files(runs, out, settings, format, lambda pools: on_done(pools, 0), begin).to_json()
     _show(report, console(json_out))
     write_json(report, json_out)
 

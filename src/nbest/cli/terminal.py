@@ -20,7 +20,7 @@ from rich.text import Text
 
 from nbest.cli.tables import FoldedTable, make_table
 from nbest.errors import ConfigError
-from nbest.storage.outputs import check_output, write_file
+from nbest.storage.outputs import check_output, check_writable, write_file
 from nbest.text.visible import show_line, show_text, write_json_text
 
 if TYPE_CHECKING:
@@ -29,18 +29,26 @@ if TYPE_CHECKING:
 
 
 def check_file(parameter: typer.CallbackParam, value: str | Path | None) -> str | Path | None:
-    """Refuse a file to write that is inside a run, or is a folder, before any work is done. Raises ConfigError."""
+    """Refuse a file to write that is inside a run, is a folder or cannot be written, before any work is done.
+
+    Raises ConfigError, StorageError.
+    """
     if value is not None and str(value) != "-":
         check_output(Path(value), parameter.opts[0])
+        check_writable(Path(value))
         if Path(value).is_dir():
             raise ConfigError(f"{parameter.opts[0]}: {value} is a folder; name a file")
     return value
 
 
 def check_folder(parameter: typer.CallbackParam, value: Path | None) -> Path | None:
-    """Refuse a folder to write to that is inside a run, before any work is done. Raises ConfigError."""
+    """Refuse a folder to write to that is inside a run or cannot be written, before any work is done.
+
+    Raises ConfigError, StorageError.
+    """
     if value is not None:
         check_output(value, parameter.opts[0])
+        check_writable(value / "file")
     return value
 
 

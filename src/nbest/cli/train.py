@@ -12,6 +12,8 @@ import typer
 from nbest.cli.combine import train_combined
 from nbest.cli.progress import show_progress
 from nbest.cli.terminal import JsonOut, console, table, write_json
+from nbest.cli.tune import train_vote
+from nbest.plurals import show_count
 
 if TYPE_CHECKING:
     from nbest.training.callbacks import Progress
@@ -60,6 +62,7 @@ def set_threads(threads: int) -> None:
 
 
 train.command("combined")(train_combined)
+train.command("vote")(train_vote)
 
 
 @train.command("policy")
@@ -80,7 +83,7 @@ def train_policy(config: ConfigFile) -> None:
 
 @train.command("scorer")
 def train_scorer(config: ConfigFile, json_out: JsonOut = None) -> None:
-    """Train a step scorer on verified runs with hidden states: TrajSelector, STEP, SPRM, SWIFT or CLUE."""
+    """Train a step scorer on verified runs with hidden states: TrajSelector, STEP, or one after SPRM, SWIFT or CLUE."""
     from nbest.config import load_config
     from nbest.named_configs import find_config
     from nbest.training.settings import ScorerTrainingConfig
@@ -93,11 +96,14 @@ def train_scorer(config: ConfigFile, json_out: JsonOut = None) -> None:
         result = train_model(settings, [progress])
     screen = console(json_out)
     for reason, count in result.exclusions.items():
-        screen.print(f"excluded: {count:,} trajectories ({reason})")
+        screen.print(f"excluded: {show_count(count, 'trajectory')} ({reason})")
     cells = [[name.removeprefix("eval_"), f"{value:.3f}"] for name, value in result.metrics.items()]
     screen.print(table("held-out problems", ["measure", "value"], cells))
+    for warning in result.warnings:
+        screen.print(f"warning: {warning}", style="bold yellow")
     _print_model(result.folder, settings.out, json_out)
-    write_json({"model": str(result.folder), "metrics": dict(result.metrics)}, json_out)
+    content = {"model": str(result.folder), "metrics": dict(result.metrics), "warnings": list(result.warnings)}
+    write_json(content, json_out)
 
 
 @train.command("genselect")

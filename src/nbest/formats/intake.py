@@ -16,6 +16,7 @@ from typing import Literal, TypeAlias
 from nbest.answers.counting import AnswerCounts
 from nbest.answers.rules import parse_rule
 from nbest.errors import ConfigError, UnavailableError
+from nbest.plurals import show_count
 from nbest.records import KINDS, Kind, Problem, Score, Selection, Trajectory, Verdict
 from nbest.specs import did_you_mean
 from nbest.storage.run import Run
@@ -214,7 +215,7 @@ class _Intake:
         if not fingerprints:
             return None
         if problem.id not in fingerprints:
-            actual = f"{problem.id!r}, which is not among the {len(fingerprints)} problems of this run"
+            actual = f"{problem.id!r}, which is not among the {show_count(len(fingerprints), 'problem')} of this run"
             allowed = "the problems of the run, which are written once: import all files together, or use another RUN"
             return Fault(entry.file, entry.line, "problem_id", actual, allowed)
         if fingerprints[problem.id] != _fingerprint(problem):

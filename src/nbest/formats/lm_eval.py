@@ -27,6 +27,7 @@ from nbest.formats.intake import (
     import_entries,
     size_bytes,
 )
+from nbest.plurals import agree, show_count
 from nbest.problems.stated_answers import take_answer
 from nbest.records import Completion, Kind, Problem, Trajectory, Verdict, trajectory_id
 from nbest.storage.run import Run
@@ -92,7 +93,8 @@ def _read_files(files: list[Path], kind: Kind, filter: str | None, metric: str) 
                 yield from _read_document(line, state, kind, metric, before_bytes + line.end_bytes)
         for name, count in state.skipped_lines.items():
             yield Note(
-                f"{file}: {count} lines of filter {name!r} were skipped; pass its name as the filter to read it instead"
+                f"{file}: {show_count(count, 'line')} of filter {name!r} {agree(count, 'was')} skipped; pass its "
+                "name as the filter to read it instead"
             )
         before_bytes += size_bytes([file])
 

@@ -14,6 +14,7 @@ import numpy as np
 from nbest.formats.intake import IMPORTED, UNKNOWN_SEED, Sample
 from nbest.formats.signs import ConfidencesSign, take_certainties, take_confidences, take_logprobs
 from nbest.former_name import FORMER
+from nbest.plurals import show_count
 from nbest.problems.answer_rules import FIELD as ANSWER_RULE
 from nbest.problems.stated_answers import answer_text, take_answer
 from nbest.records import KINDS, Completion, Finish, Problem, Score, Trajectory, Usage, Verdict, trajectory_id
@@ -174,7 +175,9 @@ def _take_completion(fields: Fields, extras: ExportedFields, sign: ConfidencesSi
     count = _home(fields, extras, "sampled_tokens").take_integer("sampled_tokens", 0, MAX_INT32)
     if count is not None and tokens and count != len(tokens):
         fields.add_fault(
-            "sampled_tokens", f"{count} beside {len(tokens)} tokens", "the number of tokens, or leave it out"
+            "sampled_tokens",
+            f"{count} beside {show_count(len(tokens), 'token')}",
+            "the number of tokens, or leave it out",
         )
     return Completion(
         text=text,

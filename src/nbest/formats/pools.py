@@ -9,6 +9,7 @@ verify answers.
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any, cast
 
 from nbest.answers.rules import DEFAULT
 from nbest.formats.intake import (
@@ -28,6 +29,7 @@ from nbest.formats.signs import SIGN_FIELD, ConfidencesSign, check_sign, take_si
 from nbest.former_name import FORMER
 from nbest.problems.answer_rules import FIELD as ANSWER_RULE
 from nbest.problems.answer_rules import take_answer_rule
+from nbest.problems.code_rows import take_test_column
 from nbest.problems.stated_answers import take_answer
 from nbest.records import KINDS, Kind, Problem
 from nbest.storage.run import Run
@@ -45,6 +47,9 @@ PROBLEM_FIELDS = frozenset(
     }
 )
 """Names that are read in a line: meta of a problem with such a name is exported below `nbest.meta`."""
+TEST_LISTS = ("public_tests", "generated_tests", "gen_tests")
+"""Fields of a code problem with tests that selectors may run; they stay in meta, where `nbest.programs.tasks` reads
+them."""
 
 
 def import_pools(
@@ -110,14 +115,15 @@ def _read_problem(
     fields = Fields(line)
     extras = take_extras(fields)
     own_kind, own_rule, own_sign = _take_kind(fields), take_answer_rule(fields), take_sign(fields)
-    implied_kind: Kind = "code" if (fields.has("test") or fields.has("tests")) and fields.has("entry_point") else "math"
-    own_kind = kind or own_kind or implied_kind
+    own_kind = kind or own_kind or _imply_kind(fields)
     id = fields.take_term("problem_id", required=True)
     if id == "":
         fields.add_fault("problem_id", "an empty string", "a string with at least one character")
     prompt = fields.take_text("question", required=True)
     target = _take_target(fields, own_kind)
     tests = _take_tests(fields)
+    if own_kind == "code":
+        _check_code_fields(fields)
     items = fields.take_objects("samples", required=True)
     _refuse_sample_fields(fields, target)
     meta = fields.rest() | take_meta(extras)
@@ -168,9 +174,28 @@ def _take_target(fields: Fields, kind: Kind) -> str | None:
     return gold if target is None else target
 
 
+def _imply_kind(fields: Fields) -> Kind:
+    """Return the kind of a line that does not state it: `code` for tests of a function or tests that are objects."""
+    tests = fields.values.get("tests")
+    has_objects = isinstance(tests, list) and any(isinstance(test, dict) for test in cast("list[Any]", tests))
+    has_function = (fields.has("test") or fields.has("tests")) and fields.has("entry_point")
+    return "code" if has_function or has_objects else "math"
+
+
+def _check_code_fields(fields: Fields) -> None:
+    """Report fields of a code problem that cannot be read; they stay in meta."""
+    copy = fields.inside(fields.values, "")
+    for name in ("entry_point", "prefix", "starter_code"):
+        copy.take_text(name)
+    for name in TEST_LISTS:
+        if copy.has(name) and copy.values[name] is not None:
+            take_test_column(copy, name)
+
+
 def _take_tests(fields: Fields) -> tuple[str, ...]:
     """Return `tests` (a list), or `test` (one string) if the line has an `entry_point` too, as in HumanEval."""
-    tests = fields.take_texts("tests") or []
+    has_list = isinstance(fields.values.get("tests"), list)
+    tests = take_test_column(fields, "tests") if has_list else fields.take_texts("tests") or []
     if fields.has("test") and fields.has("entry_point"):
         test = fields.take_text("test")
         if test is not None:

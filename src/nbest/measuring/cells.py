@@ -1,11 +1,16 @@
 """How numbers are written in tables: the one place of these formats. Knows no selectors."""
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple, TypeAlias
+
+Bounds: TypeAlias = tuple[float | None, float | None]
+"""The ends of an interval; None for both where none is claimed."""
 
 UNDEFINED = "-"
 """What a table shows where a number is undefined."""
 FEWEST_PROBLEMS = 5
-"""With fewer problems no interval is shown: so few values, often all equal, say nothing about other problems."""
+"""With fewer problems no interval is claimed: so few values, often all equal, say nothing about other problems."""
+_NOTHING = frozenset({UNDEFINED, "0", "0 of 0"})
 _LARGE = 1e7
 """From here on a count is written with an exponent."""
 
@@ -17,11 +22,28 @@ class TextTable(NamedTuple):
     rows: list[list[str]]
 
 
+def claim_interval(low: float | None, high: float | None, problems: int, resample: str = "problems") -> Bounds:
+    """Return the bounds that tables and charts show: none where fewer than `FEWEST_PROBLEMS` problems were resampled.
+
+    `problems` are those with a value; of an average over runs, those of the run with the fewest, because each run is
+    resampled by itself. Where `resample` is "samples", the problems are fixed, and their number does not matter.
+    """
+    return (low, high) if problems >= FEWEST_PROBLEMS or resample == "samples" else (None, None)
+
+
 def drop_empty_rows(table: TextTable) -> tuple[TextTable, list[str]]:
-    """Return the table without the rows that are undefined in every column, and the names of these rows."""
-    empty = [row[0] for row in table.rows if all(cell == UNDEFINED for cell in row[1:])]
-    rows = [row for row in table.rows if any(cell != UNDEFINED for cell in row[1:])]
+    """Return the table without the rows that are undefined in every column, and the names of these rows.
+
+    Counts of nothing (`0`, `0 of 0`) beside what is undefined are no figures either.
+    """
+    rows = [row for row in table.rows if UNDEFINED not in row[1:] or not _NOTHING.issuperset(row[1:])]
+    empty = [row[0] for row in table.rows if row not in rows]
     return TextTable(table.heads, rows), empty
+
+
+def explain_empty(names: Sequence[str]) -> str:
+    """Return which rows a table leaves out, and why; "" for none."""
+    return f"left out because there are no figures for them: {', '.join(names)}" if names else ""
 
 
 def show_percent(fraction: float | None) -> str:

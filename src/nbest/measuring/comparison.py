@@ -9,9 +9,10 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, TypeAlias
 
 from nbest.measuring.cells import (
-    FEWEST_PROBLEMS,
     UNDEFINED,
+    Bounds,
     TextTable,
+    claim_interval,
     show_amount,
     show_decimal,
     show_decimal_interval,
@@ -38,7 +39,8 @@ class AccuracyRow:
     clustered by problem. `abstained` is the expected share of subsets on which the selector picks nothing, which
     counts as wrong. `exact` = an expectation over all subsets of every problem, without draws. `seconds` is the time
     that evaluating this selector at all n took. `sampled_tokens` are the tokens sampled for n candidates of a problem
-    on average, None where the run does not hold tokens. `problems` counts the problems that it is the mean over.
+    on average, None where the run does not hold tokens. `problems` counts the problems that it is the mean over, and
+    `fewest_problems` those of the run with the fewest of them, None for a single run.
     `monte_carlo_error` is the standard error of `accuracy` that comes from drawing subsets: 0 where exact, None where
     the estimator does not state it. `standard_error` and the interval also cover the choice of problems; both are
     measured on the drawn values and so include the Monte Carlo error.
@@ -66,6 +68,7 @@ class AccuracyRow:
     accuracy_if_right: float | None = None
     flops: float | None = None
     sampling_seconds: float | None = None
+    fewest_problems: int | None = None
 
     @property
     def key(self) -> Key:
@@ -82,7 +85,8 @@ class Paired:
 
     `low` and `high` bound the mean `difference` (paired bootstrap over problems); `p_value` is that of a two-sided
     sign-flip permutation test, `p_holm` the same after Holm's correction over the selectors at this n.
-    `problems_differing` counts those of `problems` on which the two are not equal. `standard_error` is that of the
+    `problems_differing` counts those of `problems` on which the two are not equal, `fewest_problems` as in AccuracyRow.
+    `standard_error` is that of the
     difference, clustered by problem; `smallest_detectable` is the smallest effect this many problems can detect with
     80 % power (`statistics.power`), None where the differences do not vary.
     """
@@ -99,6 +103,7 @@ class Paired:
     problems_differing: int
     standard_error: float | None = None
     smallest_detectable: float | None = None
+    fewest_problems: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,19 +318,21 @@ class Comparison:
         if has_steps:
             table.heads.extend(["step AUC", interval, "pools with right and wrong steps"])
         for ranking in self.scores:
-            bounds = show_decimal_interval(ranking.low, ranking.high)
-            step_bounds = show_decimal_interval(ranking.step_low, ranking.step_high)
+            bounds, step_bounds = (show_decimal_interval(*bounds) for bounds in (ranking.bounds, ranking.step_bounds))
             cells = [ranking.scorer, show_decimal(ranking.auc), bounds, f"{ranking.pools:,}"]
             steps = [show_decimal(ranking.step_auc), step_bounds, f"{ranking.step_pools:,}"]
             table.rows.append([*cells, *steps] if has_steps else cells)
         return table
 
+    def bounds(self, row: AccuracyRow | Paired) -> Bounds:
+        """Return the interval of a row that tables and charts show; None for both ends where none is claimed."""
+        problems = row.problems if row.fewest_problems is None else row.fewest_problems
+        return claim_interval(row.low, row.high, problems, self.resample)
+
     def _show_bounds(self, row: AccuracyRow | Paired) -> str:
-        """Return the interval of a row; a dash where too few problems were resampled."""
-        if row.problems < FEWEST_PROBLEMS and self.resample != "samples":
-            return UNDEFINED
+        """Return the interval of a row; a dash where none is claimed."""
         show = show_interval if isinstance(row, AccuracyRow) else show_difference_interval
-        return show(row.low, row.high)
+        return show(*self.bounds(row))
 
     def _last_n(self) -> int:
         return self.ns[-1] if self.rows else 0

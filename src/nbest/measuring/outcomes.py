@@ -15,6 +15,7 @@ import duckdb
 import numpy as np
 
 from nbest.errors import UnavailableError
+from nbest.plurals import agree, show_count, show_part
 from nbest.selecting.outcomes import Outcomes, Survey
 from nbest.storage.parquet import SUFFIX, open_part
 from nbest.storage.parts import list_parts
@@ -102,11 +103,13 @@ def require_verdicts(contents: Survey, run: str) -> None:
         raise UnavailableError(f"run {run} has no trajectories. Sample or import some first.")
     if contents.unverified:
         raise UnavailableError(
-            f"{contents.unverified} of {contents.trajectories} trajectories of run {run} have no verdict. "
+            f"{show_part(contents.unverified, contents.trajectories, 'trajectory')} of run {run} "
+            f"{agree(contents.unverified, 'has')} no verdict. "
             f"Run `nbest verify {run}` first."
         )
     if contents.n_max == 0:
-        raise UnavailableError(f"none of the {contents.trajectories} trajectories of run {run} could be graded")
+        trajectories = show_count(contents.trajectories, "trajectory")
+        raise UnavailableError(f"none of the {trajectories} of run {run} could be graded")
 
 
 def count_duplicates(run: Run, connection: duckdb.DuckDBPyConnection) -> int:

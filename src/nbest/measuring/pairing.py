@@ -11,6 +11,7 @@ This module does not know selectors, or how the values were estimated.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TypeAlias
 
 import numpy as np
@@ -20,7 +21,7 @@ from nbest.measuring.comparison import Paired
 from nbest.statistics.intervals import Interval, Within, intervals
 from nbest.statistics.permutation import holm, sign_flip_p_values
 from nbest.statistics.power import smallest_detectable
-from nbest.statistics.strata import Weighing, average_intervals, weigh_problems
+from nbest.statistics.strata import Weighing, average_intervals, count_fewest, weigh_problems
 
 Array: TypeAlias = NDArray[np.float64]
 
@@ -65,7 +66,9 @@ def pair_sets(
     gaps = [_subtract(values, names, baseline) for values in sets]
     bounds = average_intervals(gaps, weighing, seed=seed, resamples=resamples, withins=withins)
     p_values = sign_flip_p_values(weigh_problems(gaps, weighing), seed=seed)
-    return _make_rows(names, ns, baseline, bounds, p_values, _count_differing(np.concatenate(gaps)))
+    rows = _make_rows(names, ns, baseline, bounds, p_values, _count_differing(np.concatenate(gaps)))
+    fewest = count_fewest(gaps).tolist()
+    return [replace(row, fewest_problems=count) for row, count in zip(rows, fewest, strict=True)]
 
 
 def _subtract(values: Mapping[str, Array], names: Sequence[str], baseline: str) -> Array:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from nbest.measuring.cells import Bounds, claim_interval
 from nbest.selecting.outcomes import Outcomes
 from nbest.statistics.ranking import auc
 
@@ -20,7 +21,8 @@ class ScoreRanking:
 
     `low` and `high` bound the mean (bootstrap over problems). `step_auc`, `step_low`, `step_high` and `step_pools` are
     the same over labelled steps. None = undefined: there is no such pool, or for an average over runs one of them has
-    none; the bounds also need at least two.
+    none; the bounds also need at least two. `fewest_pools` and `fewest_step_pools` are those of the run with the
+    fewest, None for a single run.
     """
 
     scorer: str
@@ -32,6 +34,19 @@ class ScoreRanking:
     step_low: float | None = None
     step_high: float | None = None
     step_pools: int = 0
+    fewest_pools: int | None = None
+    fewest_step_pools: int | None = None
+
+    @property
+    def bounds(self) -> Bounds:
+        """The interval of `auc` that tables show; None for both ends where none is claimed."""
+        return claim_interval(self.low, self.high, self.pools if self.fewest_pools is None else self.fewest_pools)
+
+    @property
+    def step_bounds(self) -> Bounds:
+        """The interval of `step_auc` that tables show."""
+        pools = self.step_pools if self.fewest_step_pools is None else self.fewest_step_pools
+        return claim_interval(self.step_low, self.step_high, pools)
 
 
 def pool_auc(outcomes: Outcomes, scorer: str) -> float | None:

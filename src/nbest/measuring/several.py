@@ -55,7 +55,7 @@ class SeveralRuns:
             row = macro.get(name)
             averages = [UNDEFINED, UNDEFINED]
             if row is not None:
-                averages = [show_percent(row.accuracy), show_interval(row.low, row.high)]
+                averages = [show_percent(row.accuracy), show_interval(*self.macro.bounds(row))]
             cells = [show_percent(column.get(name)) for column in columns]
             table.rows.append([name, *cells, *averages, show_percent(pooled.get(name))])
         return table

@@ -19,7 +19,7 @@ from nbest.measuring.ranking import ScoreRanking
 from nbest.measuring.trajectory_counts import add_counts
 from nbest.plurals import agree, show_count
 from nbest.statistics.intervals import intervals
-from nbest.statistics.strata import Weighing, average_intervals, set_weights
+from nbest.statistics.strata import Weighing, average_intervals, count_fewest, set_weights
 
 Array: TypeAlias = NDArray[np.float64]
 
@@ -31,6 +31,8 @@ def summarise(measurements: Measurements, question: Question) -> Comparison:
     stored = f"{show_count(duplicates, 'trajectory')} {agree(duplicates, 'is')} stored twice"
     notes = [f"{stored}; the first of each id counts"] if duplicates else []
     groups, counts = measurements.groups.items(), add_counts(measurements.counts)
+    scores = rank_scores([measurements], question, "pooled")
+    warnings = (*_warn(measurements, question.resample), *_warn_of_few_pools(scores, len(measurements.ids)))
     return Comparison(
         problems=len(measurements.ids),
         n_max=measurements.largest_pool,
@@ -38,7 +40,7 @@ def summarise(measurements: Measurements, question: Question) -> Comparison:
         ungraded=counts.ungraded,
         failed=counts.failed,
         skipped=measurements.skipped,
-        warnings=(*notes, *_warn(measurements, question.resample), *_explain_one(measurements), *_warn_of_draws(rows)),
+        warnings=(*notes, *warnings, *_explain_one(measurements), *_warn_of_draws(rows)),
         seed=question.seed,
         resamples=question.resamples,
         paired=tuple(_pair([measurements], names, question, "pooled")),
@@ -49,7 +51,7 @@ def summarise(measurements: Measurements, question: Question) -> Comparison:
         roles=measurements.roles,
         baseline=measurements.baseline,
         counts=counts,
-        scores=rank_scores([measurements], question, "pooled"),
+        scores=scores,
     )
 
 
@@ -70,7 +72,7 @@ def average(sets: Mapping[str, Measurements], question: Question, weighing: Weig
         ungraded=counts.ungraded,
         failed=counts.failed,
         skipped={name: f"{name}: not every run has it" for name in sorted(partial)},
-        warnings=(*_warn_of_small_runs(sets), *_warn_of_draws(rows)),
+        warnings=(*_warn_of_small_runs(sets), *_warn_of_few_problems(sets, question.resample), *_warn_of_draws(rows)),
         seed=question.seed,
         resamples=question.resamples,
         paired=tuple(_pair(members, names, question, weighing)),
@@ -102,10 +104,12 @@ def _make_rows(
     ns, seed, resamples = sets[0].ns, question.seed, question.resamples
     tables = [np.concatenate([member.accuracy[name] for name in names], axis=1) for member in sets]
     withins = [member.within(names, question.resample) for member in sets]
+    fewest: list[int | None] = [None] * tables[0].shape[1]
     if len(sets) == 1:
         bounds = intervals(tables[0], seed=seed, resamples=resamples, within=withins[0])
     else:
         bounds = average_intervals(tables, weighing, seed=seed, resamples=resamples, withins=withins)
+        fewest = count_fewest(tables).tolist()
     weights = set_weights(
         [np.where((member.sizes >= np.array(ns)[:, None]).T, 0.0, np.nan) for member in sets], weighing
     )
@@ -131,8 +135,9 @@ def _make_rows(
             sampled_tokens=tokens[column],
             flops=flops[column],
             sampling_seconds=seconds[column],
+            fewest_problems=count,
         )
-        for (name, column), interval in zip(columns, bounds, strict=True)
+        for (name, column), interval, count in zip(columns, bounds, fewest, strict=True)
     ]
 
 
@@ -190,8 +195,32 @@ def _warn_of_small_runs(sets: Mapping[str, Measurements]) -> list[str]:
     for n in next(iter(sets.values())).ns:
         small = [name for name, member in sets.items() if member.largest_pool < n]
         if small and len(small) < len(sets):
-            messages.append(f"n={n}: no average, {', '.join(small)} has no pool of {n} graded trajectories")
+            pool = f"pool of {show_count(n, 'graded trajectory')}"
+            messages.append(f"n={n}: no average, {', '.join(small)} {agree(len(small), 'has')} no {pool}")
     return messages
+
+
+def _warn_of_few_problems(sets: Mapping[str, Measurements], resample: str) -> list[str]:
+    """Return why an average over runs has no intervals: one of the runs has too few problems."""
+    counts = {name: len(member.ids) for name, member in sets.items() if len(member.ids) < FEWEST_PROBLEMS}
+    if not counts or resample == "samples":
+        return []
+    runs = ", ".join(f"{name} has {show_count(count, 'problem')}" for name, count in counts.items())
+    return [f"{runs}, so no intervals of averages are shown; they need at least {FEWEST_PROBLEMS} in every run"]
+
+
+def _warn_of_few_pools(scores: Sequence[ScoreRanking], problems: int) -> list[str]:
+    """Return which AUCs have no interval although there are enough problems: few pools have right and wrong ones."""
+    if problems < FEWEST_PROBLEMS:
+        return []  # a warning says so of every interval
+    names = [score.scorer for score in scores if score.pools < FEWEST_PROBLEMS]
+    step_names = [score.scorer for score in scores if 0 < score.step_pools < FEWEST_PROBLEMS]
+    return [
+        f"{', '.join(members)}: no interval of the {measure}; it needs at least {FEWEST_PROBLEMS} pools with right and "
+        f"wrong {items}"
+        for members, measure, items in ((names, "AUC", "trajectories"), (step_names, "step AUC", "steps"))
+        if members
+    ]
 
 
 def _warn(measurements: Measurements, resample: str) -> list[str]:
@@ -280,15 +309,19 @@ def rank_scores(sets: Sequence[Measurements], question: Question, weighing: Weig
         )
         for number, member in enumerate(sets)
     ]
+    fewest: list[int | None] = [None] * (2 * len(names))
     if len(sets) == 1:
         means = intervals(tables[0], seed=question.seed, resamples=question.resamples)
     else:
         means = average_intervals(tables, weighing, seed=question.seed, resamples=question.resamples)
+        fewest = count_fewest(tables).tolist()
+    halves = (means[: len(names)], means[len(names) :], fewest[: len(names)], fewest[len(names) :])
     return tuple(
         ScoreRanking(
             name,
             *(pools.mean, pools.low, pools.high, pools.problems),
             *(steps.mean, steps.low, steps.high, steps.problems),
+            *(fewest_pools, fewest_step_pools),
         )
-        for name, pools, steps in zip(names, means[: len(names)], means[len(names) :], strict=True)
+        for name, pools, steps, fewest_pools, fewest_step_pools in zip(names, *halves, strict=True)
     )

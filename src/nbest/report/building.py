@@ -23,6 +23,7 @@ from nbest.measuring.outcomes import MEASURED_COLUMNS, survey
 from nbest.measuring.question import Question
 from nbest.measuring.stored import covers_pools
 from nbest.measuring.summary import summarise
+from nbest.plurals import show_count
 from nbest.progress import OnProgress, ignore_progress, report_activity
 from nbest.protocols import Clusterer
 from nbest.report.findings import CONTESTED, Findings, examine, spread_of
@@ -145,9 +146,10 @@ class Report:
     @property
     def lead(self) -> str:
         """The line under the title."""
-        runs = "" if len(self.runs) == 1 else f"{len(self.runs)} runs, "
+        runs = "" if len(self.runs) == 1 else f"{show_count(len(self.runs), 'run')}, "
         largest = max(run.comparison.n_max for run in self.runs)
-        return f"{runs}{self.problems:,} problems, up to {largest} candidates each · nbest {self.version}"
+        problems = show_count(self.problems, "problem")
+        return f"{runs}{problems}, up to {show_count(largest, 'candidate')} each · nbest {self.version}"
 
     @property
     def warnings(self) -> list[str]:

@@ -15,42 +15,15 @@ from typing import Any, TypeAlias
 import altair as alt
 
 from nbest.errors import ConfigError, UnavailableError
+from nbest.measuring.cells import FEWEST_PROBLEMS
 from nbest.measuring.comparison import Comparison
 from nbest.measuring.question import STORED_PREFIX
+from nbest.plurals import show_count
 from nbest.registry import find_spec
-from nbest.report.rendering import Chart, write_chart_files
+from nbest.report.colours import COLOURS, INK, MUTED, ROLE_COLOURS, RULE
+from nbest.report.rendering import FONT, Chart, write_chart_files
 from nbest.specs import Role
 
-FONT = "Inter, 'Helvetica Neue', Helvetica, Arial, 'Liberation Sans', sans-serif"
-INK, MUTED, RULE = "#1f2937", "#6b7280", "#e8eaee"
-COLOURS = ("#d9480f", "#0f8a5f", "#9333ea", "#b8860b", "#db2777", "#0e7490", "#65740b", "#7c3f1d", "#475fb3", "#c2255c")
-"""The colours of competitors."""
-ROLE_COLOURS: Mapping[Role, tuple[str, ...]] = {
-    "bound": ("#4b5563",),
-    "chance": ("#9aa1ab", "#c3c8cf"),
-    "baseline": ("#2563eb",),
-}
-DARK_COLOURS: Mapping[str, str] = {
-    "#d9480f": "#ff8a4c",
-    "#0f8a5f": "#34d399",
-    "#9333ea": "#c084fc",
-    "#b8860b": "#e3b341",
-    "#db2777": "#f472b6",
-    "#0e7490": "#22d3ee",
-    "#65740b": "#b5c83a",
-    "#7c3f1d": "#d19a7a",
-    "#475fb3": "#93a5f5",
-    "#c2255c": "#ff7a9c",
-    "#2563eb": "#6ea0ff",
-    "#4b5563": "#b4bbc6",
-    "#9aa1ab": "#8b93a0",
-    "#c3c8cf": "#6a717c",
-    "#374151": "#cbd2dc",
-    INK: "#e6e9ee",
-    MUTED: "#9aa3af",
-    RULE: "#2c313a",
-}
-"""The colours of charts on a dark page, by those on a light one."""
 WIDTH, HEIGHT = 640, 360
 FACET = (300, 220)
 """Width and height of one panel of several."""
@@ -102,35 +75,43 @@ def draw_accuracy(
     """
     data = list_accuracies(comparison, styles)
     names = order_by_height(data, "accuracy")
-    band_owners = choose_band_owners(names, comparison.roles)
+    band_owners = choose_band_owners(data, comparison.roles)
     lines = draw_curve(data, band_owners, styles or choose_styles(names, comparison.roles))
-    head = subtitle or f"{comparison.problems} problems, macro mean"
+    head = subtitle or f"{show_count(comparison.problems, 'problem')}, macro mean"
     return apply_style(lines, title, f"{head}; {explain_bands(band_owners, comparison.level)}")
 
 
 def list_accuracies(comparison: Comparison, selectors: Iterable[str] | None = None) -> list[dict[str, Any]]:
-    """Return the rows of a comparison whose accuracy is known, of all selectors or those named."""
+    """Return the rows of a comparison whose accuracy is known, of all selectors or those named.
+
+    `low` and `high` are None where no interval is claimed.
+    """
     names = comparison.selectors if selectors is None else set(selectors)
+    rows = [row for row in comparison.rows if row.accuracy is not None and row.selector in names]
     return [
-        {"selector": row.selector, "n": row.n, "accuracy": row.accuracy, "low": row.low, "high": row.high}
-        for row in comparison.rows
-        if row.accuracy is not None and row.selector in names
+        {"selector": row.selector, "n": row.n, "accuracy": row.accuracy, "low": low, "high": high}
+        for row, (low, high) in ((row, comparison.bounds(row)) for row in rows)
     ]
 
 
-def choose_band_owners(names: Sequence[str], roles: Mapping[str, Role]) -> list[str]:
-    """Choose which selectors get an interval band; `names` are ordered by height.
+def choose_band_owners(data: ChartData, roles: Mapping[str, Role]) -> list[str]:
+    """Choose which selectors of `data` (selector, n, accuracy, low, high) get an interval band, the highest first.
 
-    All get one where they are few, else the best competitor and the baseline: many overlapping bands cannot be read.
+    All that have an interval get one where the selectors are few, else the best competitor and the baseline: many
+    overlapping bands cannot be read.
     """
-    if len(names) <= MOST_BANDS:
-        return list(names)
-    best = [name for name in names if roles.get(name, "competitor") == "competitor"][:1]
-    return [*best, *(name for name in names if roles.get(name) == "baseline")]
+    names = order_by_height(data, "accuracy")
+    if len(names) > MOST_BANDS:
+        best = [name for name in names if roles.get(name, "competitor") == "competitor"][:1]
+        names = [*best, *(name for name in names if roles.get(name) == "baseline")]
+    bounded = {row["selector"] for row in data if row["low"] is not None}
+    return [name for name in names if name in bounded]
 
 
 def explain_bands(band_owners: Sequence[str], level: float) -> str:
-    """Return the words of a subtitle on the interval bands of `band_owners`."""
+    """Return the words of a subtitle on the interval bands of `band_owners`, or on their absence."""
+    if not band_owners:
+        return f"no bands: intervals need at least {FEWEST_PROBLEMS} problems"
     owners = f" of {' and '.join(band_owners)}" if len(band_owners) < MOST_BANDS else ""
     return f"bands{owners}: {level:.0%} intervals over problems"
 

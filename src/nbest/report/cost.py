@@ -10,11 +10,10 @@ import altair as alt
 
 from nbest.measuring.cells import show_amount, show_narrow_interval, show_percent
 from nbest.measuring.comparison import AccuracyRow, Comparison, Cost, Key
-from nbest.report.accuracy import find_best, rule_below_bounds
+from nbest.report.accuracy import find_best, rule_below_bounds, write_foot
 from nbest.report.blocks import Block, Cell, Figure, PageSection, Table
 from nbest.report.building import COSTS, Report
 from nbest.report.charts import (
-    INK,
     Chart,
     ChartData,
     Look,
@@ -26,6 +25,7 @@ from nbest.report.charts import (
     make_n_axis,
     order_by_height,
 )
+from nbest.report.colours import INK
 
 MOST_TICKS = 10
 _TITLES: Mapping[Cost, tuple[str, str, str]] = {
@@ -64,7 +64,8 @@ def cost_section(report: Report, look: Look) -> PageSection:
 def gap_section(report: Report, look: Look) -> PageSection:
     """Return the accuracy of the bound minus that of each selector, against N; no blocks where it is unknown."""
     comparison, gaps = report.overall, report.overall.gaps()
-    names = [name for name in comparison.rank() if comparison.role(name) != "bound"]
+    others = [name for name in comparison.rank() if comparison.role(name) != "bound"]
+    names = [name for name in others if any(gaps[name, n] is not None for n in report.ns)]
     data = [
         {"selector": row.selector, "n": row.n, "gap": gaps[row.key]}
         for row in comparison.rows
@@ -79,7 +80,7 @@ def gap_section(report: Report, look: Look) -> PageSection:
         for line, name in zip(lines, names, strict=True):
             line.append(Cell(show_percent(gaps[name, n]), is_best=name in best))
     heads = ["selector", *(f"N={n}" for n in report.ns)]
-    foot = comparison.counts.describe()
+    foot = write_foot([name for name in others if name not in names], comparison.counts.describe())
     table = Table(heads, lines, rules=rule_below_bounds(comparison, names), foot=foot)
     lead = (
         "Percentage points between a selector and pass@N: how often a right candidate was in the pool and another one "
@@ -108,7 +109,7 @@ def _tabulate_front(comparison: Comparison, colours: Mapping[str, str]) -> Table
             [
                 Cell("any") if first.n == 1 else name,
                 Cell(str(first.n)),
-                Cell(show_percent(first.accuracy), show_narrow_interval(first.low, first.high)),
+                Cell(show_percent(first.accuracy), show_narrow_interval(*comparison.bounds(first))),
                 Cell(show_amount(first.sampled_tokens)),
                 Cell(show_amount(first.flops)),
             ]

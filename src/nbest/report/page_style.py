@@ -2,10 +2,11 @@
 
 The page is dark where the reader's system prefers that. Colours are variables of CSS; those of charts are replaced by
 rules on the attributes of the SVG, so each chart is drawn once. Where a table is wider than the screen, a line says
-that it scrolls, and a shadow lies on the side that has more.
+that it scrolls, and a shadow lies on the side that has more. The page of a single chart, which its own script draws,
+has the same colours.
 """
 
-from nbest.report.charts import DARK_COLOURS
+from nbest.report.colours import DARK_COLOURS, INK
 
 
 def color_variable(colour: str) -> str:
@@ -13,14 +14,20 @@ def color_variable(colour: str) -> str:
     return f"var(--{colour.removeprefix('#')},{colour})"
 
 
-def _darken_charts() -> str:
-    variables = " ".join(f"--{light.removeprefix('#')}: {dark};" for light, dark in DARK_COLOURS.items())
-    rules = "\n".join(
-        f"  figure [{attribute}='{light}'] {{ {attribute}: {dark}; }}"
+PAPER, DARK_PAPER = "#fff", "#16191f"
+"""What is behind charts."""
+
+
+def _darken_charts(selector: str) -> str:
+    """Return the rules that give the SVG inside of `selector` the colours of a dark page."""
+    return "\n".join(
+        f"  {selector} [{attribute}='{light}'] {{ {attribute}: {dark}; }}"
         for light, dark in DARK_COLOURS.items()
         for attribute in ("fill", "stroke")
     )
-    return f"  :root {{ {variables} }}\n{rules}"
+
+
+_DARK_VARIABLES = " ".join(f"--{light.removeprefix('#')}: {dark};" for light, dark in DARK_COLOURS.items())
 
 
 STYLE = (
@@ -33,7 +40,7 @@ STYLE = (
     --page: #0f1115; --paper: #16191f; --edge: #262b33; --link: #8ab4ff; --hover: #1c2129; --line: #4a515c;
     --code: #1d2128; --warning: #ffb072; --warning-page: #33210f; --shade: 110,160,255; --shadow: rgba(0,0,0,.75); }
 """
-    + _darken_charts()
+    + f"  :root {{ {_DARK_VARIABLES} }}\n{_darken_charts('figure')}"
     + """
 }
 * { box-sizing: border-box; }
@@ -114,3 +121,18 @@ pre { margin: 10px 0; padding: 12px 14px; background: var(--code); border-radius
 """
 )
 """The style sheet of the page."""
+
+CHART_STYLE = f"""
+:root {{ color-scheme: light dark; }}
+body {{ margin: 12px; background: {PAPER}; color: {INK}; }}
+.vega-embed svg {{ max-width: 100%; height: auto; }}
+@media screen and (prefers-color-scheme: dark) {{
+  body {{ background: {DARK_PAPER}; color: {DARK_COLOURS[INK]}; }}
+  .vega-embed svg {{ background-color: transparent !important; }}
+  .vega-embed svg [fill='white'] {{ fill: {DARK_PAPER}; }}
+{_darken_charts(".vega-embed svg")}
+  #vg-tooltip-element.vg-tooltip, .vega-embed .vega-actions, .vega-embed .vega-actions a, .vega-embed details summary {{
+    background: {DARK_PAPER}; color: {DARK_COLOURS[INK]}; border-color: #4a515c; fill: {DARK_COLOURS[INK]}; }}
+}}
+"""
+"""The style sheet of the page of a single chart, drawn by Vega as SVG. Pictures saved from it have light colours."""

@@ -16,6 +16,7 @@ from typing import Any, Literal, TypeAlias, cast
 from nbest.errors import ConfigError
 from nbest.measuring.cells import UNDEFINED, show_interval, show_percent
 from nbest.measuring.comparison import AccuracyRow, Comparison
+from nbest.plurals import show_count
 from nbest.report.charts import (
     Chart,
     Style,
@@ -150,7 +151,7 @@ def tabulate_published(
     rows: list[list[str]] = []
     for selector in merged.selectors:
         row = rows_by_key.get((selector, last))
-        interval = UNDEFINED if row is None else show_interval(row.low, row.high)
+        interval = UNDEFINED if row is None else show_interval(*merged.bounds(row))
         rows.append([selector, *(show_percent(rows_by_key[selector, n].accuracy) for n in merged.ns), interval])
     return ["selector", *(f"N={n}" for n in merged.ns), f"{comparison.level:.0%} interval at N={last}"], rows
 
@@ -160,14 +161,16 @@ def draw_published(comparison: Comparison, name: str, selectors: Sequence[str] |
     table = published_table(name)
     merged = merge_published(comparison, name, selectors)
     data = list_accuracies(merged)
-    band_owners = choose_band_owners(order_by_height(list_accuracies(comparison), "accuracy"), comparison.roles)
+    band_owners = choose_band_owners(list_accuracies(comparison), comparison.roles)
     styles = choose_styles(order_by_height(data, "accuracy"), merged.roles)
     for selector, role in table.roles.items():
         if role in _PALE and (style := styles.get(f"{selector}{SUFFIX}")):
             styles[f"{selector}{SUFFIX}"] = Style(_PALE[role], style.dash, style.shape)
     subtitle = [
-        f"own: {comparison.problems} problems, macro mean; {explain_bands(band_owners, comparison.level)}",
-        f"published: {table.title}, {table.source}; {len(table.averaged)} benchmarks, one draw of N, no interval",
+        f"own: {show_count(comparison.problems, 'problem')}, macro mean; "
+        + explain_bands(band_owners, comparison.level),
+        f"published: {table.title}, {table.source}; {show_count(len(table.averaged), 'benchmark')}, "
+        "one draw of N, no interval",
     ]
     curve = draw_curve(data, band_owners, styles)
     return apply_style(curve, title or "Accuracy by number of candidates, own and published", subtitle)

@@ -2,8 +2,8 @@
 """Draws Altair definitions as PNG, SVG or HTML without any network, and writes the files of a report.
 
 A page contains every chart twice as SVG: as it was defined, and for narrow screens with a smaller plot, the legend
-below it and wrapped titles. All text of a chart is shown as text (`text.visible`). This module does not know what
-charts show.
+below it and wrapped titles. What the page says once is left out of both. All text of a chart is shown as text
+(`text.visible`). This module does not know what charts show.
 """
 
 import re
@@ -14,6 +14,7 @@ from typing import Any, TypeAlias, cast
 import altair as alt
 import vl_convert
 
+from nbest.report.page_style import CHART_STYLE
 from nbest.storage.outputs import check_output
 from nbest.storage.outputs import write_file as write_output
 from nbest.text.visible import show_line
@@ -22,6 +23,8 @@ Chart: TypeAlias = alt.LayerChart | alt.FacetChart | alt.Chart | alt.VConcatChar
 ChartSpec: TypeAlias = dict[str, Any]
 """The definition of a chart in Vega-Lite."""
 
+FONT = "Inter, 'Helvetica Neue', Helvetica, Arial, 'Liberation Sans', sans-serif"
+"""The font of charts and of the page around them."""
 NARROW_WIDTH = 272
 """The width in pixels of a plot on a narrow screen: with its axis it fills a screen of 390."""
 NARROW_SCREEN = 358
@@ -30,12 +33,24 @@ NARROWEST_SHARE = 0.6
 """The least width of a plot, as a share of that on a wide screen."""
 _TITLE_CHARACTERS, _SUBTITLE_CHARACTERS = 40, 54
 _PNG_SCALE = 2.0
+_LONG_DECIMAL = re.compile(r"-?\d*\.\d{3,}(?:e-?\d+)?")
+_NUMBERS = re.compile(r' (?:d|transform|[xy][12]?|width|height)="[^"]*"')
+_REPEATED = re.compile(
+    r' xmlns:xlink="[^"]*"'
+    rf'| font-family="{re.escape(FONT)}"'
+    r'| opacity="1"| pointer-events="none"'
+    r'|<path class="(?:foreground|background)"[^>]* d="(?:M0,0h0v0h0Z)?"[^>]*/>'
+)
+"""What SVG or the page says already, and frames without extent."""
 
 
 def write_chart_files(chart: Chart, png_path: Path, html_path: Path) -> None:
-    """Write any chart as PNG and as an HTML page that holds its own JavaScript. Raises StorageError."""
+    """Write any chart as PNG and as an HTML page that holds its own JavaScript, light or dark. Raises StorageError."""
     write_png(chart, png_path)
-    write_file(html_path, vl_convert.vegalite_to_html(_make_spec(chart), bundle=True).encode())
+    page = vl_convert.vegalite_to_html(_make_spec(chart), bundle=True, renderer="svg")
+    head = f"<meta name='viewport' content='width=device-width, initial-scale=1'>\n<style>{CHART_STYLE}</style>\n"
+    before, end, after = page.rpartition("</head>")
+    write_file(html_path, f"{before}{head}{end}{after}".encode())
 
 
 def write_png(chart: Chart, path: Path) -> None:
@@ -52,7 +67,17 @@ def render_page_svgs(chart: Chart) -> tuple[str, str]:
     """Return the chart as SVG markup for wide and for narrow screens, without a background of its own."""
     spec = _make_spec(chart)
     spec["config"] = {**spec.get("config", {}), "background": None}
-    return vl_convert.vegalite_to_svg(spec), _render_narrow(_narrow_spec(spec), spec.get("width", 0))
+    narrow = _render_narrow(_narrow_spec(spec), spec.get("width", 0))
+    return _shorten(vl_convert.vegalite_to_svg(spec)), _shorten(narrow)
+
+
+def _shorten(svg: str) -> str:
+    """Return SVG markup that looks the same within a page in `FONT`, rounded to a hundredth of a pixel."""
+
+    def round_all(match: re.Match[str]) -> str:
+        return _LONG_DECIMAL.sub(lambda number: f"{float(number[0]):.2f}".rstrip("0").rstrip("."), match[0])
+
+    return _NUMBERS.sub(round_all, _REPEATED.sub("", svg))
 
 
 def write_file(path: Path, content: bytes) -> None:

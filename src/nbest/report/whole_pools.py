@@ -10,13 +10,13 @@ from typing import Any
 import altair as alt
 import numpy as np
 
-from nbest.measuring.cells import UNDEFINED, show_decimal, show_share
+from nbest.measuring.cells import UNDEFINED, explain_empty, show_decimal, show_share
+from nbest.plurals import show_count, show_part
 from nbest.report.blocks import Block, Cell, Detail, Figure, Notes, PageSection, Table
 from nbest.report.building import Contested, Report, RunFindings, summarise_lengths
 from nbest.report.charts import (
     FACET,
     HEIGHT,
-    INK,
     WIDTH,
     Chart,
     ChartData,
@@ -27,6 +27,7 @@ from nbest.report.charts import (
     embed_rows,
     encode_selectors,
 )
+from nbest.report.colours import INK
 from nbest.report.reliability import Reliability
 
 _COLOURS = {"right": "#0f8a5f", "wrong": "#d9480f"}
@@ -57,7 +58,7 @@ def disagreement_section(report: Report, _: Look) -> PageSection:
     problems = [problem for problem in report.contested if problem.prompt]
     if problems:
         anchors = [f"problem-{number}" for number in range(len(problems))]
-        caption = f"{len(problems)} of {len(report.contested)} problems on which selectors disagree"
+        caption = f"{show_part(len(problems), len(report.contested), 'problem')} on which selectors disagree"
         has_runs = len(report.runs) > 1
         blocks.append(_tabulate_contested(problems, anchors, names, has_runs, caption))
         paths = {run.name: run.path for run in report.runs}
@@ -115,12 +116,13 @@ def ties_section(report: Report, look: Look) -> PageSection:
     blocks: list[Block] = [_tabulate_trajectories(report.runs)]
     for run in report.runs:
         origin = f", {run.name}" if len(report.runs) > 1 else ""
-        caption = f"Ties and abstentions on the whole pools of {len(run.findings.problems):,} problems{origin}"
+        problems = show_count(len(run.findings.problems), "problem")
+        caption = f"Ties and abstentions on the whole pools of {problems}{origin}"
         blocks.append(_tabulate_ties(run, look.colours, caption))
     if any(run.findings.picks for run in report.runs):
         blocks.append(_tabulate_stored_picks(report.runs))
         notes = [
-            f"{run.name}, {name}: {note} ({count} problems)"
+            f"{run.name}, {name}: {note} ({show_count(count, 'problem')})"
             for run in report.runs
             for name, picks in run.findings.picks.items()
             for note, count in sorted(picks.notes.items(), key=lambda pair: -pair[1])[:5]
@@ -185,7 +187,8 @@ def _draw_disagreement(data: ChartData, names: Sequence[str], problems: int) -> 
         color=alt.condition(f"datum.wins > {0.55 * most}", alt.value("white"), alt.value(INK)),
     )
     size = (46 * len(names), 33 * len(names))
-    subtitle = f"On how many of {problems} problems the row is right and the column wrong; ties count in part"
+    total = show_count(problems, "problem")
+    subtitle = f"On how many of {total} the row is right and the column wrong; ties count in part"
     return apply_style(alt.layer(cells, numbers), "Who is right where another is wrong", subtitle, size)
 
 
@@ -238,14 +241,19 @@ def _histogram(run: RunFindings) -> list[dict[str, Any]]:
 def _tabulate_lengths(runs: Sequence[RunFindings]) -> Table:
     """Return mean, quantiles and the largest length, of right and wrong trajectories."""
     heads = ["run", "trajectories", "count", "mean", "5 %", "25 %", "median", "75 %", "95 %", "largest", "unit"]
-    lines: list[list[Cell]] = []
+    lines, rules, empty = list[list[Cell]](), list[int](), list[str]()
     for run in runs:
+        start = len(lines)
         for verdict, values in run.findings.lengths.items():
-            summary = summarise_lengths(values) or {}
-            numbers = [f"{value:,.0f}" for value in summary.values()] or [UNDEFINED] * 7
+            summary = summarise_lengths(values)
+            if summary is None:
+                empty.append(f"{verdict} trajectories of {run.name}")
+                continue
+            numbers = [f"{value:,.0f}" for value in summary.values()]
             words = [run.name, verdict, f"{len(values):,}", *numbers, run.findings.length_unit]
             lines.append([Cell(word) for word in words])
-    return Table(heads, lines, words=2, rules=list(range(2, len(lines), 2)))
+        rules += [start] if 0 < start < len(lines) else []
+    return Table(heads, lines, words=2, rules=rules, foot=explain_empty(empty))
 
 
 def _draw_lengths(data: ChartData, unit: str, runs: Sequence[str]) -> Chart:

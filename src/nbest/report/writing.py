@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
+from nbest.plurals import show_all, show_count
 from nbest.report.accuracy import accuracy_section, differences_section, groups_section, rank_table
 from nbest.report.blocks import Block, Detail, Facts, Figure, Notes, PageSection
 from nbest.report.building import Report, RunFindings
@@ -49,7 +50,8 @@ def caveats_section(report: Report, look: Look) -> PageSection:
     for run in report.runs:
         if run.comparison.ungraded:
             origin = f", {run.name}" if has_runs else ""
-            caption = f"With all {run.comparison.ungraded:,} ungraded trajectories wrong, to all right{origin}"
+            trajectories = show_all(run.comparison.ungraded, "ungraded trajectory")
+            caption = f"With {trajectories} wrong, to right{origin}"
             blocks.append(rank_table(run.comparison, run.comparison.bounds_table(), look.colours, caption))
     return PageSection("Left out or uncertain", "", blocks)
 
@@ -73,7 +75,7 @@ def _describe_run(run: RunFindings) -> dict[str, str]:
     if problems:
         facts["problems"] = f"{problems.get('count')} of {problems.get('source')} (hash {problems.get('hash')})"
     if policy:
-        size = f", {about['parameters']:,} parameters" if isinstance(about.get("parameters"), int) else ""
+        size = f", {show_count(about['parameters'], 'parameter')}" if isinstance(about.get("parameters"), int) else ""
         weights = f", weights {str(policy['content_hash'])[:16]}" if policy.get("content_hash") else ""
         facts["policy"] = f"{policy.get('model') or policy.get('type')}{size}{weights}"
     if sampling:
@@ -89,7 +91,8 @@ def _describe_run(run: RunFindings) -> dict[str, str]:
         facts["made by"] = parts
     comparison = run.comparison
     facts["evaluation"] = (
-        f"seed {comparison.seed}, {comparison.resamples:,} resamples of problems, {comparison.level:.0%} intervals"
+        f"seed {comparison.seed}, {show_count(comparison.resamples, 'resample')} of problems, "
+        f"{comparison.level:.0%} intervals"
     )
     return facts
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from nbest.config import find_range_faults
 from nbest.errors import ConfigError
+from nbest.plurals import show_count
 from nbest.records import SamplingParams
 
 MOST_TOP_LOGPROBS = 20
@@ -30,11 +31,11 @@ def limit_tokens(context_tokens: int | None, prompt_tokens: int, max_tokens: int
     if not prompt_tokens or (context_tokens is not None and prompt_tokens >= context_tokens):
         return TokenLimit(
             0,
-            f"the prompt has {prompt_tokens} tokens; it needs at least 1, and fewer than the context of "
+            f"the prompt has {show_count(prompt_tokens, 'token')}; it needs at least 1, and fewer than the context of "
             f"{context_tokens}",
         )
     if context_tokens is not None and prompt_tokens + max_tokens > context_tokens:
-        note = f"cut at the model's context of {context_tokens} tokens, before max_tokens={max_tokens}"
+        note = f"cut at the model's context of {show_count(context_tokens, 'token')}, before max_tokens={max_tokens}"
         return TokenLimit(context_tokens - prompt_tokens, note)
     return TokenLimit(max_tokens)
 

@@ -8,9 +8,10 @@ Rules
     2^attempt, with a jitter drawn from the seed; a longer `Retry-After` overrides it; neither exceeds
     MOST_WAIT_SECONDS.
     A completion has `finish="error"`, and a note that says what happened, after `retries` more attempts, where the
-    server says not to retry (`x-should-retry: false`), and where the prompt does not fit the model.
-    Any other 4xx is a fault of the settings and raised at once: ConfigError (400, 401, 403, 404, 405, 422) or
-    EngineError.
+    server says not to retry (`x-should-retry: false`), where the prompt does not fit the model, and where the server
+    refuses it (400, 413, 422: too long, stopped by a filter) while it answers others.
+    Where it refuses all prompts with the same message, and for any other 4xx, a setting is at fault. This is raised at
+    once: ConfigError (400, 401, 403, 404, 405, 422) or EngineError. `refusals.py` tells the two apart.
     `counts` has every attempt that failed, by kind: as retried or as failed for good.
 
 This module does not know chat templates or tokenizers: both belong to the server, which also decides how it reads the
@@ -19,6 +20,7 @@ texts of control tokens in a message.
 
 import asyncio
 import email.utils
+import json
 import os
 import re
 import time
@@ -35,14 +37,18 @@ from nbest.protocols import PolicyDescription, Sampler
 from nbest.records import Completion, Message, SamplingParams, Usage, WorkReport, derive_seed
 from nbest.sampling.limits import check_ranges
 from nbest.sampling.openai_payloads import BadBodyError, Form, build_payload, check_params, read_completion
+from nbest.sampling.refusals import Refusals
 
 Fault: TypeAlias = Literal[
     "rate-limit", "server-error", "timeout", "connection", "cut-body", "bad-body", "refused", "bad-prompt"
 ]
-"""Why an attempt failed. `refused`: the server said not to retry; `bad-prompt`: the prompt does not fit the model."""
+"""Why an attempt failed. `refused`: the server said not to retry; `bad-prompt`: the prompt does not fit the model, or
+the server refuses it."""
 
 MOST_WAIT_SECONDS = 60.0
 _RETRY_STATUSES = frozenset({408, 409, 425})
+_PROMPT_STATUSES = frozenset({400, 413, 422})
+"""Statuses by which a server refuses either a prompt or a setting."""
 _SETTINGS_STATUSES = frozenset({400, 401, 403, 404, 405, 422})
 _TOO_LONG = re.compile(r"context[_ ](length|window|size)|maximum (model|context) length|prompt is too long", re.I)
 _FINAL: frozenset[Fault] = frozenset({"refused", "bad-prompt"})
@@ -106,6 +112,15 @@ class _Failure:
     wait_seconds: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    """A request that was refused. `error` is raised if a setting is at fault."""
+
+    message: str
+    reason: str
+    error: NbestError
+
+
 class OpenAISampler(Sampler):
     """A server's model as a Sampler. Needs the extra `openai`. Usable from any event loop; close it when done."""
 
@@ -120,6 +135,7 @@ class OpenAISampler(Sampler):
         self._usage = Usage()
         self._openai = openai
         self._client: Any = None
+        self._refusals = Refusals()
         self._slots = asyncio.Semaphore(endpoint.concurrency)
         self._thread = LoopThread("nbest-openai")
 
@@ -166,23 +182,35 @@ class OpenAISampler(Sampler):
         )
 
     async def _draw(self, messages: Sequence[Message], seed: int, params: SamplingParams) -> tuple[int, Completion]:
-        payload = build_payload(self.form, messages, seed, params)
+        prompt = tuple(messages)
+        with self._refusals.opened(prompt):
+            return seed, await self._request(prompt, seed, params)
+
+    async def _request(self, prompt: tuple[Message, ...], seed: int, params: SamplingParams) -> Completion:
+        payload = build_payload(self.form, prompt, seed, params)
         attempts = 0
         while True:
+            await self._refusals.hold(prompt)
             async with self._slots:
                 outcome = await self._attempt(payload, params)
             attempts += 1
             if isinstance(outcome, Completion):
                 self.counts.completions += 1
-                return seed, outcome
+                self._refusals.record_answer()
+                return outcome
+            if isinstance(outcome, _Refusal):
+                if await self._refusals.judge(prompt, outcome.message) == "settings":
+                    self.counts.stopped += 1
+                    raise outcome.error
+                outcome = _Failure("bad-prompt", outcome.reason)
             if outcome.kind in _FINAL or attempts > self.endpoint.retries:
                 self.counts.failed[outcome.kind] += 1
                 note = f"{outcome.kind} after {attempts} attempt{'s' * (attempts > 1)}: {outcome.reason}"
-                return seed, Completion("", finish="error", note=note)
+                return Completion("", finish="error", note=note)
             self.counts.retried[outcome.kind] += 1
             await asyncio.sleep(self._wait_seconds(seed, attempts, outcome))
 
-    async def _attempt(self, payload: dict[str, Any], params: SamplingParams) -> Completion | _Failure:
+    async def _attempt(self, payload: dict[str, Any], params: SamplingParams) -> Completion | _Failure | _Refusal:
         """Send one request. Raises the errors that no further attempt can avoid."""
         self.counts.attempts += 1
         client = self._open_client()
@@ -215,7 +243,7 @@ class OpenAISampler(Sampler):
             )
         return self._client
 
-    def _read_status(self, error: Any) -> _Failure:
+    def _read_status(self, error: Any) -> _Failure | _Refusal:
         status, headers = error.status_code, error.response.headers
         reason = f"HTTP {status} from {error.request.url}: {error.response.text[:_MOST_SHOWN]!r}"
         if status == 400 and _TOO_LONG.search(error.response.text):
@@ -225,9 +253,13 @@ class OpenAISampler(Sampler):
                 return _Failure("refused", reason)
             kind: Fault = "rate-limit" if status == 429 else "server-error"
             return _Failure(kind, reason, _read_retry_after(headers.get("retry-after")))
+        fault: NbestError = EngineError(reason)
         if status in _SETTINGS_STATUSES:
-            raise ConfigError(f"{reason}. {_advise(status, self.endpoint, self.form)}") from error
-        raise EngineError(reason) from error
+            fault = ConfigError(f"{reason}. {_advise(status, self.endpoint, self.form)}")
+        fault.__cause__ = error
+        if status in _PROMPT_STATUSES:
+            return _Refusal(_read_message(error.response.text), reason, fault)
+        raise fault
 
     def _wait_seconds(self, seed: int, attempts: int, failure: _Failure) -> float:
         jitter = 0.5 + derive_seed(seed, "retry", attempts) / 2**64
@@ -252,6 +284,18 @@ def _read_connection_error(error: Exception) -> _Failure:
     reason = f"{type(cause).__name__}: {cause}"
     # The words of h11: nothing else distinguishes a body that ends early from a server that never answered.
     return _Failure("cut-body" if "message body" in str(cause) else "connection", reason)
+
+
+def _read_message(body: str) -> str:
+    """Return the message in the body of a refusal; the body itself if it has none in a known place."""
+    try:
+        content = json.loads(body)
+    except (ValueError, RecursionError):
+        return body
+    fields: dict[str, Any] = content if isinstance(content, dict) else {}
+    inner: Any = fields.get("error")
+    message: Any = inner.get("message") if isinstance(inner, dict) else fields.get("message")
+    return message if isinstance(message, str) else body
 
 
 def _read_retry_after(value: str | None) -> float:

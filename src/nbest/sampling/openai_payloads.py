@@ -2,9 +2,10 @@
 
 There are two dialects. `openai` sends what OpenAI's own reference lists and nothing else. `vllm` adds the fields that
 vLLM, SGLang, llama.cpp and the server of this package read besides: `top_k`, `min_p`, `return_token_ids` and
-`skip_special_tokens` (false: `<think>` stays in the text where it is a special token). A server may leave out the token
-ids; one that refuses unknown fields needs the dialect `openai`. Messages are sent as role and content, and the server
-turns them into tokens, including the texts of control tokens in them.
+`skip_special_tokens` (false: `<think>` stays in the text where it is a special token). Arguments of the chat template
+are sent as `chat_template_kwargs`, which the server of this package refuses: there they are a setting of the policy. A
+server may leave out the token ids; one that refuses unknown fields needs the dialect `openai`. Messages are sent as
+role and content, and the server turns them into tokens, including the texts of control tokens in them.
 
 This module does not know connections and retries.
 """
@@ -120,7 +121,7 @@ def read_completion(form: Form, body: str, params: SamplingParams) -> Completion
             note=_describe_finish(choice.get("finish_reason")),
             usage=_read_usage(answer.get("usage")),
         )
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise BadBodyError(f"not the JSON of a completion ({reason}); it begins {body[:200]!r}") from error
 

@@ -55,7 +55,7 @@ def tokenize_messages(tokenizer: Any, messages: Sequence[Message], template: str
         if controls:
             return _tokenize_around(tokenizer, messages, template, controls)
         if template == "none":
-            return list(tokenizer(join_contents(messages))["input_ids"])
+            return list(tokenizer(join_contents(messages), verbose=False)["input_ids"])
         return list(_apply_template(tokenizer, messages, tokenize=True))
 
 
@@ -76,8 +76,8 @@ def require_template(tokenizer: Any, model: str, template: str) -> None:
 def set_template_arguments(tokenizer: Any, model: str, arguments: Mapping[str, bool | int | float | str]) -> None:
     """Give variables of the chat template their values, for every conversation that this tokenizer renders.
 
-    The template itself sets them in its first line, so `chat_template_hash` differs from that without arguments. Raises
-    ConfigError for a variable that the template does not have.
+    The template itself sets them in its first lines, so `chat_template_hash` differs from that without arguments.
+    Raises ConfigError for a variable that the template does not have.
     """
     template: Any = tokenizer.chat_template
     if not arguments:
@@ -88,7 +88,8 @@ def set_template_arguments(tokenizer: Any, model: str, arguments: Mapping[str, b
             f"template_arguments: the chat template of {model!r} has no variable {', '.join(unknown)}; leave it out"
         )
     values = {name: json.dumps(value, ensure_ascii=False) for name, value in arguments.items()}
-    head = "".join(f"{{%- set {name} = {value} -%}}" for name, value in values.items())
+    # Transformers removes the one line break behind a block, so that the template still begins a line.
+    head = "".join(f"{{% set {name} = {value} %}}\n" for name, value in values.items())
     is_one = isinstance(template, str)
     tokenizer.chat_template = head + template if is_one else {key: head + text for key, text in template.items()}
 
@@ -103,7 +104,11 @@ def _apply_template(tokenizer: Any, messages: Sequence[Message], *, tokenize: bo
 
     turns = [{"role": message.role, "content": message.content} for message in messages]
     try:
-        return tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=tokenize, return_dict=False)
+        # A prompt beyond the model's context needs no warning: what reads the ids says so.
+        options = {"verbose": False} if tokenize else None
+        return tokenizer.apply_chat_template(
+            turns, add_generation_prompt=True, tokenize=tokenize, return_dict=False, tokenizer_kwargs=options
+        )
     except TemplateError as error:
         roles = ", ".join(message.role for message in messages)
         raise ConfigError(f"messages: the policy's chat template refuses the roles {roles}: {error}") from error

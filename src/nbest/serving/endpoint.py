@@ -23,6 +23,7 @@ from typing import Annotated, Any, Literal, cast
 from pydantic import BaseModel, ConfigDict, Field
 
 from nbest.errors import ConfigError, DataError, MissingExtraError, UnavailableError
+from nbest.plurals import show_part
 from nbest.protocols import Sampler
 from nbest.records import ROLES, Completion, Message, Role, SamplingParams, Usage, derive_seed, user_message
 from nbest.sampling.collecting import collect
@@ -44,7 +45,8 @@ class _Message(BaseModel):
 
 
 class _Request(BaseModel):
-    """The fields of both paths. `user` and `metadata` are accepted because they change nothing.
+    """The fields of both paths. `user` and `metadata` are accepted because they change nothing, and so is
+    `chat_template_kwargs` where it is empty.
 
     Samplers skip no special token but the end token, so `skip_special_tokens` can only be false.
     """
@@ -63,6 +65,7 @@ class _Request(BaseModel):
     skip_special_tokens: Literal[False] | None = None
     user: str | None = None
     metadata: dict[str, Any] | None = None
+    chat_template_kwargs: dict[str, Any] | None = None
 
     def to_params(self, max_tokens: int | None) -> SamplingParams:
         stop = [self.stop] if isinstance(self.stop, str) else self.stop or []
@@ -184,6 +187,13 @@ def _read_content(message: _Message) -> str:
 def _check_served(request: _Request, name: str) -> None:
     if request.stream:
         raise _Refusal(400, "stream: answers are sent whole here; leave it out or set it to false", param="stream")
+    if request.chat_template_kwargs:
+        names = ", ".join(request.chat_template_kwargs)
+        message = (
+            f"chat_template_kwargs: got {names}; the policy of this server sets the variables of its chat template "
+            "itself. Leave them out, or load the policy with template_arguments before it is served"
+        )
+        raise _Refusal(400, message, param="chat_template_kwargs")
     if request.model != name:
         message = f"model: {request.model!r} is not served here; the model of this server is {name!r}"
         raise _Refusal(404, message, param="model", code="model_not_found")
@@ -198,7 +208,7 @@ async def _sample(
         raise _Refusal(400, str(error)) from error
     failed = [completion for completion in completions if completion.finish == "error"]
     if failed:
-        message = f"{len(failed)} of {len(completions)} completions failed: {failed[0].note}"
+        message = f"{show_part(len(failed), len(completions), 'completion')} failed: {failed[0].note}"
         raise _Refusal(500, message, "server_error", code="sampling_failed")
     return completions
 

@@ -17,6 +17,7 @@ from nbest.stages.encoding import EncodeReport, encode, encode_run
 from nbest.stages.flow import OnProgress, StageProgress, require_trajectories
 from nbest.stages.judges import read_judge_config
 from nbest.stages.sampling import Draw, SampleReport, Shard, missing_draws, sample, sample_run
+from nbest.stages.sandboxes import SandboxSettings
 from nbest.stages.scoring import ScoreReport, score, score_run
 from nbest.stages.selecting import SelectReport, select, select_run
 from nbest.stages.settings import override_config, read_settings
@@ -30,6 +31,7 @@ __all__ = [
     "OnProgress",
     "RunContents",
     "SampleReport",
+    "SandboxSettings",
     "ScoreReport",
     "SelectReport",
     "Shard",

@@ -12,13 +12,16 @@ from shlex import join
 from typing import Any, cast
 
 from nbest.errors import ConfigError, DamagedRunError, DataError, NbestError
+from nbest.plurals import show_part
 from nbest.stages.flow import OnProgress, count_progress, ignore_progress
 from nbest.storage import manifest as manifests
 from nbest.storage.checking import RunFile, RunIds, add_ids, list_files, list_temporaries, verify_file
 from nbest.storage.newer import describe_newer_run
+from nbest.storage.parquet import read_records
+from nbest.storage.tables import SKIPS
 
 _NOTHING: Mapping[str, Any] = {}
-_KINDS = {"verdicts": "verdicts", "scores": "scores", "selections": "selections", "states": "hidden states"}
+_KINDS = {name: name for name in ("verdicts", "scores", "selections", "skips")} | {"states": "hidden states"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +59,7 @@ class CheckReport:
         """Raise DamagedRunError with all faults, or DataError if none is damage but a newer version wrote the files."""
         if self.faults:
             count = len(self.faults)
-            head = f"{self.run}: {count:,} of {self.files:,} files cannot be used. Nothing was changed."
+            head = f"{self.run}: {show_part(count, self.files, 'file')} cannot be used. Nothing was changed."
             lines = "\n".join([head, *(fault.describe() for fault in self.faults)])
             raise DamagedRunError(lines) if any(fault.is_damage for fault in self.faults) else DataError(lines)
 
@@ -94,7 +97,7 @@ def check(run: str | Path, *, on_progress: OnProgress = ignore_progress) -> Chec
         for file, counts in missing
         if file.stage == "trajectories"
     ]
-    notes = [*_describe_orphans(missing), *_describe_state(path, manifest, without_checksums)]
+    notes = [*_describe_skips(sound), *_describe_orphans(missing), *_describe_state(path, manifest, without_checksums)]
     return CheckReport(path, len(files), size_bytes, tuple(faults), tuple(notes))
 
 
@@ -132,6 +135,17 @@ def _describe_orphans(missing: Sequence[tuple[RunFile, Mapping[str, int]]]) -> l
         f"{kind}: rows about {name} that the run does not hold: {count:,}. No figure rests on them"
         for (kind, name), count in counts.items()
     ]
+
+
+def _describe_skips(files: Sequence[RunFile]) -> list[str]:
+    counts: Counter[str] = Counter()
+    for file in files:
+        if file.stage == "skips":
+            counts.update(skip.reason for skip in read_records(lambda path=file.path: [path], SKIPS))
+    if not counts:
+        return []
+    reasons = ", ".join(f"{count:,} {reason}" for reason, count in counts.items())
+    return [f"hidden states: could not be computed of {reasons}. `nbest encode RUN --redo failed` tries these again"]
 
 
 def _describe_state(path: Path, manifest: Mapping[str, Any], without_checksums: int) -> list[str]:
@@ -184,6 +198,8 @@ def _find_remedy(path: Path, manifest: Mapping[str, Any], file: RunFile) -> tupl
             return "Move it away: the results stay, and where they come from is unknown then.", ()
         case "states":
             return "Move it away and compute its hidden states again:", (join(["nbest", "encode", run]),)
+        case "skips":
+            return "Move it away and encode again what was skipped:", (join(["nbest", "encode", run]),)
         case "verdicts":
             return "Move it away and grade its trajectories again:", (join(["nbest", "verify", run]),)
         case "scores":

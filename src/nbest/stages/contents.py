@@ -1,11 +1,13 @@
 """Describe what a run holds, where it comes from, and which commands can follow."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from shlex import quote
 from typing import Any
 
+from nbest.plurals import show_count
 from nbest.stages.flow import open_run, path_of
 from nbest.storage.origins import read_origin
 from nbest.storage.run import Run
@@ -22,7 +24,8 @@ class RunContents:
     `scorers` counts trajectories per scorer, `selectors` pools per selector. `origin` says where the run comes from, as
     its manifest says it; what the manifest does not say is absent. `holds` names the inputs of scorers that the run
     has: states, logprobs, confidences, certainties. `methods` says which method and model made what is stored as
-    `scores/NAME` or `selections/NAME`; it has no entry where that was not recorded.
+    `scores/NAME` or `selections/NAME`; it has no entry where that was not recorded. `skipped` counts the
+    trajectories that `encode` could not encode, by reason.
     """
 
     run: Path
@@ -41,6 +44,7 @@ class RunContents:
     scorers: Mapping[str, int]
     selectors: Mapping[str, int]
     methods: Mapping[str, str] = field(default_factory=dict[str, str])
+    skipped: Mapping[str, int] = field(default_factory=dict[str, int])
 
     @property
     def verdicts(self) -> int:
@@ -52,12 +56,13 @@ class RunContents:
         if self.largest_pool != self.smallest_pool:
             pools += f" to {self.largest_pool:,}"
         failed = f", {self.failed:,} failed" if self.failed else ""
+        skipped = [f"{count:,} skipped ({reason})" for reason, count in self.skipped.items()]
         return {
             **self.origin,
             "problems": f"{self.problems:,}",
             "trajectories": f"{self.trajectories:,} ({pools} per problem{failed})",
-            "hidden states": f"{self.with_states:,} trajectories",
-            "log-probabilities": f"{self.with_logprobs:,} trajectories",
+            "hidden states": ", ".join([show_count(self.with_states, "trajectory"), *skipped]),
+            "log-probabilities": show_count(self.with_logprobs, "trajectory"),
             "verdicts": f"{self.right:,} right, {self.wrong:,} wrong, {self.ungraded:,} ungraded",
         }
 
@@ -69,7 +74,7 @@ class RunContents:
         commands: list[str] = []
         if self.verdicts < self.trajectories:
             commands.append(f"nbest verify {run}")
-        if self.with_states < self.trajectories - self.failed:
+        if self.with_states + sum(self.skipped.values()) < self.trajectories - self.failed:
             policy = "" if "policy" in self.origin else " --policy MODEL"
             commands.append(f"nbest encode {run}{policy}")
         scorers = self._list_missing_scorers()
@@ -105,7 +110,8 @@ def describe_run(run: Run | str | Path) -> RunContents:
         ).fetchall()
         arrays = dict(zip(ARRAYS, database.execute(f"SELECT {counts} FROM trajectories").fetchall()[0], strict=True))
         verdicts = dict(database.execute("SELECT correct, count(*) FROM verdicts GROUP BY correct").fetchall())
-    sizes, with_states = [int(row[0]) for row in rows], len(run.done_states())
+    sizes, states_ids = [int(row[0]) for row in rows], run.done_states()
+    with_states = len(states_ids)
     holds = {name for name, count in (arrays | {"states": with_states}).items() if count}
     return RunContents(
         run=path,
@@ -124,11 +130,13 @@ def describe_run(run: Run | str | Path) -> RunContents:
         scorers={name: len(run.done_scores(name)) for name in run.scorers()},
         selectors={name: len(run.done_selections(name)) for name in run.selectors()},
         methods=_read_methods(run),
+        skipped=dict(Counter(skip.reason for skip in run.skips() if skip.trajectory_id not in states_ids)),
     )
 
 
 def _read_methods(run: Run) -> dict[str, str]:
-    keys = [f"scores/{name}" for name in run.scorers()] + [f"selections/{name}" for name in run.selectors()]
+    keys = ["verdicts", *(f"scores/{name}" for name in run.scorers())]
+    keys += [f"selections/{name}" for name in run.selectors()]
     origins = {key: read_origin(run.path / key) for key in keys}
     return {key: origin.summary for key, origin in origins.items() if origin is not None}
 

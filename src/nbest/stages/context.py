@@ -1,7 +1,8 @@
 """Build scorers and selectors for a run, and check that every option is used by one of them."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from nbest.errors import ConfigError
 from nbest.protocols import Clusterer
@@ -12,6 +13,8 @@ from nbest.storage.run import Run
 
 if TYPE_CHECKING:
     from nbest.judging.models import JudgeModel
+    from nbest.sandbox.executions import SandboxFactory
+    from nbest.selecting.execution.writing import TestWriter
 
 
 def create_context(
@@ -22,6 +25,7 @@ def create_context(
     scorer_model: str | None = None,
     family: str | None = None,
     judge: "Callable[[], JudgeModel] | None" = None,
+    sandbox: "SandboxFactory | None" = None,
 ) -> BuildContext:
     """Return what scorers and selectors of this run are built with; stored scores are read on demand."""
 
@@ -35,19 +39,40 @@ def create_context(
         scorer_model=scorer_model,
         family=family,
         judge=judge,
+        sandbox=sandbox,
+        writer=None if judge is None else make_writer(judge, equivalence),
         where=f"run {run.path}",
         policy_hash=run.policy_hash,
     )
 
 
-def needs_judge(spec: Spec) -> bool:
-    """Return whether a method calls a model that judges."""
-    return "judge" in spec.needs
+def make_writer(judge: "Callable[[], JudgeModel]", equivalence: Clusterer) -> "Callable[[], TestWriter]":
+    """Return a function that returns the writer of tests of a command, the same one at each call."""
+
+    @cache
+    def load() -> "TestWriter":
+        from nbest.judging.writing_tests import JudgeTestWriter
+
+        return JudgeTestWriter(judge().settings(equivalence))
+
+    return load
 
 
-def uses_seed(spec: Spec) -> bool:
-    """Return whether a random seed changes what a method does."""
-    return needs_judge(spec) or "seed" in spec.options.model_fields
+def needs_judge(spec: Spec, options: Any = None) -> bool:
+    """Return whether a method calls a model that judges: with these options, or with any if they are None."""
+    if "judge" in spec.needs or spec.asks_judge is None:
+        return "judge" in spec.needs
+    return options is None or spec.asks_judge(options)
+
+
+def needs_sandbox(spec: Spec) -> bool:
+    """Return whether a method runs programs."""
+    return "sandbox" in spec.needs
+
+
+def uses_seed(spec: Spec, options: Any = None) -> bool:
+    """Return whether a random seed changes what a method does: with these options, or with any if they are None."""
+    return needs_judge(spec, options) or "seed" in spec.options.model_fields
 
 
 def check_single(options: str, kind: MethodKind, names: Sequence[str]) -> None:

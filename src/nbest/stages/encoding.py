@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from nbest.config import PolicyConfig
 from nbest.errors import ConfigError, OutOfMemoryError
 from nbest.protocols import Encoder
-from nbest.records import EncodingFault, HiddenStates, Pool, Step, Trajectory
+from nbest.records import EncodingFault, HiddenStates, Pool, Skip, Step, Trajectory
 from nbest.run_settings import find_policy
 from nbest.stages.flow import (
     OnDone,
@@ -24,6 +24,7 @@ from nbest.stages.flow import (
     require_trajectories,
     run_to_end,
 )
+from nbest.stages.redoing import drop_skips
 from nbest.stages.sharing import SharedWork, ignore_wait, share_work
 from nbest.storage.done import DoneStates
 from nbest.storage.run import Run
@@ -41,8 +42,9 @@ class PreparingEncoder(Encoder, Protocol):
 class EncodeReport:
     """How many trajectories of the run have hidden states after `encode`.
 
-    `skipped` counts those that this call could not encode, by reason, and `first_messages` has the first message of
-    each reason. `failed` counts those whose sampling failed, which have no states.
+    `skipped` counts those that could not be encoded, by reason, and `first_messages` has the first message of
+    each reason. `failed` counts those whose sampling failed, which have no states. `redone` counts the skipped ones
+    that were tried again (None: that was not requested).
     """
 
     run: Path
@@ -51,9 +53,10 @@ class EncodeReport:
     failed: int = 0
     skipped: Mapping[str, int] = field(default_factory=dict[str, int])
     first_messages: Mapping[str, str] = field(default_factory=dict[str, str])
+    redone: int | None = None
 
     def to_json(self) -> dict[str, Any]:
-        return {
+        row: dict[str, Any] = {
             "run": str(self.run),
             "trajectories": self.trajectories,
             "with_states": self.with_states,
@@ -61,19 +64,25 @@ class EncodeReport:
             "skipped": dict(self.skipped),
             "first_messages": dict(self.first_messages),
         }
+        return row if self.redone is None else row | {"redone": self.redone}
 
 
 @dataclass(slots=True)
 class Skips:
-    """Counts the trajectories that an encoder could not encode."""
+    """The trajectories that an encoder could not encode and that are not stored yet; `failed` counts those whose
+    sampling failed."""
 
     failed: int = 0
-    counts: Counter[str] = field(default_factory=Counter[str])
-    first_messages: dict[str, str] = field(default_factory=dict[str, str])
+    new: list[tuple[str, EncodingFault]] = field(default_factory=list[tuple[str, EncodingFault]])
 
     def add(self, trajectory_id: str, fault: EncodingFault) -> None:
-        self.counts[fault.reason] += 1
-        self.first_messages.setdefault(fault.reason, f"{trajectory_id}: {fault.message}")
+        self.new.append((trajectory_id, fault))
+
+    def take(self, policy: str) -> list[Skip]:
+        """Return the new ones as records of this policy, and forget them."""
+        records = [Skip(id, fault.reason, fault.message, policy) for id, fault in self.new]
+        self.new.clear()
+        return records
 
 
 def encode(
@@ -81,20 +90,22 @@ def encode(
     policy: str | None = None,
     layers: Sequence[int] = (-1,),
     *,
+    redo_failed: bool = False,
     on_progress: OnProgress = ignore_progress,
 ) -> EncodeReport:
     """Compute the hidden states of every trajectory that has none.
 
     `policy` is a folder, hub id or bundled:NAME; None is the policy that sampled the run. `layers` are numbered as
     transformers numbers `hidden_states`, negative ones from the end. A trajectory that cannot be encoded, such as one
-    longer than the model's context, is skipped and counted. Raises ConfigError if no policy is known or a layer does
+    longer than the model's context, is skipped; the run stores why, and the same policy tries it again only with
+    `redo_failed`. Raises ConfigError if no policy is known or a layer does
     not exist, UnavailableError if the run holds no trajectories.
     """
-    return run_to_end(_encode(open_run(run), path_of(run), policy, layers, on_progress))
+    return run_to_end(_encode(open_run(run), path_of(run), policy, layers, redo_failed, on_progress))
 
 
 async def _encode(
-    run: Run, path: Path, policy: str | None, layers: Sequence[int], on_progress: OnProgress
+    run: Run, path: Path, policy: str | None, layers: Sequence[int], redo_failed: bool, on_progress: OnProgress
 ) -> EncodeReport:
     from nbest.sampling.policies import describe_origin
     from nbest.states.encoder import TransformersEncoder
@@ -111,12 +122,23 @@ async def _encode(
     )
     skips = Skips()
     async with encoder:
-        missing = total - len(run.done_states())
         origin = describe_origin(encoder.checkpoint.info)
+        dropped = await asyncio.to_thread(drop_skips, run, None if redo_failed else name_policy(origin))
+        missing = total - len(run.done_states()) - sum(1 for _ in run.skips())
         on_done, on_wait = count_progress("encode", missing, on_progress), report_wait("encode", on_progress)
         await encode_run(run, encoder, on_done, origin, skips, on_wait=on_wait)
-    done = len(run.done_states())
-    return EncodeReport(path, total, done, skips.failed, dict(skips.counts), skips.first_messages)
+    done = run.done_states()
+    stored = [skip for skip in run.skips() if skip.trajectory_id not in done]
+    first_messages: dict[str, str] = {}
+    for skip in stored:
+        first_messages.setdefault(skip.reason, f"{skip.trajectory_id}: {skip.message}")
+    counts = dict(Counter(skip.reason for skip in stored))
+    return EncodeReport(path, total, len(done), skips.failed, counts, first_messages, dropped if redo_failed else None)
+
+
+def name_policy(origin: Mapping[str, str]) -> str:
+    """Return the content hash of a policy, or its name where the hash is not known."""
+    return origin.get("content_hash") or origin.get("model", "")
 
 
 async def encode_run(
@@ -130,16 +152,19 @@ async def encode_run(
 ) -> None:
     """Compute the hidden states of every trajectory that has none; `origin` goes into their header.
 
-    A trajectory that cannot be encoded is left out, and counted in `skips`.
+    A trajectory that cannot be encoded is left out, and the reason is stored; those stored before are not tried again.
+    `skips` counts those that failed when they were sampled.
     """
     skips = Skips() if skips is None else skips
+    policy = name_policy(origin)
     done = await asyncio.to_thread(DoneStates, run.states_folder)
+    skipped = {skip.trajectory_id for skip in run.skips()}
 
     def read(problem_ids: Collection[str] | None) -> Iterator[tuple[str, Pool]]:
         yield from ((pool.problem_id, pool) for pool in run.pools(problem_ids))
 
     def plan(pool: Pool, ids: Collection[str]) -> tuple[str, list[Trajectory]] | None:
-        missing = [trajectory for trajectory in pool.trajectories if trajectory.id not in ids]
+        missing = [t for t in pool.trajectories if t.id not in ids and t.id not in skipped]
         return (pool.prompt, missing) if missing else None
 
     async def encode_pool(item: tuple[str, list[Trajectory]]) -> AsyncGenerator[list[str], None]:
@@ -149,6 +174,7 @@ async def encode_run(
         # States are large, so those of a pool are written at once and not gathered with others.
         if states:
             await asyncio.to_thread(run.append_states, states, origin)
+        await asyncio.to_thread(run.append_skips, skips.take(policy))
         tokens = sum(len(trajectory.completion.tokens) for trajectory in trajectories if trajectory.id in states)
         on_done(len(missing), tokens)
         yield []

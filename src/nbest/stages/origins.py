@@ -24,6 +24,7 @@ from nbest.errors import ConfigError
 from nbest.records import SamplingParams
 from nbest.registry import find_method, find_scorer
 from nbest.sampling.model_files import hash_files, hash_model
+from nbest.sandbox.executions import Isolation
 from nbest.specs import MethodName, Spec
 from nbest.stages.context import needs_judge, uses_seed
 from nbest.storage.claims import Claims
@@ -78,22 +79,32 @@ def describe_selector(
     n: int | None = None,
     judge: "JudgeModel | None" = None,
     find_scores: Callable[[str], Origin | None] = lambda _: None,
+    isolation: Isolation | None = None,
 ) -> Origin:
     """Return the origin of the selections of a selector. `find_scores` returns the origin of the scores under a name.
 
+    `isolation` describes the sandbox of a selector that runs programs: what programs may import is compared, what
+    isolates them is only recorded.
     Raises ConfigError for what is no selector.
     """
     spec, method = find_method("selector", name)
-    options = spec.parse_options(method).model_dump(mode="json")
+    parsed = spec.parse_options(method)
+    options = parsed.model_dump(mode="json")
     identity, info = _describe_method(spec, method, judge)
     if options.get("file"):
         identity["file"] = {"content_hash": hash_files([Path(options["file"])])}
         info["file"] = str(options["file"])
-    if uses_seed(spec) and judge is None:
+    if uses_seed(spec, parsed) and judge is None:
         identity["seed"] = seed if options.get("seed") is None else options["seed"]
         identity["options"].pop("seed", None)
     if n is not None:
         identity["n"] = n
+    if isolation is not None:
+        identity["packages"] = dict(isolation.packages)
+        info["sandbox"] = asdict(isolation)
+        info["inputs"] = options.get("inputs")
+        if not isolation.is_isolated:
+            info["summary"] += ", run without isolation"
     if scorers := spec.list_scorers(method):
         origins = {scorer: find_scores(scorer) for scorer in scorers}
         identity["scores"] = {scorer: _digest(origin) for scorer, origin in origins.items()}

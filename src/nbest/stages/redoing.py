@@ -2,7 +2,8 @@
 
 A verdict has failed if it is ungraded: it timed out or could not be compared. A score has failed if it is NaN although
 the trajectory did not fail and, where a judge gives the scores, has an answer. A selection has failed if it is an
-abstention or was made without a judgement. The rows that failed are removed from the run, and everything else stays.
+abstention or was made without a judgement. A score or selection that lacks some of its judgements has failed, too. The
+rows that failed are removed from the run, and everything else stays.
 """
 
 import math
@@ -11,12 +12,12 @@ from contextlib import contextmanager
 from time import sleep
 
 from nbest.answers.extraction import answer_of
-from nbest.judging.selectors import NO_JUDGEMENT
-from nbest.records import Score, Selection, Verdict
+from nbest.judging.selectors import LOST_JUDGEMENTS, NO_JUDGEMENT
+from nbest.records import Score, Selection, Skip, Verdict
 from nbest.storage.claims import Claims
 from nbest.storage.removal import drop_rows
 from nbest.storage.run import Run
-from nbest.storage.tables import SCORES, SELECTIONS, VERDICTS
+from nbest.storage.tables import SCORES, SELECTIONS, SKIPS, VERDICTS
 
 _POLL_SECONDS = 0.1
 
@@ -32,25 +33,46 @@ def drop_failed_verdicts(run: Run) -> int:
 
 
 def drop_failed_scores(run: Run, name: str, has_judge: bool) -> int:
-    """Drop the scores that are NaN, except where there never can be one; return their number. Raises as above."""
+    """Drop the scores that are NaN, except where there never can be one, and those that lack judgements.
+
+    Returns their number. Raises as above.
+    """
     with _alone(run, f"scores/{name}"):
         missing = {score.trajectory_id for score in run.scores(name) if math.isnan(score.value)}
         ids = _find_scorable(run, missing, has_judge)
 
         def is_failed(score: Score) -> bool:
-            return score.trajectory_id in ids and math.isnan(score.value)
+            is_missing = score.trajectory_id in ids and math.isnan(score.value)
+            return is_missing or bool(LOST_JUDGEMENTS.search(score.note))
 
-        return drop_rows(run.path / "scores" / name, SCORES, is_failed) if ids else 0
+        return drop_rows(run.path / "scores" / name, SCORES, is_failed)
 
 
 def drop_failed_selections(run: Run, name: str) -> int:
-    """Drop the abstentions and the selections without a judgement; return their number. Raises as above."""
+    """Drop the abstentions and the selections without a judgement or with fewer than were asked for.
+
+    Returns their number. Raises as above.
+    """
 
     def is_failed(selection: Selection) -> bool:
-        return selection.index is None or selection.note.startswith(NO_JUDGEMENT)
+        has_lost = bool(LOST_JUDGEMENTS.search(selection.note))
+        return selection.index is None or selection.note.startswith(NO_JUDGEMENT) or has_lost
 
     with _alone(run, f"selections/{name}"):
         return drop_rows(run.path / "selections" / name, SELECTIONS, is_failed)
+
+
+def drop_skips(run: Run, policy: str | None) -> int:
+    """Drop the reasons of another policy for which trajectories have no states, or with None all; return their number.
+
+    These trajectories are tried again. Raises as above.
+    """
+
+    def is_other(skip: Skip) -> bool:
+        return policy is None or skip.policy != policy
+
+    with _alone(run, "skips"):
+        return drop_rows(run.skips_folder, SKIPS, is_other)
 
 
 def _find_scorable(run: Run, trajectory_ids: Collection[str], has_judge: bool) -> set[str]:

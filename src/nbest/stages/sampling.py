@@ -11,6 +11,7 @@ from typing import Any
 
 from nbest.config import SampleConfig
 from nbest.errors import ConfigError
+from nbest.plurals import show_count
 from nbest.protocols import Sampler
 from nbest.records import Problem, SamplingParams, Trajectory, derive_seed, make_conversation, trajectory_id
 from nbest.stages.flow import (
@@ -68,7 +69,8 @@ class Draw:
 @dataclass(frozen=True, slots=True)
 class SampleReport:
     """The result of `sample`: `new_trajectories` with `tokens` tokens in `seconds`, and how many `trajectories` the run
-    now holds of the `planned_trajectories`."""
+    now holds of the `planned_trajectories`. `failed` counts the new ones whose sampling failed, and `first_failure`
+    names the first of them and says why."""
 
     run: Path
     new_trajectories: int
@@ -76,6 +78,8 @@ class SampleReport:
     seconds: float
     trajectories: int
     planned_trajectories: int
+    failed: int = 0
+    first_failure: str = ""
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -84,6 +88,8 @@ class SampleReport:
             "tokens": self.tokens,
             "seconds": self.seconds,
             "trajectories": self.trajectories,
+            "failed": self.failed,
+            "first_failure": self.first_failure or None,
         }
 
 
@@ -93,20 +99,28 @@ def sample(
     *,
     shard: Shard = WHOLE,
     on_progress: OnProgress = ignore_progress,
+    on_note: Callable[[str], object] = lambda _: None,
     allow_large_n: bool = False,
 ) -> SampleReport:
     """Draw what the run at `run_path` is missing of `config.n` trajectories per problem; the run is made if there
     is none.
 
     All settings are checked before a model is loaded, and the folder is created with the first trajectories: a call
-    that fails before has changed nothing. `allow_large_n` confirms an `n` above `MOST_N`. Raises ConfigError, also if
-    the folder holds a run of other settings, UnavailableError for what the policy cannot do, DataError, EngineError.
+    that fails before has changed nothing. `on_note` is called, before a model is loaded, with what is wrong with the
+    targets of the problems, whatever their source is. `allow_large_n` confirms an `n` above `MOST_N`.
+    Raises ConfigError, also if the folder holds a run of other settings, UnavailableError for what the policy cannot
+    do, DataError, EngineError.
     """
-    return run_to_end(_sample(Path(run_path), config, shard, on_progress, allow_large_n))
+    return run_to_end(_sample(Path(run_path), config, shard, on_progress, on_note, allow_large_n))
 
 
 async def _sample(
-    path: Path, config: SampleConfig, shard: Shard, on_progress: OnProgress, allow_large_n: bool
+    path: Path,
+    config: SampleConfig,
+    shard: Shard,
+    on_progress: OnProgress,
+    on_note: Callable[[str], object],
+    allow_large_n: bool,
 ) -> SampleReport:
     from nbest.run_settings import describe_sampling
     from nbest.sampling.policies import load_policy, origin_of
@@ -114,6 +128,8 @@ async def _sample(
 
     report_activity("read the problems", on_progress)
     config, problems = await asyncio.to_thread(check_settings, config, allow_large_n)
+    if note := await asyncio.to_thread(_describe_targets, problems):
+        on_note(note)
     is_here = config.policy.type in ("transformers", "vllm")
     report_activity(f"load {config.policy.model if is_here else config.policy.type}", on_progress)
     async with load_policy(config.policy) as sampler:
@@ -132,12 +148,32 @@ async def _sample(
             trajectories, tokens = trajectories + new_items, tokens + new_tokens
             report(new_items, new_tokens)
 
+        failed, first_failure = 0, ""
+
+        def on_failure(trajectory: Trajectory) -> None:
+            nonlocal failed, first_failure
+            failed += 1
+            first_failure = first_failure or f"{trajectory.id}: {trajectory.completion.note}"
+
         on_wait = report_wait("sample", on_progress)
         with reserve_folder(run):
-            await sample_run(run, sampler, draw, on_done, origin_of(description), on_wait=on_wait)
+            await sample_run(
+                run, sampler, draw, on_done, origin_of(description), on_wait=on_wait, on_failure=on_failure
+            )
             run.materialize()
     seconds = time.perf_counter() - start
-    return SampleReport(path, trajectories, tokens, seconds, len(run.done_trajectories()), len(problems) * config.n)
+    present, planned = len(run.done_trajectories()), len(problems) * config.n
+    return SampleReport(path, trajectories, tokens, seconds, present, planned, failed, first_failure)
+
+
+def _describe_targets(problems: list[Problem]) -> str:
+    """Return a note on the targets that cannot be read, "" if all can: `verify` would grade nothing of such a run."""
+    from nbest.verifying.targets import describe_unreadable, find_unreadable_targets
+
+    unreadable = find_unreadable_targets(problems)
+    return (
+        f"{describe_unreadable(unreadable)}\n`nbest verify` grades none of this run until then." if unreadable else ""
+    )
 
 
 def check_settings(config: SampleConfig, allow_large_n: bool) -> tuple[SampleConfig, list[Problem]]:
@@ -171,7 +207,8 @@ def check_large_n(n: int, is_confirmed: bool) -> None:
     """Raise ConfigError for more than `MOST_N` trajectories per problem that are not confirmed."""
     if n > MOST_N and not is_confirmed:
         raise ConfigError(
-            f"n: got {n:,} trajectories per problem; more than {MOST_N:,} must be confirmed with --allow-large-n"
+            f"n: got {show_count(n, 'trajectory')} per problem; more than {MOST_N:,} must be confirmed with "
+            "--allow-large-n"
         )
 
 
@@ -196,11 +233,12 @@ async def sample_run(
     origin: Mapping[str, str] | None = None,
     *,
     on_wait: Callable[[int], None] = ignore_wait,
+    on_failure: Callable[[Trajectory], object] = lambda _: None,
 ) -> None:
     """Draw the trajectories that are missing; a trajectory is written as it finishes, whether or not its pool is whole.
 
     `origin` goes into the header of captured states: the policy and step rule behind them. `on_wait` is as in
-    `share_work`.
+    `share_work`. `on_failure` is called with every trajectory whose sampling failed.
     """
     done = DoneIds(run.path / "trajectories", TRAJECTORIES)
 
@@ -224,6 +262,9 @@ async def sample_run(
 
     async def write(trajectories: list[Trajectory]) -> None:
         await asyncio.to_thread(run.append_trajectories, trajectories, origin)
+        for trajectory in trajectories:
+            if trajectory.has_failed:
+                on_failure(trajectory)
         # A server may count tokens without giving their ids.
         on_done(len(trajectories), sum(t.completion.count_usage().sampled_tokens for t in trajectories))
 

@@ -24,6 +24,7 @@ from nbest.stages.flow import (
 )
 from nbest.stages.origins import describe_selector, find_scores_of, open_results
 from nbest.stages.redoing import drop_failed_selections
+from nbest.stages.sandboxes import SandboxLoader, SandboxSettings
 from nbest.stages.sharing import SharedWork, ignore_wait, share_work
 from nbest.storage.done import DoneIds
 from nbest.storage.origins import Origin
@@ -62,6 +63,7 @@ def select(
     n: int | None = None,
     as_name: str | None = None,
     redo_failed: bool = False,
+    sandbox: SandboxSettings | None = None,
     on_progress: OnProgress = ignore_progress,
 ) -> list[SelectReport]:
     """Let each of `selectors` pick one trajectory of every pool that it has not selected from yet.
@@ -69,15 +71,19 @@ def select(
     `seed` is the seed of selectors that use random numbers (None: 0, or the judge's own), `judge` the settings of the
     model that generative selectors call. With `n` a selector sees only the first n trajectories of each pool, and its
     selections are stored as NAME@n. `as_name` is stored in place of NAME, and needs a single selector. With
-    `redo_failed` the selections that failed are made again (see `nbest.stages.redoing`). Raises ConfigError, also for
-    an option that no selector uses and for selections of another origin under the same name (see
-    `nbest.stages.origins`), UnavailableError, DataError, EngineError.
+    `redo_failed` the selections that failed are made again (see `nbest.stages.redoing`). `sandbox` isolates programs
+    (None: the best isolation of this machine does). Raises ConfigError, also for an option that no selector uses and
+    for selections of another origin under the same name (see `nbest.stages.origins`), UnavailableError, DataError,
+    EngineError.
     """
     names = list(dict.fromkeys(selectors))
-    _check_options(names, seed, judge, as_name)
+    _check_options(names, seed, judge, as_name, sandbox)
     if judge is not None and seed is not None:
         judge = judge.model_copy(update={"seed": seed})
-    return run_to_end(_select(open_run(run), names, seed or 0, judge, n, as_name, redo_failed, on_progress))
+    work = _select(
+        open_run(run), names, seed or 0, judge, n, as_name, redo_failed, sandbox or SandboxSettings(), on_progress
+    )
+    return run_to_end(work)
 
 
 async def _select(
@@ -88,12 +94,13 @@ async def _select(
     n: int | None,
     as_name: str | None,
     redo_failed: bool,
+    sandbox: SandboxSettings,
     on_progress: OnProgress,
 ) -> list[SelectReport]:
     """Load all selectors, and check where stored selections come from, before the first one selects."""
-    from nbest.registry import find_spec, load_selector, stored_name
+    from nbest.registry import find_method, load_selector, stored_name
     from nbest.selecting.limited import LimitedSelector
-    from nbest.stages.context import create_context, needs_judge
+    from nbest.stages.context import create_context, needs_judge, needs_sandbox
     from nbest.stages.judges import JudgeLoader
     from nbest.verifying.equivalence import Equivalence
 
@@ -102,14 +109,22 @@ async def _select(
     async with AsyncExitStack() as stack:
         load_judge = None if judge is None else await stack.enter_async_context(JudgeLoader(judge))
         equivalence = stack.enter_context(Equivalence())
-        context = create_context(run, equivalence, seed=seed, judge=load_judge)
+        load_sandbox = await stack.enter_async_context(SandboxLoader(sandbox, run.path))
+        context = create_context(run, equivalence, seed=seed, judge=load_judge, sandbox=load_sandbox)
         selectors: dict[str, tuple[Selector, Origin]] = {}
         for name in names:
             report_activity(f"load {name}", on_progress)
             selector = await stack.enter_async_context(load_selector(name, context))
-            judge_model = load_judge() if load_judge is not None and needs_judge(find_spec("selector", name)) else None
+            spec, method = find_method("selector", name)
+            asks_judge = load_judge is not None and needs_judge(spec, spec.parse_options(method))
             origin = await asyncio.to_thread(
-                describe_selector, name, seed=seed, n=n, judge=judge_model, find_scores=find_scores_of(run)
+                describe_selector,
+                name,
+                seed=seed,
+                n=n,
+                judge=load_judge() if load_judge is not None and asks_judge else None,
+                find_scores=find_scores_of(run),
+                isolation=load_sandbox().describe() if needs_sandbox(spec) else None,
             )
             selection_name = as_name or stored_name("selector", name)
             if n:
@@ -186,11 +201,17 @@ async def select_run(
     await share_work(work, on_wait=on_wait)
 
 
-def _check_options(names: Sequence[str], seed: int | None, judge: GenerativeConfig | None, as_name: str | None) -> None:
+def _check_options(
+    names: Sequence[str],
+    seed: int | None,
+    judge: GenerativeConfig | None,
+    as_name: str | None,
+    sandbox: SandboxSettings | None,
+) -> None:
     """Raise ConfigError for an unknown selector or option, `as_name` if several are named, and an option that no
     selector uses."""
     from nbest.registry import find_method
-    from nbest.stages.context import check_single, check_used, needs_judge, uses_seed
+    from nbest.stages.context import check_single, check_used, needs_judge, needs_sandbox, uses_seed
 
     if as_name is not None:
         check_single("--as belongs", "selector", names)
@@ -200,5 +221,7 @@ def _check_options(names: Sequence[str], seed: int | None, judge: GenerativeConf
         specs_by_name[name].list_scorers(method)
     if judge is not None:
         check_used("--judge", specs_by_name, needs_judge)
+    if sandbox is not None:
+        check_used("--sandbox", specs_by_name, needs_sandbox)
     if seed is not None:
         check_used("--seed", specs_by_name, uses_seed)

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from nbest.errors import ConfigError, DataError, OutOfMemoryError
+from nbest.plurals import show_count
 from nbest.protocols import Encoder
 from nbest.records import Completion, EncodingFault, HiddenStates, Step, Trajectory, make_conversation
 from nbest.sampling.checkpoint import Checkpoint, load_checkpoint
@@ -111,7 +112,8 @@ class TransformersEncoder(Encoder):
         """
         if len(trajectories) != len(steps):
             raise DataError(
-                f"{len(trajectories)} trajectories and {len(steps)} lists of steps; each trajectory needs one list"
+                f"{show_count(len(trajectories), 'trajectory')} and {show_count(len(steps), 'list')} of steps; "
+                "each trajectory needs one list"
             )
         for trajectory, spans in zip(trajectories, steps, strict=True):
             self._check(trajectory, spans)
@@ -125,7 +127,7 @@ class TransformersEncoder(Encoder):
         if not len(completion.tokens) or not len(completion.prompt_tokens):
             return EncodingFault("no token ids", "it has no token ids; fill them with tokenize_trajectory first")
         if not all(0 <= step.start < step.end <= len(completion.tokens) for step in steps):
-            message = f"a step lies outside its {len(completion.tokens)} tokens: {list(steps)}"
+            message = f"a step lies outside its {show_count(len(completion.tokens), 'token')}: {list(steps)}"
             return EncodingFault("a step outside its tokens", message)
         if fault := self._find_foreign_id(completion):
             return fault
@@ -134,7 +136,7 @@ class TransformersEncoder(Encoder):
         if context is not None and needed > context:
             return EncodingFault(
                 "longer than the model's context",
-                f"prompt and steps are {needed} tokens long; the model's context holds {context}. "
+                f"prompt and steps are {show_count(needed, 'token')} long; the model's context holds {context}. "
                 "Leave it out, or encode with a model that has a longer context",
             )
         return None
@@ -185,7 +187,7 @@ class TransformersEncoder(Encoder):
             states = self._forward(ids.to(device), mask.to(device))
         except torch.OutOfMemoryError as error:
             raise OutOfMemoryError(
-                f"out of memory over {len(rows)} x {width} tokens; lower batch_tokens: {error}"
+                f"out of memory over {len(rows)} x {show_count(width, 'token')}; lower batch_tokens: {error}"
             ) from error
         return torch.stack([states[layer][numbers, positions] for layer in self.layers], dim=1).float().cpu().numpy()
 

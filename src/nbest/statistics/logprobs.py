@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from nbest.errors import DataError
+from nbest.plurals import show_count
 from nbest.records import Step
 
 Array: TypeAlias = NDArray[np.float64]
@@ -43,8 +44,8 @@ def span_features(logprobs: ArrayLike, spans: ArrayLike) -> NDArray[np.float32]:
     if len(faults):
         start, end = edges[faults[0]]
         raise DataError(
-            f"step {faults[0]} is the span [{start}, {end}) of {len(values)} log-probabilities; a step needs "
-            "0 <= start < end <= tokens. Are these the steps and the log-probabilities of the same completion?"
+            f"step {faults[0]} is the span [{start}, {end}) of {show_count(len(values), 'log-probability')}; a step "
+            "needs 0 <= start < end <= tokens. Are these the steps and the log-probabilities of the same completion?"
         )
     features = np.empty((len(edges), len(STEP_FEATURES)), dtype=np.float32)
     if not len(edges):

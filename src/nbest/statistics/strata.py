@@ -48,6 +48,11 @@ def set_weights(tables: Sequence[Array], weighing: Weighing) -> Array:
     return np.where(is_defined, shares / np.maximum(shares.sum(axis=0), 1), np.nan)
 
 
+def count_fewest(tables: Sequence[Array]) -> NDArray[np.int64]:
+    """Return [R] how many values the set with the fewest has, for M `tables` of [P, R]."""
+    return np.stack([np.count_nonzero(~np.isnan(table), axis=0) for table in tables]).min(axis=0)
+
+
 def average_intervals(
     tables: Sequence[Array],
     weighing: Weighing,

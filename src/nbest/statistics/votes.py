@@ -11,7 +11,7 @@ Rules of every vote
 
 The weight of a vote, by rule
 
-    vote      The score; finite and at least 0. The weighted vote of Li et al. 2022 (arXiv 2206.02336).
+    vote      score^power, 1 unless set; finite and at least 0. The weighted vote of Li et al. 2022 (arXiv 2206.02336).
     vote-max  The score, of any sign; the weight of a cluster is the score of its best member: best-of-N with an answer.
     borda     (V - r + 1)^power for rank r = 1 (best) of V voters; equal scores share the mean of their ranks' weights.
               The score may have any sign. Self-certainty (arXiv 2502.18581).
@@ -33,6 +33,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from nbest.errors import ConfigError
+from nbest.plurals import agree, show_part
 
 Array: TypeAlias = NDArray[np.float64]
 Numbers: TypeAlias = NDArray[np.int64]
@@ -107,19 +108,34 @@ class VoteRule:
         """Return the fault of this many negative and infinite scores of `total`; "" if the rule allows them."""
         if negative and not self.allows_negative:
             return (
-                f"{negative} of {total} scores are negative, and a sum of negative weights favours small clusters; "
+                f"{show_part(negative, total, 'score')} {agree(negative, 'is')} negative, and a sum of negative "
+                "weights favours small clusters; "
                 "use borda:NAME or softmax:NAME, which take any sign"
             )
         if infinite and not self.allows_infinite:
-            return f"{infinite} of {total} scores are infinite and cannot be weights; use borda:NAME, which ranks them"
+            scores = f"{show_part(infinite, total, 'score')} {agree(infinite, 'is')} infinite"
+            return f"{scores} and cannot be weights; use borda:NAME, which ranks them"
         return ""
 
 
 @dataclass(frozen=True, slots=True)
 class SumVote(VoteRule):
+    """Weighs by the score to the power of `power`: 0 is the plain majority of those with a score, 1 the score itself;
+    with a large power the best candidate alone decides.
+    """
+
     name = "vote"
     allows_negative = False
     allows_infinite = False
+    power: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.power < math.inf:
+            raise ConfigError(f"power of a vote must be at least 0 and finite, got {self.power}")
+
+    def weigh(self, ballot: Ballot, voting: Mask) -> Array:
+        weights = ballot.scores if self.power == 1 else _raise_to(ballot.scores, self.power)
+        return np.broadcast_to(weights, voting.shape)
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +215,12 @@ class FilteredVote(VoteRule):
         limit = np.ceil(self.share * voters - 1e-9)  # 0.1 * 30 must not be rounded up to 4
         lasts = ballot.lasts()[ballot.levels]
         return subsets & (voters - counts[:, lasts] < limit)  # fewer than `limit` are strictly better
+
+
+def _raise_to(scores: Array, power: float) -> Array:
+    """Return scores^power [V] in units of that of the highest score, so that no power overflows."""
+    highest = float(scores.max(initial=0.0))
+    return (scores / highest if highest > 0 else scores) ** power
 
 
 RULES: dict[str, VoteRule] = {

@@ -18,13 +18,13 @@ from nbest.storage.problem_parts import NAME as PROBLEMS_NAME
 from nbest.storage.run import Run
 from nbest.storage.states import SUFFIX as STATES_SUFFIX
 from nbest.storage.states import StatesPart
-from nbest.storage.tables import PROBLEMS, SCORES, SELECTIONS, TRAJECTORIES, VERDICTS, Table
+from nbest.storage.tables import PROBLEMS, SCORES, SELECTIONS, SKIPS, TRAJECTORIES, VERDICTS, Table
 
 
 @dataclass(frozen=True, slots=True)
 class RunFile:
-    """A file of a run. `stage` is what it holds: manifest, problems, trajectories, states, verdicts, scores, selections
-    or origin; `name` is that of the scorer or selector, "" for others."""
+    """A file of a run. `stage` is what it holds: manifest, problems, trajectories, states, skips, verdicts, scores,
+    selections or origin; `name` is that of the scorer or selector, "" for others."""
 
     path: Path
     stage: str
@@ -49,6 +49,9 @@ def list_files(folder: Path) -> list[RunFile]:
     files += [RunFile(path, "problems", table=PROBLEMS) for path in list_parts(folder / "problems", SUFFIX)]
     files += [RunFile(path, "trajectories", table=TRAJECTORIES) for path in list_parts(folder / "trajectories", SUFFIX)]
     files += [RunFile(path, "states") for path in list_parts(folder / "states", STATES_SUFFIX)]
+    if (folder / "verdicts" / origins.NAME).exists():
+        files.append(RunFile(folder / "verdicts" / origins.NAME, "origin", "verdicts"))
+    files += [RunFile(path, "skips", table=SKIPS) for path in list_parts(run.skips_folder, SUFFIX)]
     files += [RunFile(path, "verdicts", table=VERDICTS) for path in list_parts(folder / "verdicts", SUFFIX)]
     for stage, names, table in (("scores", run.scorers(), SCORES), ("selections", run.selectors(), SELECTIONS)):
         for name in names:
@@ -91,7 +94,7 @@ def add_ids(file: RunFile, ids: RunIds) -> Mapping[str, int]:
         return {"problems": len(problem_ids - ids.problems)}
     elif file.stage == "selections":
         return {"problems": len(set(_read_keys(file)) - ids.problems)}
-    elif file.stage in ("verdicts", "scores", "states"):
+    elif file.stage in ("verdicts", "scores", "states", "skips"):
         return {"trajectories": len(set(_read_keys(file)) - ids.trajectories)}
     return {}
 

@@ -23,6 +23,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from nbest.plurals import agree, show_count
 from nbest.storage.parts import damage
 
 KEY = "nbest.checksums"
@@ -154,7 +155,8 @@ def read_checksums(path: Path, footer: bytes, end: int) -> Checksums | None:
     block_bytes = int(match[2])
     blocks = tuple(np.frombuffer(base64.b64decode(match[3]), dtype="<u4").tolist())
     if block_bytes < 1 or len(blocks) != -(-end // block_bytes):
-        raise damage(path, f"it is damaged ({len(blocks)} checksums do not cover its {end:,} bytes)")
+        checksums = f"{show_count(len(blocks), 'checksum')} {agree(len(blocks), 'does')}"
+        raise damage(path, f"it is damaged ({checksums} not cover its {show_count(end, 'byte')})")
     return Checksums(path, end, block_bytes, blocks)
 
 

@@ -94,5 +94,5 @@ def _read(path: Path, version: str) -> dict[str, Partition] | None:
         if content["version"] != version:
             return None
         return {str(key): tuple(map(int, values)) for key, values in content["entries"].items()}
-    except (OSError, DamagedRunError, ValueError, zlib.error, KeyError, TypeError, AttributeError):
+    except (OSError, DamagedRunError, ValueError, zlib.error, KeyError, TypeError, AttributeError, RecursionError):
         return None

@@ -20,6 +20,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from nbest.errors import StorageError
+from nbest.plurals import show_count
 from nbest.storage.captures import StatesFolder
 from nbest.storage.parquet import (
     ROW_GROUP_BYTES,
@@ -174,7 +175,7 @@ def _replace(
     if count:
         merged = write_part(paths[0].parent, suffix, write, first=paths[0])
         if count_rows(merged) != count:
-            raise damage(merged, f"it was just written with {count} rows and has another number")
+            raise damage(merged, f"it was just written with {show_count(count, 'row')} and has another number")
     remove_parts(paths)
 
 

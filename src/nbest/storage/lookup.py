@@ -2,8 +2,9 @@
 """Reads what a run holds of one problem without reading the rest.
 
 The footer of a part has the lowest and the highest id of each row group, so most parts are passed over by their footer
-alone; of a row group that may hold an id, the id column is read first. Of rows with the same id, the first by part name
-is read, as everywhere. Each part that is looked at is checked; `Run.open` may leave that out.
+alone; of a row group that may hold an id, the id column is read first, and its ids are remembered (`part_index.py`).
+Of rows with the same id, the first by part name is read, as everywhere. Each part that is looked at is checked;
+`Run.open` may leave that out.
 
 This module does not know what is in a text, nor how a pool is shown.
 """
@@ -15,8 +16,10 @@ from typing import Any
 
 import pyarrow as pa
 
+from nbest.programs.tasks import code_task
 from nbest.records import Pool, Problem, Score, Selection, Trajectory, Verdict
 from nbest.storage.parquet import SUFFIX, open_part, read_footer, read_group, read_group_at
+from nbest.storage.part_index import PartIndex
 from nbest.storage.parts import list_parts, retry_listing
 from nbest.storage.problem_parts import ProblemParts
 from nbest.storage.run import Run
@@ -58,7 +61,8 @@ class PoolLookup:
         """Return the pool of a problem, trajectories by index; empty if it has none. Raises DamagedRunError."""
         rows: list[Trajectory] = self._read("trajectories", TRAJECTORIES, "problem_id", [problem.id])
         trajectories = tuple(sorted(rows, key=lambda trajectory: trajectory.index))
-        return Pool(problem.id, problem.prompt, trajectories, problem.kind, problem.answer_rule)
+        code = code_task(problem)
+        return Pool(problem.id, problem.prompt, trajectories, problem.kind, problem.answer_rule, code)
 
     def read_verdicts(self, trajectory_ids: Collection[str]) -> list[Verdict]:
         """Return the verdicts of these trajectories, as far as there are any."""
@@ -73,8 +77,15 @@ class PoolLookup:
         return next(iter(self._read(f"selections/{selector}", SELECTIONS, "problem_id", [problem_id])), None)
 
     def _read(self, folder: str, table: Table, column: str, values: Collection[str]) -> list[Any]:
-        path = self._run.path / folder
-        return retry_listing(lambda: _read_records(list_parts(path, SUFFIX), table, column, values))
+        path, index = self._run.path / folder, PartIndex(self._run.path, folder, column)
+
+        def read() -> list[Any]:
+            paths = list_parts(path, SUFFIX)
+            return _read_records(index.leave_out(paths, values), table, column, values, index)
+
+        records = retry_listing(read)
+        index.save(list_parts(path, SUFFIX))
+        return records
 
 
 def _read_problem(path: Path, row: int) -> Problem:
@@ -82,14 +93,17 @@ def _read_problem(path: Path, row: int) -> Problem:
     return PROBLEMS.decode(rows.slice(row - start, 1))[0]
 
 
-def _read_records(paths: Sequence[Path], table: Table, column: str, values: Collection[str]) -> list[Any]:
+def _read_records(
+    paths: Sequence[Path], table: Table, column: str, values: Collection[str], index: PartIndex | None = None
+) -> list[Any]:
     """Return the records whose `column` has one of `values`, each id once, in the order of the parts and rows.
 
-    If `column` is the id, reading stops when all are read.
+    `index` remembers the ids of the parts whose ids were all read. If `column` is the id, reading stops when all values
+    were read.
     """
     records: dict[str, Any] = {}
     for path in paths:
-        for rows in _scan_matches(path, table, column, sorted(values)):
+        for rows in _scan_matches(path, table, column, sorted(values), index):
             for key, record in zip(rows.column(table.key).to_pylist(), table.decode(rows), strict=True):
                 records.setdefault(key, record)
         if column == table.key and len(records) == len(set(values)):
@@ -97,19 +111,24 @@ def _read_records(paths: Sequence[Path], table: Table, column: str, values: Coll
     return list(records.values())
 
 
-def _scan_matches(path: Path, table: Table, column: str, values: list[str]) -> Iterator[pa.Table]:
+def _scan_matches(
+    path: Path, table: Table, column: str, values: list[str], index: PartIndex | None
+) -> Iterator[pa.Table]:
     """Yield the rows of a part whose `column` has one of `values`, which are sorted."""
     footer = read_footer(path)
     groups = _list_groups(footer.meta, column, values)
     if not groups:
         return
-    wanted = frozenset(values)
+    wanted, ids = frozenset(values), set[str]()
     with open_part(path, table, footer) as part:
         for group in groups:
             keys = read_group(part, group, table, [column], path).column(column).to_pylist()
+            ids.update(keys)
             matches = [row for row, key in enumerate(keys) if key in wanted]
             if matches:
                 yield _take_rows(read_group(part, group, table, None, path), matches)
+    if index is not None and len(groups) == footer.meta.num_row_groups:
+        index.add(path, ids)
 
 
 def _take_rows(rows: pa.Table, numbers: Sequence[int]) -> pa.Table:

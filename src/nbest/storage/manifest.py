@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from nbest.errors import ConfigError, DamagedRunError
+from nbest.plurals import show_count
 from nbest.storage.json_checksums import FIELD, add_checksum, matches_checksum
 from nbest.storage.newer import refuse_newer
 from nbest.storage.parts import write_once
@@ -73,7 +74,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
         manifest = cast("object", json.loads(path.read_bytes()))
     except (FileNotFoundError, NotADirectoryError) as error:
         raise ConfigError(f"{path.parent} is not a run folder: it holds no {path.name}. Check the path.") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _damage(path, f"it is damaged ({error})") from error
     fields = cast("dict[str, Any]", manifest) if isinstance(manifest, dict) else {}
     format = fields.get("format")
@@ -139,4 +140,4 @@ def _list_differences(name: str, old: object, new: object, same: Collection[str]
 
 def _show(value: object) -> str:
     text = "nothing" if value is _ABSENT else json.dumps(value)
-    return text if len(text) <= 200 else f"{text[:200]}... ({len(text)} characters)"
+    return text if len(text) <= 200 else f"{text[:200]}... ({show_count(len(text), 'character')})"

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from nbest.errors import DamagedRunError
+from nbest.plurals import show_count
 from nbest.storage.json_checksums import add_checksum, matches_checksum
 from nbest.storage.parts import write_once
 
@@ -42,7 +43,7 @@ def read_origin(folder: Path) -> Origin | None:
         return Origin(dict(values["identity"]), dict(values["info"]))
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise DamagedRunError(
             f"{path}: it is damaged ({error}). Move it out of the run folder: its scores or selections stay, and where "
             "they come from is unknown then."
@@ -86,4 +87,4 @@ def _compare(name: str, first: object, second: object) -> Iterator[str]:
 
 def _show(value: object) -> str:
     text = _ABSENT if value == _ABSENT else json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 100 else f"{text[:100]}... ({len(text)} characters)"
+    return text if len(text) <= 100 else f"{text[:100]}... ({show_count(len(text), 'character')})"

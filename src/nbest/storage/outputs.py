@@ -5,7 +5,8 @@ killed, or a full disk, leaves the former file, or none. A path that is no ordin
 pipe, is written to directly.
 
 `check_output` refuses a path inside a run folder: a run holds what its stages wrote, and nothing else. The folder
-`report` of a run is the exception. This module does not know what is in a file.
+`report` of a run is the exception. `check_writable` finds out before any work is done whether a path can be written.
+This module does not know what is in a file.
 """
 
 import os
@@ -23,7 +24,7 @@ REPORT_FOLDER = "report"
 
 def check_output(path: Path, option: str = "") -> None:
     """Raise ConfigError if a file or folder at `path` would be inside a run. `option`, such as "--out", is named."""
-    resolved = path.resolve()
+    resolved = _resolve(path)
     for folder in (resolved, *resolved.parents):
         if is_run(folder):
             inner = resolved.relative_to(folder).parts
@@ -37,6 +38,14 @@ def check_output(path: Path, option: str = "") -> None:
             )
 
 
+def _resolve(path: Path) -> Path:
+    """Return the path without symbolic links. Raises ConfigError for a link that leads to itself."""
+    try:
+        return path.resolve()
+    except RuntimeError as error:
+        raise ConfigError(f"{path}: the symbolic link leads to itself. Choose another path.") from error
+
+
 def is_run(folder: Path) -> bool:
     """Return whether a folder is that of a run: it has a manifest or, if that is damaged, trajectories beside it."""
     try:
@@ -46,6 +55,26 @@ def is_run(folder: Path) -> bool:
     return b'"identity"' in content or (folder / "trajectories").is_dir()
 
 
+def check_writable(path: Path) -> None:
+    """Raise StorageError if a file or folder cannot be created at `path`. What is tried is removed again.
+
+    Where `path` exists already, a file can be put in its place; what is no ordinary file is not tried.
+    """
+    with _translate_errors(path):
+        target = _resolve(path)
+        if target.exists() and not target.is_file():
+            return
+        # A name that the system does not accept is found by looking at it.
+        folder = next(folder for folder in target.parents if folder.exists())
+        trial = folder / f".{uuid.uuid4().hex}.tmp"
+        if folder == target.parent:
+            trial.touch()
+            trial.unlink()
+        else:
+            trial.mkdir()
+            trial.rmdir()
+
+
 @contextmanager
 def replace_file(path: Path) -> Generator[Path]:
     """Yield a temporary path to write to; then rename it to `path` after an fsync, or remove it after an exception.
@@ -53,7 +82,7 @@ def replace_file(path: Path) -> Generator[Path]:
     The folder of `path` is created, and an existing file keeps its permissions. Raises StorageError.
     """
     # A symbolic link stays, and the file that it points to is replaced.
-    target = path.resolve()
+    target = _resolve(path)
     is_special = target.exists() and not target.is_file()
     if is_special and not target.is_dir():
         with _translate_errors(path):

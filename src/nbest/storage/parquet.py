@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from nbest.plurals import agree, show_count
 from nbest.storage.checksums import KEY, VERSION_KEY, Checksums, ChecksumWriter, read_checksums
 from nbest.storage.newer import describe_newer, refuse_newer
 from nbest.storage.parts import SEALED_BYTES, check_seal, damage, reading, relist
@@ -119,7 +120,8 @@ def _check_footer(path: Path) -> tuple[bytes, Checksums | None]:
     if size < 12 or tail[4:] != _MAGIC or int.from_bytes(tail[:4], "little") > size - 12:
         raise damage(
             path,
-            f"it is cut short or overwritten: its {size:,} bytes do not end in a Parquet footer",
+            f"it is cut short or overwritten: its {show_count(size, 'byte')} {agree(size, 'does')} not end in a Parquet "
+            "footer",
         )
     with reading(path, _FAULTS):
         check_seal(path, last)
@@ -216,7 +218,7 @@ def read_group_at(path: Path, table: Table, row: int) -> tuple[int, pa.Table]:
             if row < start + count:
                 return start, read_group(part, group, table, None, path)
             start += count
-    raise IndexError(f"{path} has {start} rows, and no row {row}")
+    raise IndexError(f"{path} has {show_count(start, 'row')}, and no row {row}")
 
 
 def scan(path: Path, table: Table, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:

@@ -9,6 +9,7 @@ section.
 This module does not know scores, verdicts or states, nor what is in a text.
 """
 
+import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from nbest.errors import DamagedRunError, DataError
+from nbest.plurals import show_count
+from nbest.programs.tasks import make_code_task
 from nbest.records import Pool, Trajectory
 from nbest.storage.parquet import SUFFIX, first_rows, open_part, read_group
 from nbest.storage.parts import list_parts, retry_listing
@@ -28,8 +31,8 @@ from nbest.storage.tables import TRAJECTORIES
 SECTION_BYTES = 64 << 20
 """The approximate size of the trajectories in memory at once (one pool is never divided)."""
 
-_Head: TypeAlias = tuple[int, str, str, Any, str | None]
-"""Position, id, prompt, kind and answer rule of a problem; None is the default rule."""
+_Head: TypeAlias = tuple[int, str, str, Any, str | None, str]
+"""Position, id, prompt, kind, answer rule and meta of a problem; None is the default rule, meta is JSON."""
 
 _INDEXED = ["id", "problem_id", "index"]
 
@@ -90,7 +93,7 @@ class PoolReader:
     def _read_heads(self, selection: Collection[int] | None) -> Iterator[_Head]:
         """Yield what is read of each problem, or of those at the positions in `selection`."""
         position = 0
-        for rows in self._problems.scan(["id", "prompt", "kind", "answer_rule"]):
+        for rows in self._problems.scan(["id", "prompt", "kind", "answer_rule", "meta"]):
             for fields in zip(*(column.to_pylist() for column in rows.columns), strict=True):
                 if selection is None or position in selection:
                     yield (position, *fields)
@@ -113,8 +116,9 @@ class PoolReader:
         # Popped one by one, so that a pool that was yielded does not stay in memory.
         remaining = retry_listing(fetch)
         remaining.reverse()
-        for _, key, prompt, kind, rule in section:
-            yield Pool(key, prompt, remaining.pop(), kind, rule or "default")
+        for _, key, prompt, kind, rule, meta in section:
+            code = make_code_task(kind, prompt, json.loads(meta)) if kind == "code" else None
+            yield Pool(key, prompt, remaining.pop(), kind, rule or "default", code)
 
 
 def _build_index(
@@ -180,8 +184,8 @@ def _locate_problems(
             if problem_id not in current_positions:
                 raise DamagedRunError(
                     f"{path}: it holds trajectories of the problem {problem_id!r}, which is not among the "
-                    f"{len(current_positions)} problems of this run (problems.parquet). Was it copied from "
-                    "another run? Move this file away, or restore the problems.parquet that belongs to it."
+                    f"{show_count(len(current_positions), 'problem')} of this run (problems.parquet). Was it copied "
+                    "from another run? Move this file away, or restore the problems.parquet that belongs to it."
                 )
     position_of_id = np.array([positions.get(problem_id, -1) for problem_id in problem_ids], dtype=np.int64)
     return position_of_id[encoded.indices.to_numpy()]

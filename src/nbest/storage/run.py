@@ -1,7 +1,8 @@
 # pyright: standard
 """A run: one folder. Every stage adds files to it, and none rewrites a file.
 
-    run.json  problems.parquet  problems/  trajectories/  states/  verdicts/  scores/<scorer>/  selections/<selector>/
+    run.json  problems.parquet  problems/  trajectories/  states/  skips/  verdicts/  scores/<scorer>/
+    selections/<selector>/
 
 A stage reads which ids are done (`done_*`), computes the rest and appends it. It may be killed at any time and started
 again, and many processes and machines may work at once: a part exists whole or not at all, and of rows with the same id
@@ -20,7 +21,8 @@ from typing import Any
 import duckdb
 
 from nbest.errors import ConfigError, DataError, UnavailableError
-from nbest.records import HiddenStates, Pool, Problem, Score, Selection, Trajectory, Verdict
+from nbest.plurals import show_count
+from nbest.records import HiddenStates, Pool, Problem, Score, Selection, Skip, Trajectory, Verdict
 from nbest.storage import manifest as manifests
 from nbest.storage.captures import StatesFolder
 from nbest.storage.newer import NewerVersionWarning, describe_newer_run
@@ -37,7 +39,16 @@ from nbest.storage.parquet import (
 from nbest.storage.parts import list_parts, retry_listing, write_once, write_part
 from nbest.storage.pools import PoolReader
 from nbest.storage.problem_parts import ProblemLookup, ProblemParts, encode_problems
-from nbest.storage.tables import PROBLEMS, SCORES, SELECTIONS, TRAJECTORIES, VERDICTS, Table, tokens_checksum
+from nbest.storage.tables import (
+    PROBLEMS,
+    SCORES,
+    SELECTIONS,
+    SKIPS,
+    TRAJECTORIES,
+    VERDICTS,
+    Table,
+    tokens_checksum,
+)
 from nbest.storage.views import create_view, open_views
 
 LARGE_COLUMNS = TRAJECTORIES.bulky | {"text"}
@@ -99,11 +110,12 @@ class Run:
     def tables(self) -> list[tuple[Table, Path]]:
         """Return every table with the folder of its parts, which need not exist.
 
-        That of the problems is among them where problems were added one by one.
+        That of the problems is among them where problems were added one by one, that of the skips where there are any.
         """
         return [
             *([(PROBLEMS, self._problems.folder)] if self._problems.folder.is_dir() else []),
             (TRAJECTORIES, self.path / "trajectories"),
+            *([(SKIPS, self.skips_folder)] if self.skips_folder.is_dir() else []),
             (VERDICTS, self.path / "verdicts"),
             *((SCORES, self.path / "scores" / name) for name in self.scorers()),
             *((SELECTIONS, self.path / "selections" / name) for name in self.selectors()),
@@ -161,7 +173,8 @@ class Run:
             self._lookup = ProblemLookup(self._problems)
         if problem_id not in self._lookup:
             raise DataError(
-                f"{self.path}: no problem has the id {problem_id!r}; the run has {len(self._lookup)} problems"
+                f"{self.path}: no problem has the id {problem_id!r}; the run has "
+                f"{show_count(len(self._lookup), 'problem')}"
             )
         return self._lookup.read(problem_id)
 
@@ -210,6 +223,19 @@ class Run:
     def done_states(self) -> set[str]:
         """Return the ids of the trajectories that have states. States captured with other tokens are ignored."""
         return self.states_folder.ids()
+
+    @property
+    def skips_folder(self) -> Path:
+        """The folder of the reasons for which trajectories have no states, which need not exist."""
+        return self.path / "skips"
+
+    def append_skips(self, skips: Sequence[Skip]) -> None:
+        """Write one part of the reasons for which trajectories have no states."""
+        self._append(SKIPS, self.skips_folder, skips)
+
+    def skips(self) -> Iterator[Skip]:
+        """Yield why trajectories have no states, one per trajectory id."""
+        return self._read_records(SKIPS, self.skips_folder)
 
     # Verdicts, scores, selections
 

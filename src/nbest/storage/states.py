@@ -24,6 +24,7 @@ import numpy as np
 
 from nbest.errors import ConfigError, DataError
 from nbest.former_name import renew
+from nbest.plurals import show_count
 from nbest.records import HiddenStates, Step
 from nbest.storage.bfloat16 import from_bfloat16, to_bfloat16
 from nbest.storage.parts import damage, reading
@@ -32,7 +33,7 @@ SUFFIX = ".safetensors"
 FORMAT = "nbest.states/1"
 _OWN_KEYS = frozenset({"format", "layers", "checks", "checksum"})
 _MAX_HEADER_BYTES = 100_000_000
-_FAULTS = (ValueError, KeyError, TypeError, IndexError, OverflowError)
+_FAULTS = (ValueError, KeyError, TypeError, IndexError, OverflowError, AttributeError, RecursionError)
 _STEPS, _VALUES = 0, 1
 """The two tensors of a trajectory, in the order of `Entry.offsets` and `Entry.checksums`."""
 
@@ -70,7 +71,9 @@ class StatesPart:
             with open(path, "rb") as file:
                 length = int.from_bytes(file.read(8), "little")
                 if size < 8 or length > min(size - 8, _MAX_HEADER_BYTES):
-                    raise damage(path, f"it is cut short: it has {size:,} bytes, and its header alone needs more")
+                    raise damage(
+                        path, f"it is cut short: it has {show_count(size, 'byte')}, and its header alone needs more"
+                    )
                 header = cast("dict[str, Any]", json.loads(file.read(length)))
             self._read_header(header, 8 + length, size)
 
@@ -83,7 +86,8 @@ class StatesPart:
         end = start + max((tensor["data_offsets"][1] for tensor in header.values()), default=0)
         if end != size:
             raise damage(
-                self.path, f"it is cut short or overwritten: it has {size:,} bytes, and its header says {end:,}"
+                self.path,
+                f"it is cut short or overwritten: it has {show_count(size, 'byte')}, and its header says {end:,}",
             )
         self.layers = tuple(int(layer) for layer in json.loads(meta["layers"]))
         self.origin = {key: value for key, value in meta.items() if key not in _OWN_KEYS}
@@ -164,7 +168,7 @@ def _encode(trajectory_id: str, states: HiddenStates) -> tuple[bytes, bytes]:
     if values.ndim != 3 or values.shape[:2] != (count, len(states.layers)):
         raise DataError(
             f"states of {trajectory_id!r}: values have the shape {list(values.shape)}; it must be "
-            f"[{count} steps, {len(states.layers)} layers, hidden size]"
+            f"[{show_count(count, 'step')}, {show_count(len(states.layers), 'layer')}, hidden size]"
         )
     steps = np.array([(step.start, step.end) for step in states.steps], dtype="<i4").tobytes()
     return steps, to_bfloat16(values).astype("<u2", copy=False).tobytes()

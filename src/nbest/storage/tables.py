@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from nbest.errors import DataError
-from nbest.records import Completion, Problem, Score, Selection, Trajectory, Usage, Verdict
+from nbest.records import Completion, Problem, Score, Selection, Skip, Trajectory, Usage, Verdict
 
 _TEXT, _LONG, _INT, _REAL = pa.string(), pa.int64(), pa.int32(), pa.float64()
 _IDS, _FLOATS = pa.list_(pa.int32()), pa.list_(pa.float32())
@@ -219,13 +219,26 @@ def _decode_verdicts(rows: pa.Table) -> list[Verdict]:
     return [Verdict(*fields) for fields in _iterate_rows(rows, "trajectory_id", "correct", "answer", "note")]
 
 
+_SKIP_FIELDS = ("trajectory_id", "reason", "message", "policy")
+
+
+def _encode_skips(skips: Sequence[Skip]) -> dict[str, Any]:
+    return {name: [getattr(s, name) for s in skips] for name in _SKIP_FIELDS}
+
+
+def _decode_skips(rows: pa.Table) -> list[Skip]:
+    return [Skip(*fields) for fields in _iterate_rows(rows, *_SKIP_FIELDS)]
+
+
 def _encode_scores(scores: Sequence[Score]) -> dict[str, Any]:
-    return {name: [getattr(s, name) for s in scores] for name in ("trajectory_id", "value", "steps")}
+    columns = {name: [getattr(s, name) for s in scores] for name in ("trajectory_id", "value", "steps")}
+    return columns | {"note": [score.note or None for score in scores]}
 
 
 def _decode_scores(rows: pa.Table) -> list[Score]:
     return [
-        Score(key, value, tuple(steps)) for key, value, steps in _iterate_rows(rows, "trajectory_id", "value", "steps")
+        Score(key, value, tuple(steps), note or "")
+        for key, value, steps, note in _iterate_rows(rows, "trajectory_id", "value", "steps", "note")
     ]
 
 
@@ -297,6 +310,16 @@ TRAJECTORIES = Table(
     frozenset({"certainties"}),
 )
 
+SKIPS = Table(
+    "skips",
+    "trajectory_id",
+    _make_schema(trajectory_id=_TEXT, reason=_TEXT, message=_TEXT, policy=_TEXT),
+    _encode_skips,
+    _decode_skips,
+    lambda skip: 128 + len(skip.message),
+    frozenset({"reason", "policy"}),
+)
+
 VERDICTS = Table(
     "verdicts",
     "trajectory_id",
@@ -310,10 +333,12 @@ VERDICTS = Table(
 SCORES = Table(
     "scores",
     "trajectory_id",
-    _make_schema(trajectory_id=_TEXT, value=_REAL, steps=pa.list_(_REAL)),
+    _make_schema(("note",), trajectory_id=_TEXT, value=_REAL, steps=pa.list_(_REAL), note=_TEXT),
     _encode_scores,
     _decode_scores,
-    lambda score: 64 + 8 * len(score.steps),
+    lambda score: 64 + 8 * len(score.steps) + len(score.note),
+    frozenset({"note"}),
+    optional=frozenset({"note"}),
 )
 
 SELECTIONS = Table(

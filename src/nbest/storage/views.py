@@ -18,7 +18,8 @@ from nbest.storage.parquet import first_rows, list_columns, read_ids, verify_col
 from nbest.storage.parts import damage
 from nbest.storage.tables import Table
 
-_HIDDEN = frozenset({"tokens_checksum"})
+_HIDDEN = frozenset({("trajectories", "tokens_checksum"), ("scores", "note")})
+"""Columns that no query needs, each behind the name of its table."""
 _GLOB = str.maketrans({"*": "[*]", "?": "[?]", "[": "[[]"})
 
 
@@ -40,7 +41,7 @@ def create_view(
     `parts` maps a name, such as the name of a scorer, to its parts. `label` is the column that holds this name; None =
     no such column. The view does not have the columns in `unread`, which are not verified. Raises DamagedRunError.
     """
-    names = [name for name in table.schema.names if name not in _HIDDEN and name not in unread]
+    names = [name for name in table.schema.names if (table.name, name) not in _HIDDEN and name not in unread]
     selects: list[str] = []
     for name, paths in parts.items():
         condition = _exclude_duplicates(database, table, paths)

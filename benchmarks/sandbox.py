@@ -5,10 +5,10 @@
     python benchmarks/sandbox.py --json -        one object for machines
 
 The programs read numbers from their standard input and print a result, as answers to programming problems do; every
-output is compared with what it should be. Both sides run `--workers` programs at a time. The baseline of `namespaces`
-starts `bwrap` with the same file system and `python -I -S` in it; that of `unprivileged` starts `python -I -S`, which
-applies the same limits, Landlock rules and filter to itself before it runs the program. The workers of the sandboxes
-are warm: their start is outside the clock, and stated apart.
+output is compared with what it should be. Both sides run `--workers` programs at a time. The baseline isolates as the
+sandbox does: `python -I -S`, for `namespaces` inside `bwrap` with the same file system and another user, applies the
+same limits, Landlock rules and filter to itself before it runs the program. `bwrap alone` is a second baseline, which
+leaves all that out. The workers of the sandboxes are warm: their start is outside the clock, and stated apart.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from typing import Any
 from json_result import JsonResult, add_json_option
 
 from nbest.sandbox.executions import Limits, Script
-from nbest.sandbox.launching import FOLDER, find_python, list_namespaces, list_readable
+from nbest.sandbox.launching import FIRST_USER, FOLDER, find_python, list_namespaces, list_readable
 from nbest.sandbox.opening import BACKENDS, open_sandbox, probe
 
 SOURCES = (
@@ -37,6 +37,7 @@ SOURCES = (
     "print(sum(value * count for value, count in counts.items()))\n",
 )
 LIMITS = Limits(wall_seconds=30.0)
+BARE = "bwrap alone"
 CONFINED = """
 import importlib.util, json, os, sys
 settings = json.loads(sys.argv[1])
@@ -50,8 +51,9 @@ ruleset = confinement.make_ruleset(settings["readable"])
 confinement.prepare()
 for name, values in confinement.list_limits(settings["limits"], 30, False):
     __import__("resource").setrlimit(name, values)
-confinement.drop_privileges(None)
-confinement.restrict_files(ruleset)
+confinement.drop_privileges(settings["user"])
+if ruleset is not None:
+    confinement.restrict_files(ruleset)
 confinement.restrict_calls(confinement.make_filter(table.system_calls(os.uname().machine), table.CONDITIONAL, 1))
 exec(compile(settings["source"], "program.py", "exec"), {"__name__": "__main__"})
 """
@@ -65,12 +67,20 @@ def make_program(number: int) -> tuple[str, str, str]:
 
 
 def make_command(backend: str, source: str) -> list[str]:
-    """Return the command of the baseline: one fresh interpreter, isolated as the backend isolates."""
-    python = find_python()
-    if backend == "namespaces":
-        return [*list_namespaces({}, os.geteuid() == 0), python, "-I", "-S", "-c", source]
-    settings = {"folder": str(FOLDER), "readable": list_readable({}), "limits": asdict(LIMITS), "source": source}
-    return [python, "-I", "-S", "-c", CONFINED, json.dumps(settings)]
+    """Return the command of a baseline: one fresh interpreter, isolated as the backend isolates or by `bwrap alone`."""
+    python = [find_python(), "-I", "-S", "-c"]
+    is_root = os.geteuid() == 0
+    namespaces = [] if backend == "unprivileged" else list_namespaces({}, is_root)
+    if backend == BARE:
+        return [*namespaces, *python, source]
+    settings = {
+        "folder": str(FOLDER),
+        "readable": list_readable({}),
+        "limits": asdict(LIMITS),
+        "source": source,
+        "user": FIRST_USER if namespaces and is_root else None,
+    }
+    return [*namespaces, *python, CONFINED, json.dumps(settings)]
 
 
 def run_fresh(backend: str, numbers: range, workers: int) -> float:
@@ -106,20 +116,30 @@ async def measure(backend: str, count: int, fresh_count: int, rounds: int, worke
     """Return the programs per second of both sides, in alternating rounds."""
     warm: list[float] = []
     fresh: list[float] = []
+    bare: list[float] = []
     async with open_sandbox(backend, workers=workers, packages=[]) as sandbox:
         started = time.perf_counter()
         await run_warm(sandbox, range(workers))
         start_seconds = time.perf_counter() - started
         for number in range(rounds):
             fresh.append(fresh_count / run_fresh(backend, range(fresh_count), workers))
+            if backend == "namespaces":
+                bare.append(fresh_count / run_fresh(BARE, range(fresh_count), workers))
             first = (number + 1) * count
             warm.append(count / await run_warm(sandbox, range(first, first + count)))
-    return {
+    row: dict[str, Any] = {
         "programs_per_second": {"baseline": statistics.median(fresh), "nbest": statistics.median(warm)},
         "rounds": {"baseline": fresh, "nbest": warm},
         "speedup": statistics.median(ours / theirs for ours, theirs in zip(warm, fresh, strict=True)),
         "start_seconds": start_seconds,
     }
+    if bare:
+        row["programs_per_second"][BARE] = statistics.median(bare)
+        row["rounds"][BARE] = bare
+        row["speedup_over_bwrap_alone"] = statistics.median(
+            ours / theirs for ours, theirs in zip(warm, bare, strict=True)
+        )
+    return row
 
 
 def print_table(result: dict[str, Any]) -> None:
@@ -133,6 +153,8 @@ def print_table(result: dict[str, Any]) -> None:
         print(
             f"{backend:14}{show(rates['baseline'])}{show(rates['nbest'])}{show(row['speedup'])}{row['start_seconds']:10.2f}"
         )
+        if BARE in rates:
+            print(f"{'  ' + BARE:14}{show(rates[BARE])}{show(rates['nbest'])}{show(row['speedup_over_bwrap_alone'])}")
 
 
 def main() -> None:

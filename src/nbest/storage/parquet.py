@@ -118,11 +118,9 @@ def _check_footer(path: Path) -> tuple[bytes, Checksums | None]:
     if head != _MAGIC:
         raise damage(path, "it is not a Parquet file")
     if size < 12 or tail[4:] != _MAGIC or int.from_bytes(tail[:4], "little") > size - 12:
-        raise damage(
-            path,
-            f"it is cut short or overwritten: its {show_count(size, 'byte')} {agree(size, 'does')} not end in a Parquet "
-            "footer",
-        )
+        size_text = show_count(size, "byte")
+        fault = f"it is cut short or overwritten: its {size_text} {agree(size, 'does')} not end in a Parquet footer"
+        raise damage(path, fault)
     with reading(path, _FAULTS):
         check_seal(path, last)
         return footer, read_checksums(path, footer[:-8], end)

@@ -1,6 +1,6 @@
 from dataclasses import replace
 
-from nbest.measuring.cells import TextTable, drop_empty_rows, explain_empty
+from nbest.measuring.cells import TextTable, drop_empty, explain_empty
 from nbest.measuring.comparison import AccuracyRow, Comparison, Paired
 
 
@@ -52,12 +52,12 @@ def test_cells_of_the_paired_table():
 
 def test_rows_without_a_figure_are_dropped_and_named():
     cells = TextTable(["selector", "N=1", "p", "differ"], [["a", "-", "-", "0 of 0"], ["b", "-", "0.1", "1 of 2"]])
-    rows, empty = drop_empty_rows(cells)
+    rows, empty = drop_empty(cells)
     assert (rows.heads, rows.rows, empty) == (cells.heads, [cells.rows[1]], ["a"])
     assert explain_empty(["a", "c"]) == "left out because there are no figures for them: a, c"
     assert explain_empty([]) == ""
     counts = TextTable(["selector", "ties"], [["a", "0"]])
-    assert drop_empty_rows(counts) == (counts, [])  # a count of nothing is a figure where nothing is undefined
+    assert drop_empty(counts) == (counts, [])  # a count of nothing is a figure where nothing is undefined
 
 
 def test_every_n_of_a_table_has_its_interval():

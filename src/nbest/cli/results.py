@@ -196,9 +196,9 @@ def print_comparison(screen: Screen, comparison: "Comparison", title: str = "", 
 
 def print_table(screen: Screen, title: str, cells: "TextTable", comparison: "Comparison") -> None:
     """Print a table, and under it the rows without any figure and the counts of the trajectories it is about."""
-    from nbest.measuring.cells import drop_empty_rows, explain_empty
+    from nbest.measuring.cells import drop_empty, explain_empty
 
-    rows, empty = drop_empty_rows(cells)
+    rows, empty = drop_empty(cells)
     if rows.rows:
         screen.print(table(title, *rows))
     if empty:

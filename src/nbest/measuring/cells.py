@@ -31,14 +31,21 @@ def claim_interval(low: float | None, high: float | None, problems: int, resampl
     return (low, high) if problems >= FEWEST_PROBLEMS or resample == "samples" else (None, None)
 
 
-def drop_empty_rows(table: TextTable) -> tuple[TextTable, list[str]]:
-    """Return the table without the rows that are undefined in every column, and the names of these rows.
+def drop_empty(table: TextTable) -> tuple[TextTable, list[str]]:
+    """Return the table without what is undefined throughout: rows, and then columns of one N; and the rows' names.
 
-    Counts of nothing (`0`, `0 of 0`) beside what is undefined are no figures either.
+    Counts of nothing (`0`, `0 of 0`) beside what is undefined are no figures either. Columns of an N without a figure
+    are those of stored selections, which are known at one N alone.
     """
     rows = [row for row in table.rows if UNDEFINED not in row[1:] or not _NOTHING.issuperset(row[1:])]
     empty = [row[0] for row in table.rows if row not in rows]
-    return TextTable(table.heads, rows), empty
+    kept = [
+        column
+        for column, head in enumerate(table.heads)
+        if not head.startswith("N=") or not rows or any(row[column] != UNDEFINED for row in rows)
+    ]
+    heads, *cells = ([line[column] for column in kept] for line in (table.heads, *rows))
+    return TextTable(heads, cells), empty
 
 
 def explain_empty(names: Sequence[str]) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import altair as alt
 
-from nbest.measuring.cells import TextTable, drop_empty_rows, explain_empty, show_narrow_interval, show_percent
+from nbest.measuring.cells import TextTable, drop_empty, explain_empty, show_narrow_interval, show_percent
 from nbest.measuring.comparison import AccuracyRow, Comparison
 from nbest.plurals import agree, show_count, show_part
 from nbest.report.blocks import Block, Cell, Figure, PageSection, Table
@@ -56,7 +56,7 @@ def accuracy_section(report: Report, look: Look) -> PageSection:
     caption = "Macro average by number of candidates" if has_runs else ""
     rules, counts = rule_below_bounds(comparison, names), comparison.counts.describe()
     blocks.append(Table(heads, lines, caption, rules=rules, foot=write_foot(empty, counts)))
-    scores, empty = drop_empty_rows(comparison.scores_table())
+    scores, empty = drop_empty(comparison.scores_table())
     if comparison.scores:
         caption = "Scores: the probability that a right trajectory of a pool scores above a wrong one"
         lines = [[Cell(row[0], colour=look.colours.get(row[0], "")), *map(Cell, row[1:])] for row in scores.rows]
@@ -100,7 +100,7 @@ def groups_section(report: Report, look: Look) -> PageSection:
 def rank_table(comparison: Comparison, table: TextTable, colours: Mapping[str, str], caption: str) -> Table:
     """Return a table of selectors that `comparison` has written, in the order of the report."""
     order = {name: number for number, name in enumerate(comparison.rank())}
-    full, empty = drop_empty_rows(table)
+    full, empty = drop_empty(table)
     rows = sorted(full.rows, key=lambda row: order[row[0]])
     lines = [[Cell(row[0], colour=colours.get(row[0], "")), *map(Cell, row[1:])] for row in rows]
     rules = rule_below_bounds(comparison, [row[0] for row in rows])

@@ -51,7 +51,7 @@ def test_cells_of_the_paired_table():
 
 
 def test_rows_without_a_figure_are_dropped_and_named():
-    cells = TextTable(["selector", "N=1", "p", "differ"], [["a", "-", "-", "0 of 0"], ["b", "-", "0.1", "1 of 2"]])
+    cells = TextTable(["selector", "N=1", "p", "differ"], [["a", "-", "-", "0 of 0"], ["b", "0.5", "0.1", "1 of 2"]])
     rows, empty = drop_empty(cells)
     assert (rows.heads, rows.rows, empty) == (cells.heads, [cells.rows[1]], ["a"])
     assert explain_empty(["a", "c"]) == "left out because there are no figures for them: a, c"

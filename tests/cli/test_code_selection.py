@@ -151,6 +151,10 @@ def test_a_judge_may_write_the_tests(nbest: Callable, tmp_path: Path, opened: li
     assert nbest("import", "pools", run, file, "--kind", "code").code == 0
     result = nbest("select", run, "-s", "codet", "--json", "-")
     assert result.json["selections"][0]["abstained"] == 2
+    assert list(result.json["selections"][0]["reasons"].values()) == [2]
+    shown = nbest("select", run, "-s", "codet")
+    assert "codet abstained in 2 pools: " in shown.out
+    assert "with inputs=policy a judge writes tests" in shown.out
     result = nbest("select", run, "-s", "codet(inputs=policy)", "--judge-config", judge, "--json", "-")
     assert result.code == 0, result.err
     assert result.json["selections"][0]["selected"] == 2

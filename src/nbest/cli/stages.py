@@ -48,6 +48,9 @@ Config = Annotated[
         "override it.",
     ),
 ]
+_SHOWN_REASONS = 3
+"""How many reasons of abstentions are printed per selector."""
+
 Judge = Annotated[
     str | None,
     typer.Option(
@@ -414,6 +417,10 @@ def print_selections(screen: Screen, reports: "Sequence[SelectReport]") -> None:
     screen.print(table("", ["selector", "selected", "abstained"], cells))
     for report in reports:
         print_redone(screen, f"selections/{report.selector}", report.redone, report.note)
+        for reason, count in list(report.reasons.items())[:_SHOWN_REASONS]:
+            screen.print(f"{report.selector} abstained in {show_count(count, 'pool')}: {reason}")
+        if (rest := len(report.reasons) - _SHOWN_REASONS) > 0:
+            screen.print(f"{report.selector} abstained for {show_count(rest, 'more reason')}; --json lists all")
     show_judgements([(report.selector, report.judgements) for report in reports], screen)
 
 

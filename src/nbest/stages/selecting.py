@@ -1,9 +1,10 @@
 """The stage that selects: selectors pick one trajectory of every pool, and the run stores the selections."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,8 @@ class SelectReport:
 
     `judgements` counts the calls of the judge (see `nbest.judging.conversation`) during this call of `select` alone;
     None if no judge was called. `redone` counts the failed selections that were dropped first (None: that was not
-    requested). `note` says what is unknown about the stored selections.
+    requested). `note` says what is unknown about the stored selections, `reasons` counts the abstentions whose reason
+    is known by it.
     """
 
     selector: str
@@ -47,10 +49,16 @@ class SelectReport:
     judgements: Mapping[str, Any] | None = None
     redone: int | None = None
     note: str = ""
+    reasons: Mapping[str, int] = field(default_factory=dict[str, int])
 
     def to_json(self) -> dict[str, Any]:
         row: dict[str, Any] = {"selector": self.selector, "selected": self.selected, "abstained": self.abstained}
-        further = {"judgements": self.judgements, "redone": self.redone, "note": self.note or None}
+        further = {
+            "judgements": self.judgements,
+            "redone": self.redone,
+            "note": self.note or None,
+            "reasons": dict(self.reasons) or None,
+        }
         return row | {name: value for name, value in further.items() if value is not None}
 
 
@@ -160,9 +168,10 @@ async def select_under(
         on_done, on_wait = count_progress(name, missing, on_progress), report_wait(name, on_progress)
         await select_run(run, selector, name, on_done, before_write=results.record, on_wait=on_wait)
     selections = list(run.selections(name))
-    abstained = sum(1 for selection in selections if selection.index is None)
-    selected = len(selections) - abstained
-    return SelectReport(name, selected, abstained, selector.report().judgements, redone, results.note)
+    notes = [selection.note for selection in selections if selection.index is None]
+    reasons = dict(Counter(filter(None, notes)).most_common())
+    selected, judgements = len(selections) - len(notes), selector.report().judgements
+    return SelectReport(name, selected, len(notes), judgements, redone, results.note, reasons)
 
 
 async def select_run(

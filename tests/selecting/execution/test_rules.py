@@ -7,7 +7,7 @@ import pytest
 
 from nbest.errors import ConfigError
 from nbest.registry import BuildContext, find_method, load_selector
-from nbest.selecting.execution.agreement import AgreementOptions, AgreementRule, BayesOptions, BayesRule
+from nbest.selecting.execution.agreement import NO_TESTS, AgreementOptions, AgreementRule, BayesOptions, BayesRule
 from nbest.selecting.execution.clusters import ClusterOptions, ClusterRule, RiskOptions, RiskRule
 from nbest.selecting.execution.hybrid import make_rule
 from nbest.selecting.execution.public_tests import PublicTestsOptions, PublicTestsRule
@@ -117,7 +117,7 @@ def test_where_no_program_passes_a_test_the_largest_cluster_is_picked(rule):
     assert ranking.note.startswith("no program passes any test that a policy wrote: the largest cluster")
     assert ranking.groups[0].confidence == pytest.approx(2 / 3)
     groups, ranking = rank(rule, ["a", "b", "b"])
-    assert (groups, ranking.note) == ([], "there are no tests that a policy wrote")
+    assert (groups, ranking.note) == ([], NO_TESTS)
     assert rank(rule, ["..", ".."], ["00", "00"])[0] == []
 
 

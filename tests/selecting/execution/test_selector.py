@@ -9,6 +9,7 @@ from nbest.errors import SandboxError, UnavailableError
 from nbest.programs.tasks import code_task
 from nbest.records import Pool, Problem, Score, Usage
 from nbest.registry import BuildContext, load_selector
+from nbest.selecting.execution.agreement import NO_TESTS
 from nbest.selecting.execution.writing import TestWriter, WrittenTests
 from nbest.selecting.voting import MajoritySelector
 from tests.graded_runs import Strings
@@ -115,7 +116,7 @@ async def test_only_some_inputs_are_asked_for():
     # On the only public input three programs behave alike, and `x * 2` is the first of them.
     assert public.index == 1
     none = await select("codet(inputs=public)", pool)
-    assert (none.index, none.note) == (None, "there are no tests that a policy wrote")
+    assert (none.index, none.note) == (None, NO_TESTS)
     missing = await select("behaviour(inputs=public)", replace(right_pool(public=())))
     assert "the problem shows no tests;" in missing.note
 

@@ -45,6 +45,9 @@ from nbest.selecting.execution.ranking import (
 from nbest.selecting.execution.selector import join_notes, make_spec
 from nbest.specs import Spec
 
+NO_TESTS = "there are no tests that a policy wrote; with inputs=policy a judge writes some (--judge MODEL)"
+"""The note of a selection by the agreement of programs and tests without a test."""
+
 
 class AgreementOptions(ExecutionOptions):
     """`power` of the number of trajectories in a set; `public` as for clusters."""
@@ -110,7 +113,7 @@ class BayesRule:
 def find_consensus_sets(behaviour: Behaviour, public: Literal["filter", "ignore"]) -> tuple[list[tuple[int, ...]], str]:
     """Return the sets of programs that pass the same tests, those that pass none left out; and a note."""
     if not behaviour.passed.shape[1]:
-        return [], "there are no tests that a policy wrote"
+        return [], NO_TESTS
     everyone = np.arange(len(behaviour.positions))
     survivors, note = behaviour.keep_public() if public == "filter" else (everyone, "")
     passing = survivors[behaviour.passed[survivors].any(axis=1)]

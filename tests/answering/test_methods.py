@@ -22,7 +22,8 @@ READ_SCORER = "trajselector-fused"
 MIXED_SCORERS = ("mean-logprob", READ_SCORER)
 
 SCORERS = registry.specs("scorer")
-SELECTORS = [spec for spec in registry.specs("selector") if spec.role != "bound"]
+SELECTORS = [spec for spec in registry.specs("selector") if spec.role != "bound" and "sandbox" not in spec.needs]
+"""Those that run programs are tried on a code problem, in `test_code.py`."""
 
 
 def name_of(spec: Spec) -> str:

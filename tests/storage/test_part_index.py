@@ -4,6 +4,7 @@ import random
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from nbest.records import Problem, Score, trajectory_id
@@ -11,6 +12,7 @@ from nbest.storage import lookup as lookup_module
 from nbest.storage import part_index
 from nbest.storage.checking import list_temporaries
 from nbest.storage.compaction import compact
+from nbest.storage.id_hashes import hash_column, hash_texts
 from nbest.storage.lookup import PoolLookup
 from nbest.storage.part_index import FOLDER, PartIndex
 from nbest.storage.run import Run
@@ -98,7 +100,7 @@ def test_the_memory_of_another_folder_is_not_used(tmp_path: Path) -> None:
     paths = [tmp_path / f"part-{number}" for number in range(8)]
     first = PartIndex(tmp_path, "scores/a", "trajectory_id")
     for path in paths:
-        first.add(path, [f"{path.name}/0"])
+        first.add(path, hash_texts([f"{path.name}/0"]))
     first.save(paths)
     again = PartIndex(tmp_path, "scores/a", "trajectory_id")
     assert again.leave_out(paths, ["part-5/0"]) == [paths[5]]
@@ -116,3 +118,18 @@ def test_a_small_run_gets_no_memory(tmp_path: Path, trajectory: Callable, monkey
     run.append_trajectories([trajectory("p", 0)])
     PoolLookup(run).read_pool(Problem("p", "p?"))
     assert not (run.path / FOLDER).exists()
+
+
+def test_a_column_and_single_texts_have_the_same_hashes() -> None:
+    texts = ["", "a", "b", "ab", "ba", "a", "problem/é中", "x" * 300, "test-17#3"]
+    whole = hash_texts(texts)
+    assert [int(hash_texts([text])[0]) for text in texts] == whole.tolist()
+    assert len(set(whole.tolist())) == len(set(texts))
+    column = pa.chunked_array(
+        [pa.array(["first", *texts[:4]]).slice(1), pa.array(texts[4:]), pa.array([], pa.string())]
+    )
+    assert hash_column(column).tolist() == whole.tolist()
+    assert hash_texts([]).tolist() == []
+    assert len(hash_texts(["\ud800"])) == 1  # no file holds it, and to look for it is no error
+    many = hash_texts([f"test-{number}" for number in range(100_000)])
+    assert len(set(many.tolist())) > 99_900

@@ -14,10 +14,13 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from nbest.programs.tasks import code_task
 from nbest.records import Pool, Problem, Score, Selection, Trajectory, Verdict
+from nbest.storage.id_hashes import hash_column, hash_texts
 from nbest.storage.parquet import SUFFIX, open_part, read_footer, read_group, read_group_at
 from nbest.storage.part_index import PartIndex
 from nbest.storage.parts import list_parts, retry_listing
@@ -102,8 +105,10 @@ def _read_records(
     were read.
     """
     records: dict[str, Any] = {}
+    ordered = sorted(values)
+    hashes = hash_texts(ordered)
     for path in paths:
-        for rows in _scan_matches(path, table, column, sorted(values), index):
+        for rows in _scan_matches(path, table, column, ordered, hashes, index):
             for key, record in zip(rows.column(table.key).to_pylist(), table.decode(rows), strict=True):
                 records.setdefault(key, record)
         if column == table.key and len(records) == len(set(values)):
@@ -112,23 +117,30 @@ def _read_records(
 
 
 def _scan_matches(
-    path: Path, table: Table, column: str, values: list[str], index: PartIndex | None
+    path: Path,
+    table: Table,
+    column: str,
+    values: list[str],
+    value_hashes: NDArray[np.uint32],
+    index: PartIndex | None,
 ) -> Iterator[pa.Table]:
-    """Yield the rows of a part whose `column` has one of `values`, which are sorted."""
+    """Yield the rows of a part whose `column` has one of `values`, which are sorted, with these hashes."""
     footer = read_footer(path)
     groups = _list_groups(footer.meta, column, values)
     if not groups:
         return
-    wanted, ids = frozenset(values), set[str]()
+    wanted, hashes = frozenset(values), list[NDArray[np.uint32]]()
     with open_part(path, table, footer) as part:
         for group in groups:
-            keys = read_group(part, group, table, [column], path).column(column).to_pylist()
-            ids.update(keys)
-            matches = [row for row, key in enumerate(keys) if key in wanted]
+            keys = read_group(part, group, table, [column], path).column(column)
+            hashes.append(hash_column(keys))
+            # Of a few other ids the hash is the same.
+            rows = np.flatnonzero(np.isin(hashes[-1], value_hashes)).tolist()
+            matches = [row for row in rows if keys[row].as_py() in wanted]
             if matches:
                 yield _take_rows(read_group(part, group, table, None, path), matches)
     if index is not None and len(groups) == footer.meta.num_row_groups:
-        index.add(path, ids)
+        index.add(path, np.concatenate(hashes))
 
 
 def _take_rows(rows: pa.Table, numbers: Sequence[int]) -> pa.Table:

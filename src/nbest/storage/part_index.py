@@ -12,17 +12,19 @@ import json
 import os
 import uuid
 import zlib
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nbest.storage.id_hashes import hash_texts
+
 FOLDER = ".lookup"
 LEAST_PARTS = 64
 """Fewer new parts than this are not worth a file: reading their ids takes no time."""
-_MAGIC = b"NBLOOKUP1"
+_MAGIC = b"NBLOOKUP2"
 _CHECKSUM_BYTES = 4
 
 
@@ -43,15 +45,15 @@ class PartIndex:
         if not known:
             return list(paths)
         ends = np.cumsum([len(self._hashes[name]) for name in known])
-        is_match = np.isin(np.concatenate([self._hashes[name] for name in known]), _hash(values))
+        is_match = np.isin(np.concatenate([self._hashes[name] for name in known]), hash_texts(values))
         numbers = np.unique(np.searchsorted(ends, np.flatnonzero(is_match), side="right"))
         absent = set(known) - {known[number] for number in numbers}
         return [path for path in paths if path.name not in absent]
 
-    def add(self, path: Path, ids: Iterable[str]) -> None:
-        """Remember all ids of a part."""
+    def add(self, path: Path, hashes: NDArray[np.uint32]) -> None:
+        """Remember the hashes of all ids of a part."""
         if path.name not in self._hashes:
-            self._new[path.name] = np.unique(_hash(ids))
+            self._new[path.name] = hashes
 
     def save(self, paths: Sequence[Path]) -> None:
         """Write what is known of the parts that exist, if enough of it is new; a folder that refuses it is left."""
@@ -70,10 +72,6 @@ class PartIndex:
                 temporary.replace(self._path)
             finally:
                 temporary.unlink(missing_ok=True)
-
-
-def _hash(ids: Iterable[str]) -> NDArray[np.uint32]:
-    return np.array([zlib.crc32(key.encode("utf-8", "surrogatepass")) for key in ids], dtype=np.uint32)
 
 
 def _read(path: Path, key: str) -> dict[str, NDArray[np.uint32]]:

@@ -31,7 +31,7 @@ check: install
 	$(BIN)/pyright
 
 test: check isolation
-	$(BIN)/pytest -rs --cov --cov-report=term
+	$(BIN)/pytest -rfEs --cov --cov-report=term
 
 bench: install
 	$(BIN)/python benchmarks/sampling.py

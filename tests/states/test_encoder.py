@@ -204,10 +204,11 @@ async def test_a_batch_that_memory_does_not_hold_is_halved(
     texts = ["a.\n\nb", "b.\n\nc", "a" * 40, "c"]
     completions = [Completion(text, finish="stop") for text in texts]
     run.append_trajectories([create_trajectory(completion, index) for index, completion in enumerate(completions)])
-    skips, counts = Skips(), list[int]()
-    await encode_run(run, encoder, lambda count, _: counts.append(count), {}, skips)
+    counts = list[int]()
+    await encode_run(run, encoder, lambda count, _: counts.append(count), {}, Skips())
     assert run.done_states() == {"p#0", "p#1", "p#3"}
-    assert (dict(skips.counts), counts) == ({"out of memory": 1}, [4])
+    assert [(skip.trajectory_id, skip.reason) for skip in run.skips()] == [("p#2", "out of memory")]
+    assert counts == [4]
 
 
 async def test_faulty_calls(create_checkpoint: Create):

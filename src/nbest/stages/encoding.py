@@ -98,8 +98,8 @@ def encode(
     `policy` is a folder, hub id or bundled:NAME; None is the policy that sampled the run. `layers` are numbered as
     transformers numbers `hidden_states`, negative ones from the end. A trajectory that cannot be encoded, such as one
     longer than the model's context, is skipped; the run stores why, and the same policy tries it again only with
-    `redo_failed`. Raises ConfigError if no policy is known or a layer does
-    not exist, UnavailableError if the run holds no trajectories.
+    `redo_failed`. Raises ConfigError if no policy is known or a layer does not exist, UnavailableError if the run holds
+    no trajectories.
     """
     return run_to_end(_encode(open_run(run), path_of(run), policy, layers, redo_failed, on_progress))
 

@@ -93,8 +93,11 @@ class PoolReader:
     def _read_heads(self, selection: Collection[int] | None) -> Iterator[_Head]:
         """Yield what is read of each problem, or of those at the positions in `selection`."""
         position = 0
-        for rows in self._problems.scan(["id", "prompt", "kind", "answer_rule", "meta"]):
-            for fields in zip(*(column.to_pylist() for column in rows.columns), strict=True):
+        names = ["id", "prompt", "kind", "answer_rule", "meta"]
+        for rows in self._problems.scan(names):
+            # Runs of earlier versions lack a column.
+            columns = [rows.column(name) if name in rows.column_names else pa.nulls(len(rows)) for name in names]
+            for fields in zip(*(column.to_pylist() for column in columns), strict=True):
                 if selection is None or position in selection:
                     yield (position, *fields)
                 position += 1
@@ -117,7 +120,7 @@ class PoolReader:
         remaining = retry_listing(fetch)
         remaining.reverse()
         for _, key, prompt, kind, rule, meta in section:
-            code = make_code_task(kind, prompt, json.loads(meta)) if kind == "code" else None
+            code = make_code_task(kind, prompt, json.loads(meta or "{}")) if kind == "code" else None
             yield Pool(key, prompt, remaining.pop(), kind, rule or "default", code)
 
 

@@ -51,6 +51,7 @@ def make_answers(number: int) -> list[str]:
 
 def write_run(path: Path, problems: int, is_shuffled: bool = False) -> None:
     """Write a verified and scored run of so many problems."""
+    from nbest.storage.lookup import remember_ids
     from nbest.storage.run import Run
 
     run = Run.create(path, {"identity": {"name": "large"}, "info": {}})
@@ -75,6 +76,7 @@ def write_run(path: Path, problems: int, is_shuffled: bool = False) -> None:
         for name in SCORERS:
             run.append_scores(name, [Score(t.id, draw.random()) for t in trajectories])
         run.append_selections("majority", selections)
+    remember_ids(run.path)  # as every stage does at its end
 
 
 def read_all(path: Path, problem_id: str) -> float:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from nbest.errors import DamagedRunError
 from nbest.records import Problem, Score, trajectory_id
 from nbest.storage import lookup as lookup_module
 from nbest.storage import part_index
@@ -133,3 +134,35 @@ def test_a_column_and_single_texts_have_the_same_hashes() -> None:
     assert len(hash_texts(["\ud800"])) == 1  # no file holds it, and to look for it is no error
     many = hash_texts([f"test-{number}" for number in range(100_000)])
     assert len(set(many.tolist())) > 99_900
+
+
+def test_what_a_stage_wrote_is_remembered_before_the_first_look(
+    tmp_path: Path, trajectory: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_run(tmp_path / "run", trajectory)
+    lookup_module.remember_ids(run.path)
+    files = sorted((run.path / FOLDER).iterdir())
+    assert len(files) == 2  # the trajectories by problem, and the scores
+    opened: list[Path] = []
+    original = lookup_module.read_footer
+
+    def read_footer(path: Path) -> object:
+        opened.append(path)
+        return original(path)
+
+    monkeypatch.setattr(lookup_module, "read_footer", read_footer)
+    (first, *_) = run.problems()
+    assert len(PoolLookup(run).read_pool(first).trajectories) == 3
+    assert 1 <= len(opened) <= 3
+    contents = [file.read_bytes() for file in files]
+    lookup_module.remember_ids(run.path)
+    assert [file.read_bytes() for file in files] == contents
+
+
+def test_a_damaged_part_is_left_to_its_reader(tmp_path: Path, trajectory: Callable) -> None:
+    run = make_run(tmp_path / "run", trajectory)
+    part = sorted((run.path / "scores" / "a").glob("*.parquet"))[0]
+    part.write_bytes(part.read_bytes()[:-9])
+    lookup_module.remember_ids(run.path)
+    with pytest.raises(DamagedRunError):
+        read_all(run)

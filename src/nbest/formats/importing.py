@@ -11,6 +11,7 @@ from nbest.errors import ConfigError
 from nbest.formats.intake import ImportReport, OnProgress
 from nbest.specs import did_you_mean, load
 from nbest.storage.drafts import prepare_run
+from nbest.storage.lookup import remember_ids
 from nbest.text.json_lines import Fault
 from nbest.verifying.targets import describe_unreadable, find_unreadable_targets
 from nbest.version import VERSION
@@ -48,4 +49,6 @@ def import_files(
     unreadable = find_unreadable_targets(run.problems()) if report.problems else []
     if unreadable:
         report.notes.append(f"{describe_unreadable(unreadable)}\n`nbest verify` grades none of this run until then.")
+    if report.entries:
+        remember_ids(run.path)
     return report

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from nbest.errors import UnavailableError
 from nbest.interruption import INTERRUPTION
 from nbest.progress import OnDone, OnProgress, StageProgress, count_progress, ignore_progress, report_activity
+from nbest.storage.lookup import remember_ids
 from nbest.storage.run import Run
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "report_activity",
     "report_wait",
     "require_trajectories",
+    "run_stage",
     "run_to_end",
     "work_through",
 ]
@@ -147,6 +149,13 @@ def run_to_end(work: Coroutine[Any, Any, ResultT]) -> ResultT:
             raise
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(asyncio.run, work).result()
+
+
+def run_stage(path: Path, work: Coroutine[Any, Any, ResultT]) -> ResultT:
+    """Run the work of a stage on the run at `path` to its end; then see that single pools of it are found quickly."""
+    result = run_to_end(work)
+    remember_ids(path.absolute())
+    return result
 
 
 async def _run_cancellable(work: Coroutine[Any, Any, ResultT]) -> ResultT:

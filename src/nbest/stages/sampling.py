@@ -21,7 +21,7 @@ from nbest.stages.flow import (
     ignore_progress,
     report_activity,
     report_wait,
-    run_to_end,
+    run_stage,
 )
 from nbest.stages.sharing import SharedWork, ignore_wait, share_work
 from nbest.storage.done import DoneIds
@@ -111,7 +111,7 @@ def sample(
     Raises ConfigError, also if the folder holds a run of other settings, UnavailableError for what the policy cannot
     do, DataError, EngineError.
     """
-    return run_to_end(_sample(Path(run_path), config, shard, on_progress, on_note, allow_large_n))
+    return run_stage(Path(run_path), _sample(Path(run_path), config, shard, on_progress, on_note, allow_large_n))
 
 
 async def _sample(

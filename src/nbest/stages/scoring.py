@@ -20,10 +20,11 @@ from nbest.stages.flow import (
     count_progress,
     ignore_progress,
     open_run,
+    path_of,
     report_activity,
     report_wait,
     require_trajectories,
-    run_to_end,
+    run_stage,
 )
 from nbest.stages.origins import describe_scorer, is_known, open_results
 from nbest.stages.redoing import drop_failed_scores
@@ -87,7 +88,7 @@ def score(
     options = {"--scorer-model": scorer_model, "--family": family, "--judge": judge}
     names = list(dict.fromkeys(scorers))
     _check_options(names, options, as_name)
-    return run_to_end(_score(open_run(run), names, options, as_name, redo_failed, on_progress))
+    return run_stage(path_of(run), _score(open_run(run), names, options, as_name, redo_failed, on_progress))
 
 
 async def _score(

@@ -18,10 +18,11 @@ from nbest.stages.flow import (
     count_progress,
     ignore_progress,
     open_run,
+    path_of,
     report_activity,
     report_wait,
     require_trajectories,
-    run_to_end,
+    run_stage,
 )
 from nbest.stages.origins import describe_selector, find_scores_of, open_results
 from nbest.stages.redoing import drop_failed_selections
@@ -91,7 +92,7 @@ def select(
     work = _select(
         open_run(run), names, seed or 0, judge, n, as_name, redo_failed, sandbox or SandboxSettings(), on_progress
     )
-    return run_to_end(work)
+    return run_stage(path_of(run), work)
 
 
 async def _select(

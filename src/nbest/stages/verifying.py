@@ -33,7 +33,7 @@ from nbest.stages.flow import (
     report_activity,
     report_wait,
     require_trajectories,
-    run_to_end,
+    run_stage,
 )
 from nbest.stages.redoing import drop_failed_verdicts
 from nbest.stages.sandboxes import SandboxSettings
@@ -105,7 +105,7 @@ def verify(
     """
     has_settings = sandbox is not None or code is not None
     grader = CodeVerifier(partial(_open_sandbox, sandbox or SandboxSettings()), code)
-    return run_to_end(_verify(open_run(run), path_of(run), grader, has_settings, redo_failed, on_progress))
+    return run_stage(path_of(run), _verify(open_run(run), path_of(run), grader, has_settings, redo_failed, on_progress))
 
 
 def _open_sandbox(settings: SandboxSettings) -> Sandbox:

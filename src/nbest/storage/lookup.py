@@ -11,6 +11,7 @@ This module does not know what is in a text, nor how a pool is shown.
 
 from bisect import bisect_left
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from nbest.errors import DamagedRunError
 from nbest.programs.tasks import code_task
 from nbest.records import Pool, Problem, Score, Selection, Trajectory, Verdict
 from nbest.storage.id_hashes import hash_column, hash_texts
-from nbest.storage.parquet import SUFFIX, open_part, read_footer, read_group, read_group_at
+from nbest.storage.parquet import SUFFIX, open_part, read_footer, read_group, read_group_at, read_ids
 from nbest.storage.part_index import PartIndex
 from nbest.storage.parts import list_parts, retry_listing
 from nbest.storage.problem_parts import ProblemParts
@@ -89,6 +91,25 @@ class PoolLookup:
         records = retry_listing(read)
         index.save(list_parts(path, SUFFIX))
         return records
+
+
+def remember_ids(path: Path) -> None:
+    """Read the ids of the parts of a large run that are not remembered, so that the first look at a pool is quick.
+
+    Called when a stage has written its parts. A run of few parts is left as it is; so is one with a damaged part, which
+    the next reader names.
+    """
+    run = Run(path, {})
+    folders = [("trajectories", TRAJECTORIES, "problem_id"), ("verdicts", VERDICTS, "trajectory_id")]
+    folders += [(f"scores/{name}", SCORES, "trajectory_id") for name in run.scorers()]
+    folders += [(f"selections/{name}", SELECTIONS, "problem_id") for name in run.selectors()]
+    for folder, table, column in folders:
+        index = PartIndex(path, folder, column)
+        with suppress(DamagedRunError, FileNotFoundError):
+            paths = list_parts(path / folder, SUFFIX)
+            for part in index.list_unknown(paths):
+                index.add(part, hash_column(read_ids(part, table, column)))
+            index.save(paths)
 
 
 def _read_problem(path: Path, row: int) -> Problem:

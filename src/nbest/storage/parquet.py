@@ -226,9 +226,9 @@ def scan(path: Path, table: Table, columns: Sequence[str] | None = None) -> Iter
             yield read_group(part, group, table, columns, path)
 
 
-def read_ids(path: Path, table: Table) -> pa.ChunkedArray:
-    """Return the id column of a part."""
-    chunks = [chunk for rows in scan(path, table, [table.key]) for chunk in rows.column(0).chunks]
+def read_ids(path: Path, table: Table, column: str | None = None) -> pa.ChunkedArray:
+    """Return the id column of a part, or another column of texts."""
+    chunks = [chunk for rows in scan(path, table, [column or table.key]) for chunk in rows.column(0).chunks]
     return pa.chunked_array(chunks, type=pa.string())
 
 

@@ -50,6 +50,11 @@ class PartIndex:
         absent = set(known) - {known[number] for number in numbers}
         return [path for path in paths if path.name not in absent]
 
+    def list_unknown(self, paths: Sequence[Path]) -> list[Path]:
+        """Return the parts whose ids are not remembered; none where they are too few to be worth a file."""
+        unknown = [path for path in paths if path.name not in self._hashes]
+        return unknown if len(unknown) >= LEAST_PARTS else []
+
     def add(self, path: Path, hashes: NDArray[np.uint32]) -> None:
         """Remember the hashes of all ids of a part."""
         if path.name not in self._hashes:

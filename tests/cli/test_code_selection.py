@@ -128,6 +128,20 @@ def test_a_sandbox_that_no_selector_uses_is_refused(nbest: Callable, run: Path) 
         assert "--sandbox is not used by first; it belongs to public-tests, behaviour" in result.err
 
 
+def test_options_that_nothing_uses_are_refused(nbest: Callable, run: Path, tmp_path: Path) -> None:
+    judge = tmp_path / "judge.toml"
+    judge.write_text(JUDGE)
+    for words in (("--judge-config", judge), ("--seed", 3)):
+        result = nbest("select", run, "-s", "behaviour", *words)
+        assert result.code == 2
+        assert "is not used by behaviour" in result.err
+        assert "inputs=policy" in result.err
+    for name, field in (("public-tests(inputs=generated)", "inputs"), ("codet(count=5)", "count")):
+        result = nbest("select", run, "-s", name)
+        assert result.code == 2
+        assert field in result.err
+
+
 def test_hidden_tests_change_no_selection(nbest: Callable, tmp_path: Path, opened: list) -> None:
     names = ("public-tests", "behaviour", "mbr-exec", "codet", "b4")
     stored, jobs = [], []

@@ -81,7 +81,7 @@ async def test_nothing_is_asked_where_all_programs_behave_alike():
     selector = make_selector(judge)
     selection = await selector.select(make_pool("x * 2", "2 * x", "x + x"))
     assert (selection.index, judge.prompts, selector.counts.agreed) == (0, [], 1)
-    assert selection.note.startswith("all programs behave alike: nothing was asked")
+    assert selection.note.startswith("one cluster is left: nothing was asked")
 
 
 async def test_programs_that_fail_public_tests_take_no_part():

@@ -1,12 +1,18 @@
+import asyncio
 import json
 
 import pytest
 
+from nbest.errors import EngineError
 from nbest.judging.conversation import RetrySettings
-from nbest.judging.writing_prompts import parse_inputs, parse_tests, render_tests
+from nbest.judging.writing_prompts import parse_inputs, parse_tests, render_results, render_tests
 from nbest.judging.writing_tests import JudgeTestWriter
-from nbest.records import CodeTask
+from nbest.programs.examples import find_examples
+from nbest.records import CodeTask, Usage
 from nbest.sandbox.executions import Call
+from nbest.sandbox.values import encode_value
+from nbest.selecting.execution.running import Reply
+from nbest.selecting.execution.writing import WrittenTests
 from tests.scoring.judges import make_settings, spend
 from tests.selecting.execution.pools import make_code_pool, returning
 
@@ -80,3 +86,35 @@ async def test_without_a_readable_reply_there_are_no_tests_and_the_note_says_why
 async def test_of_a_reply_that_was_cut_the_whole_tests_stay():
     writer = JudgeTestWriter(make_settings(lambda *_: spend("assert f(1) == 2\nassert f(2) ==", 5, finish="length")))
     assert (await writer.write(make_code_pool(returning("x")), 3)).tests == ("assert f(1) == 2",)
+
+
+async def test_a_failed_or_cancelled_request_is_made_again_and_harms_nobody_else():
+    asked = []
+
+    class Failing(JudgeTestWriter):
+        async def _write(self, pool, count):
+            del pool
+            asked.append(count)
+            await asyncio.sleep(0.01)
+            if len(asked) == 1:
+                raise EngineError("busy")
+            return WrittenTests(("assert f(1) == 2",), Usage())
+
+    writer, pool = Failing(make_settings(lambda *_: spend("", 1))), make_code_pool(returning("x"))
+    with pytest.raises(EngineError):
+        await writer.write(pool, 2)
+    impatient, patient = asyncio.ensure_future(writer.write(pool, 2)), asyncio.ensure_future(writer.write(pool, 2))
+    await asyncio.sleep(0)
+    impatient.cancel()
+    assert (await patient).tests == ("assert f(1) == 2",)
+    assert asked == [2, 2]
+
+
+def test_integers_too_large_to_be_written_are_named():
+    large = Reply("returned", encode_value(1 << 20_000))
+    prompt = render_results("?", ["p", "q"], [Call("f", (1 << 20_000,))], [[large], [large]])
+    assert "a int that is too large to be written" in prompt
+    digits = "0x" + "f" * 5_000
+    assert len(parse_inputs(f"f({digits})\nf({digits}1)\nf({digits})", TASK, 5)) == 2
+    assert parse_tests(f"assert f({digits}) == 1\nassert f(1) == 2", TASK) == ["assert f(1) == 2"]
+    assert find_examples(f">>> f({digits})\n1\n>>> f(2)\n3\n", "f") == ["assert f(2) == 3"]

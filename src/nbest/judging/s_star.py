@@ -83,7 +83,7 @@ class SStarSelector(Selector):
         conversation = self._settings.judge.open(pool.problem_id)
         if len(groups) == 1:
             self.counts.agreed += 1
-            note = "all programs behave alike: nothing was asked"
+            note = "one cluster is left: nothing was asked"
             return _make_selection(pool, behaviour, conversation, groups[0], groups[0].confidence, (note, *notes))
         return await self._compete(pool, behaviour, conversation, groups, notes)
 

@@ -41,9 +41,11 @@ from nbest.records import Pool, Selection, WorkReport
 from nbest.selecting.scored import abstention
 
 NO_JUDGEMENT = "no judgement"
-LOST_JUDGEMENTS = re.compile(r"\bjudgements? failed and (?:cast|was|were)\b")
-"""What the note of a selection or score says where some of its judgements failed and the others decided."""
 """The beginning of the note of a selection that was made without a judgement, or was not made for want of one."""
+LOST_JUDGEMENTS = re.compile(
+    r"\bjudgements? failed and (?:cast|was|were)\b|\bpairs? (?:was|were) not judged\b|\bthe policy wrote no test\b"
+)
+"""What the note of a selection or score says where some of its judgements failed and the others decided."""
 
 
 @dataclass(frozen=True, slots=True)

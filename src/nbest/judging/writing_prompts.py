@@ -19,6 +19,7 @@ from nbest.judging.prompts import number_candidate
 from nbest.plurals import show_count
 from nbest.records import CodeTask
 from nbest.sandbox.executions import Call
+from nbest.sandbox.values import encode_value
 from nbest.selecting.execution.running import Input, Reply
 from nbest.selecting.execution.statements import find_calls, names_entry_point
 
@@ -125,12 +126,16 @@ def parse_inputs(text: str, task: CodeTask, count: int) -> list[Input]:
     content = remove_reasoning(text)
     inputs: list[Input] = []
     if task.entry_point:
-        calls = {repr(call): call for line in content.splitlines() for call in _read_line(line, task)}
+        calls = {_make_key(call): call for line in content.splitlines() for call in _read_line(line, task)}
         inputs = list(calls.values())
     else:
         texts = [row["stdin"] for row in _find_objects(content) if isinstance(row.get("stdin"), str)]
         inputs = list(dict.fromkeys(texts))
     return inputs[:count]
+
+
+def _make_key(call: Call) -> tuple[str, ...]:
+    return (call.function, *map(encode_value, call.arguments))
 
 
 def render_results(
@@ -160,13 +165,20 @@ def _show_programs(programs: Sequence[str]) -> str:
 
 
 def _show_arguments(call: Call) -> str:
-    return f"({', '.join(map(repr, call.arguments))})"
+    return f"({', '.join(map(_show_value, call.arguments))})"
+
+
+def _show_value(value: object) -> str:
+    try:
+        return repr(value)
+    except ValueError:  # an integer of more digits than Python writes
+        return f"a {type(value).__name__} that is too large to be written"
 
 
 def _show_reply(reply: Reply) -> str:
     if reply.content is None:
         return reply.behaviour.replace("_", " ")
-    return _shorten(repr(reply.content) if reply.behaviour.startswith("printed") else repr(reply.read_value()))
+    return _shorten(_show_value(reply.content if reply.behaviour.startswith("printed") else reply.read_value()))
 
 
 def _shorten(text: str) -> str:
@@ -182,11 +194,19 @@ def _find_assertions(content: str) -> list[str]:
         if tree is not None:
             nodes = [node for node in ast.walk(tree) if isinstance(node, ast.Assert)]
             nodes.sort(key=lambda node: (node.lineno, node.col_offset))
-            found += [ast.unparse(node) for node in nodes]
+            found += [text for node in nodes if (text := _unparse(node))]
             continue
         lines = (line.strip() for line in piece.splitlines())
         found += [line for line in lines if line.startswith("assert ") and _parse(line) is not None]
     return found
+
+
+def _unparse(node: ast.AST) -> str:
+    """Return the source of a node; "" where it holds an integer of more digits than Python writes."""
+    try:
+        return ast.unparse(node)
+    except ValueError:
+        return ""
 
 
 def _read_line(line: str, task: CodeTask) -> list[Call]:

@@ -30,10 +30,11 @@ class JudgeTestWriter(TestWriter):
     async def write(self, pool: Pool, count: int) -> WrittenTests:
         key = (pool.problem_id, count)
         task = self._tasks.get(key)
-        if task is None or task.cancelled():
+        if task is None or (task.done() and (task.cancelled() or task.exception() is not None)):
             task = asyncio.ensure_future(self._write(pool, count))
             self._tasks[key] = task
-        return await task
+        # One of several that wait for the same tests may be cancelled without the others.
+        return await asyncio.shield(task)
 
     async def _write(self, pool: Pool, count: int) -> WrittenTests:
         task = pool.code or CodeTask()

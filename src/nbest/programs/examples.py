@@ -63,7 +63,10 @@ def _is_call(source: str, entry_point: str) -> bool:
     if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name) or call.func.id != entry_point:
         return False
     arguments = [*call.args, *(keyword.value for keyword in call.keywords)]
-    return all(read_literal(ast.unparse(argument))[0] for argument in arguments)
+    try:
+        return all(read_literal(ast.unparse(argument))[0] for argument in arguments)
+    except ValueError:  # an integer of more digits than Python writes
+        return False
 
 
 def _read_assertions(statement: str, entry_point: str) -> Iterator[str]:

@@ -65,8 +65,8 @@ def needs_judge(spec: Spec, options: Any = None) -> bool:
     return options is None or spec.asks_judge(options)
 
 
-def needs_sandbox(spec: Spec) -> bool:
-    """Return whether a method runs programs."""
+def needs_sandbox(spec: Spec, _options: Any = None) -> bool:
+    """Return whether a method runs programs, with whatever options."""
     return "sandbox" in spec.needs
 
 
@@ -81,10 +81,21 @@ def check_single(options: str, kind: MethodKind, names: Sequence[str]) -> None:
         raise ConfigError(f"{options} to one {kind}; {len(names)} were named: {', '.join(names)}")
 
 
-def check_used(option: str, specs_by_name: Mapping[str, Spec], is_used_by: Callable[[Spec], bool]) -> None:
-    """Raise ConfigError, which lists the methods that use `option`, if none of those named does."""
-    if not specs_by_name or any(is_used_by(spec) for spec in specs_by_name.values()):
+def check_used(
+    option: str,
+    specs_by_name: Mapping[str, Spec],
+    is_used_by: Callable[[Spec, Any], bool],
+    options_by_name: Mapping[str, Any] | None = None,
+) -> None:
+    """Raise ConfigError, which lists the methods that use `option`, if none of those named does.
+
+    `options_by_name` are their options; a method without any there counts as one with whatever options it needs.
+    """
+    options = options_by_name or {}
+    if not specs_by_name or any(is_used_by(spec, options.get(name)) for name, spec in specs_by_name.items()):
         return
     kind = next(iter(specs_by_name.values())).kind
-    users = ", ".join(spec.name for spec in specs(kind) if is_used_by(spec)) or f"no {kind}"
+    users = ", ".join(spec.name for spec in specs(kind) if is_used_by(spec, None)) or f"no {kind}"
+    if any(is_used_by(spec, None) for spec in specs_by_name.values()):
+        users += ", some of them with inputs=policy alone"
     raise ConfigError(f"{option} is not used by {', '.join(specs_by_name)}; it belongs to {users}. Leave it out.")

@@ -221,9 +221,9 @@ def _check_options(names: Sequence[str], options: Mapping[str, Any], as_name: st
             if options["--scorer-model"] is None or "(" in name:
                 raise
             specs_by_name[name] = find_spec("scorer", "step-scorer")
-    users: dict[str, Callable[[Spec], bool]] = {
-        "--scorer-model": lambda spec: "model" in spec.options.model_fields,
-        "--family": lambda spec: "family" in spec.options.model_fields,
+    users: dict[str, Callable[[Spec, Any], bool]] = {
+        "--scorer-model": lambda spec, _: "model" in spec.options.model_fields,
+        "--family": lambda spec, _: "family" in spec.options.model_fields,
         "--judge": needs_judge,
     }
     for option in used_options:

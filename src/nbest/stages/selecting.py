@@ -226,12 +226,14 @@ def _check_options(
     if as_name is not None:
         check_single("--as belongs", "selector", names)
     specs_by_name: dict[str, Spec] = {}
+    options_by_name: dict[str, Any] = {}
     for name in names:
         specs_by_name[name], method = find_method("selector", name)
         specs_by_name[name].list_scorers(method)
+        options_by_name[name] = specs_by_name[name].parse_options(method)
     if judge is not None:
-        check_used("--judge", specs_by_name, needs_judge)
+        check_used("--judge", specs_by_name, needs_judge, options_by_name)
     if sandbox is not None:
-        check_used("--sandbox", specs_by_name, needs_sandbox)
+        check_used("--sandbox", specs_by_name, needs_sandbox, options_by_name)
     if seed is not None:
-        check_used("--seed", specs_by_name, uses_seed)
+        check_used("--seed", specs_by_name, uses_seed, options_by_name)

@@ -105,7 +105,7 @@ def remember_ids(path: Path) -> None:
     folders += [(f"selections/{name}", SELECTIONS, "problem_id") for name in run.selectors()]
     for folder, table, column in folders:
         index = PartIndex(path, folder, column)
-        with suppress(DamagedRunError, FileNotFoundError):
+        with suppress(DamagedRunError, OSError):
             paths = list_parts(path / folder, SUFFIX)
             for part in index.list_unknown(paths):
                 index.add(part, hash_column(read_ids(part, table, column)))

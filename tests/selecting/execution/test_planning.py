@@ -128,3 +128,10 @@ def test_a_source_may_count_how_often_a_test_was_written(counts, weights):
     task = code_task(Problem("p", "Write f.", kind="code", meta=meta))
     plan = make_plan(task, (), task.generated_tests, 10)
     assert [test.weight for test in plan.written] == weights
+
+
+def test_a_text_of_several_tests_counts_once_where_it_cannot_be_read():
+    many = json.dumps([{"input": str(number), "output": "1", "testtype": "stdin"} for number in range(5)])
+    plan = make_plan(CodeTask(), (), [many, '{"stdin": 3}'], 10)
+    assert len(plan.written) == 5
+    assert plan.notes == ("1 written test cannot be read",)

@@ -3,7 +3,7 @@ import pytest
 from nbest.errors import SandboxError
 from nbest.sandbox.executions import Call, Calls, Outcome, Return
 from nbest.sandbox.values import encode_value
-from nbest.selecting.execution.running import MOST_STARTS, ProgramRunner
+from nbest.selecting.execution.running import MOST_STARTS, ProgramRunner, _make_calls
 from tests.selecting.execution.sandboxes import PlainSandbox
 
 
@@ -97,3 +97,11 @@ async def test_a_program_that_got_no_processor_runs_again_alone():
 async def test_an_error_of_the_sandbox_is_raised():
     with pytest.raises(SandboxError, match="no worker"):
         await run("def f(x): return x", (1,), sandbox=PlainSandbox(broken=SandboxError("no worker")))
+
+
+def test_calls_of_several_functions_keep_their_names():
+    source = "class Solution:\n    def a(self, x): return x\n    def b(self, x): return x\n\ndef g(x): return x\n"
+    calls = [Call("Solution.a", (1,)), Call("g", (2,)), Call("Solution.b", (3,))]
+    job = _make_calls(source, calls)
+    assert [call.function for call in job.calls] == ["Solution.a", "g", "Solution.b"]
+    assert job.source.count("class Solution") == 1

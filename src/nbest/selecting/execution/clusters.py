@@ -65,11 +65,11 @@ class RiskRule:
         if not len(voters):
             return Ranking((), "no program answers any input")
         outputs, answered = behaviour.outputs[voters], behaviour.answered[voters]
-        agreement = np.zeros(len(voters))
+        # Counts, because the rounding of means would decide between equal ones.
+        agreement = np.zeros(len(voters), dtype=np.int64)
         for number in range(len(voters)):
             same = (outputs == outputs[number]) & answered & answered[number]
-            shares = same.all(axis=1) if self._options.loss == "hard" else same.mean(axis=1)
-            agreement[number] = shares.mean()
+            agreement[number] = (same.all(axis=1) if self._options.loss == "hard" else same).sum()
         by_candidate = dict(zip(voters.tolist(), agreement.tolist(), strict=True))
         scores = [
             (members, by_candidate[members[0]], measure_agreement(behaviour, members[0]))

@@ -6,7 +6,7 @@ round there: its scorer leaves the best trajectories, and tests decide between t
 
 Rules
     The first step is another selector by execution with its default options (`rule`), of which the first `groups`
-    groups survive. Where one group is left, its first member is picked.
+    groups survive. Where one program is left, it is picked.
     `hybrid:SCORER` picks the trajectory with the highest score of the surviving groups (`score:SCORER`).
     `hybrid-judge` shows one program of each surviving group, its first member, to a selector that asks a judge
     (`inner`). So the judge compares behaviours, and reads `groups` programs at most. Where it abstains, so does this.

@@ -11,10 +11,10 @@ This module does not know rules of selection, and never sees a target.
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Literal, Self, TypeAlias
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from nbest.config import Count, Section
 from nbest.loop_thread import gather_all
@@ -45,6 +45,12 @@ class ExecutionOptions(Section):
     seconds: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     most: Count = 200
     count: Count = 20
+
+    @model_validator(mode="after")
+    def _check_count(self) -> Self:
+        if "count" in self.model_fields_set and self.inputs != "policy":
+            raise ValueError(f"count: it belongs to inputs=policy; inputs is {self.inputs!r}. Leave it out")
+        return self
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from nbest.programs.tests import (
     ReferenceTest,
     StatementsTest,
     StdinTest,
-    read_generated_tests,
+    collect_tests,
     read_public_tests,
     write_test,
 )
@@ -82,10 +82,10 @@ def make_plan(task: CodeTask, public: Sequence[str], written: Sequence[str], mos
     except DataError as error:
         shown = ()
         notes.append(f"the public tests cannot be read: {str(error).splitlines()[0]}")
-    read = read_generated_tests(replace(task, generated_tests=tuple(written)))
+    read, faults = collect_tests(tuple(written), task.entry_point)
     usable = [test for test in read if _is_about(test, task)]
-    if unreadable := len(written) - len(read):
-        notes.append(f"{show_count(unreadable, 'written test')} cannot be read")
+    if faults:
+        notes.append(f"{show_count(len(faults), 'written test')} cannot be read")
     if strange := len(read) - len(usable):
         notes.append(f"{show_count(strange, 'written test')} left out: without a call of {task.entry_point!r}")
     planner = _Planner(task, most)

@@ -11,9 +11,10 @@ Rules
 This module does not know how programs run, and never sees a target.
 """
 
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
+from pydantic import model_validator
 
 from nbest.plurals import show_count
 from nbest.selecting.execution.observing import ExecutionOptions
@@ -26,6 +27,14 @@ class PublicTestsOptions(ExecutionOptions):
     """`tie` decides between programs that pass equally many public tests."""
 
     tie: Literal["index", "behaviour"] = "index"
+
+    @model_validator(mode="after")
+    def _check_inputs(self) -> Self:
+        if self.inputs == "generated":
+            raise ValueError(
+                "inputs: got 'generated', which leaves out the public tests; allowed: auto, public, policy"
+            )
+        return self
 
 
 class PublicTestsRule:

@@ -121,12 +121,11 @@ class ProgramRunner:
 
 def _make_calls(source: str, calls: Sequence[Call]) -> Calls:
     """Return the job of these calls. A method runs as graders run it: see `wrap_method`."""
-    methods = {call.function for call in calls if "." in call.function}
-    if not methods:
-        return Calls(source, tuple(calls))
-    (method,) = methods
-    wrapped, name = wrap_method(source, method)
-    return Calls(wrapped, tuple(Call(name, call.arguments) for call in calls))
+    names: dict[str, str] = {}
+    wrapped = source
+    for method in {call.function for call in calls if "." in call.function}:
+        wrapped, names[method] = wrap_method(source, method)
+    return Calls(wrapped, tuple(Call(names.get(call.function, call.function), call.arguments) for call in calls))
 
 
 def _read_return(returned: Return) -> Reply:

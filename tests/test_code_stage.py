@@ -1,6 +1,7 @@
 """`nbest verify` on a run of programs: verdicts, what is recorded, resuming, and the modes."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ from nbest.records import Completion, Problem, Trajectory, trajectory_id
 from nbest.sandbox.opening import open_sandbox
 from nbest.stages import SandboxSettings, check, drop, verify
 from nbest.storage.origins import read_origin
+from nbest.storage.removal import drop_rows
 from nbest.storage.run import Run
+from nbest.storage.tables import VERDICTS
 from nbest.verifying.code.settings import CodeSettings
 
 PROBLEMS = [
@@ -104,6 +107,26 @@ def test_both_modes_are_reported_and_not_mixed(code_run: Run) -> None:
     assert verify(code_run, code=CodeSettings("both")).mode_differences == report.mode_differences
     with pytest.raises(ConfigError, match=r"mode 'both'.*nbest drop"):
         verify(code_run, code=CodeSettings("upstream"))
+
+
+def test_the_default_mode_is_refused_where_it_is_requested(code_run: Run) -> None:
+    verify(code_run, code=CodeSettings("both"))
+    with pytest.raises(ConfigError, match=r"mode 'both'.*mode 'true', remove the verdicts"):
+        verify(code_run, code=CodeSettings("true"))
+    assert verify(code_run).mode_differences is not None
+
+
+def test_settings_are_checked_before_ungraded_verdicts_are_dropped(code_run: Run) -> None:
+    verify(code_run)
+    (program,) = [verdict for verdict in code_run.verdicts() if verdict.trajectory_id == "sum#0"]
+    drop_rows(code_run.path / "verdicts", VERDICTS, lambda verdict: verdict.trajectory_id == "sum#0")
+    code_run.append_verdicts([replace(program, correct=None, note="the sandbox failed")])
+    before = read_verdicts(code_run)
+    with pytest.raises(ConfigError, match="mode: "):
+        verify(code_run, redo_failed=True, code=CodeSettings("upstream"))
+    assert read_verdicts(code_run) == before
+    report = verify(code_run, redo_failed=True)
+    assert (report.redone, report.right, report.ungraded) == (1, 4, 0)
 
 
 def test_verdicts_of_two_modes_are_refused_where_some_are_missing(code_run: Run) -> None:

@@ -1,10 +1,12 @@
 """`nbest audit`: our verdicts beside published labels, sorted by cause; the run stays as it is."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from nbest.records import Problem, Trajectory, Verdict
 from nbest.sandbox.opening import BACKENDS, probe
 from nbest.verifying import causes
 
@@ -118,3 +120,58 @@ def test_programs_are_run(nbest, tmp_path: Path):
         "a#5": causes.PACKAGE,
     }
     assert report["agreed"] == 2
+
+
+SUM = json.dumps({"stdin": "1 2\n", "stdout": "3\n"})
+SQRT = "```python\nprint(int(sqrt(9)))\n```"
+
+
+@needs_sandbox
+def test_the_mode_is_that_of_the_runs_own_verdicts(nbest, tmp_path: Path):
+    run = tmp_path / "run"
+    plain = write_pools(tmp_path / "plain.jsonl", [(SQRT, None)], target=None, kind="code", tests=[SUM])
+    labels = write_pools(tmp_path / "labels.jsonl", [(SQRT, False)], target=None, kind="code", tests=[SUM])
+    assert nbest("import", "pools", run, plain).code == 0
+    assert nbest("verify", run, "--code-mode", "upstream").code == 0
+    report = nbest("audit", run, "--labels", labels, "--json", "-").json
+    assert report["causes"] == {causes.PASSED_TESTS: 1}
+    assert nbest("audit", run, "--labels", labels, "--code-mode", "upstream", "--json", "-").json == report
+    refused = nbest("audit", run, "--labels", labels, "--code-mode", "true")
+    assert refused.code == 2
+    assert "are of mode 'upstream'" in refused.err
+
+
+def test_what_could_not_be_graded_is_graded_by_the_next_audit(nbest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    run = tmp_path / "run"
+    pools = write_pools(tmp_path / "pools.jsonl", [(SQRT, True)], target=None, kind="code", tests=[SUM])
+    assert nbest("import", "pools", run, pools).code == 0
+    outcomes = [None, None, True]
+
+    async def verify(_: object, __: Problem, trajectories: Sequence[Trajectory]) -> list[Verdict]:
+        correct = outcomes.pop(0)
+        return [Verdict(trajectory.id, correct, None, "") for trajectory in trajectories]
+
+    monkeypatch.setattr("nbest.verifying.code.verifier.CodeVerifier.verify", verify)
+    (difference,) = nbest("audit", run, "--json", "-").json["differences"]
+    assert difference["verdict"] is None
+    assert [nbest("audit", run, "--json", "-").json["agreed"] for _ in range(2)] == [1, 1]
+
+
+def test_a_plugin_grades_code(nbest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    run = tmp_path / "run"
+    pools = write_pools(tmp_path / "pools.jsonl", [("It prints 3.", True)], target=None, kind="code", tests=[SUM])
+    assert nbest("import", "pools", run, pools).code == 0
+    folder = tmp_path / "nbest_precedence-1.0.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: nbest-precedence\nVersion: 1.0\n")
+    (folder / "entry_points.txt").write_text("[nbest.verifiers]\ncode = nbest_precedence:Generous\n")
+    (tmp_path / "nbest_precedence.py").write_text(
+        "from nbest.protocols import Verifier\n"
+        "from nbest.records import Verdict\n"
+        "class Generous(Verifier):\n"
+        "    async def verify(self, problem, trajectories):\n"
+        "        return [Verdict(trajectory.id, True) for trajectory in trajectories]\n"
+    )
+    assert nbest("audit", run, "--json", "-").json["agreed"] == 0
+    monkeypatch.syspath_prepend(tmp_path)
+    assert nbest("audit", run, "--json", "-").json["agreed"] == 1

@@ -119,6 +119,8 @@ def test_the_setup_runs_before_statements():
         ({"statements": []}, r"tests\[0\]\.statements: got \[\]; allowed: a list with at least one item"),
         ({"statements": [1]}, r"tests\[0\]\.statements\[0\]: got 1; allowed: a string"),
         ({"reference": "r", "inputs": [1]}, r"tests\[0\]\.inputs\[0\]: got 1; allowed: the list of arguments"),
+        ({"reference": "r", "inputs": [], "plus_inputs": []}, r"tests\[0\]: got no inputs; allowed: at least one"),
+        ({"reference": "r"}, r"tests\[0\]: got no inputs; allowed: at least one input"),
         ({"reference": "r", "inputs": [], "atol": -1}, r"tests\[0\]\.atol: got -1; allowed: a tolerance"),
     ],
 )  # fmt: skip

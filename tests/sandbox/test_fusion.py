@@ -1,6 +1,7 @@
 """The client of SandboxFusion against a server of the same interface, which runs scripts in subprocesses."""
 
 import asyncio
+import base64
 import json
 import subprocess
 import sys
@@ -11,17 +12,21 @@ from typing import Any
 
 import pytest
 
-from nbest.errors import SandboxError
+from nbest.errors import ConfigError, SandboxError
 from nbest.sandbox import fusion
 from nbest.sandbox.executions import Call, Calls, Checks, Job, Limits, Sandbox, Script
 from nbest.sandbox.fusion import FusionSandbox
 from nbest.sandbox.hostile_results import FORGERIES
+from nbest.sandbox.opening import open_sandbox
 
 LIMITS = Limits(wall_seconds=2.0, output_bytes=1 << 20)
 
 
 class Server(ThreadingHTTPServer):
-    """Answers `POST /run_code`. The first `failures` of its requests get `failure`: a status, or "error" or "cut"."""
+    """Answers `POST /run_code`. The first `failures` of its requests get `failure`.
+
+    That is a status, or "error", "cut", "short" or "no http".
+    """
 
     daemon_threads = True
 
@@ -30,6 +35,7 @@ class Server(ThreadingHTTPServer):
         self.failures = 0
         self.failure: int | str = 500
         self.requests: list[dict[str, Any]] = []
+        self.authorizations: list[str | None] = []
 
     @property
     def url(self) -> str:
@@ -44,8 +50,15 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.server.requests.append(body)
+        self.server.authorizations.append(self.headers["Authorization"])
         if self.server.failures:
             self.server.failures -= 1
+            if self.server.failure == "short":
+                self.wfile.write(b"HTTP/1.0 200 OK\r\nContent-Length: 100\r\n\r\n{")
+                return
+            if self.server.failure == "no http":
+                self.wfile.write(b"SSH-2.0-OpenSSH_9.6\r\n")
+                return
             if self.server.failure == "cut":
                 self.connection.close()
                 return
@@ -219,7 +232,7 @@ async def test_printed_results_are_not_the_result(server: Server) -> None:
     assert all(mark not in outcome.stdout and mark not in body["code"] for mark in marks for body in server.requests)
 
 
-@pytest.mark.parametrize("failure", [500, 503, 429, "error", "cut"])
+@pytest.mark.parametrize("failure", [500, 503, 429, "error", "cut", "short", "no http"])
 async def test_faults_of_the_server_are_tried_again(server: Server, failure: int | str) -> None:
     server.failures, server.failure = 2, failure
     assert (await run(server, Script("print(1)"))).stdout == "1\n"
@@ -227,7 +240,14 @@ async def test_faults_of_the_server_are_tried_again(server: Server, failure: int
 
 
 @pytest.mark.parametrize(
-    ("failure", "text"), [(500, "status 500"), ("error", "the pool is full"), ("cut", "SandboxFusion at")]
+    ("failure", "text"),
+    [
+        (500, "status 500"),
+        ("error", "the pool is full"),
+        ("cut", "SandboxFusion at"),
+        ("short", "IncompleteRead"),
+        ("no http", "BadStatusLine"),
+    ],
 )
 async def test_faults_that_stay_are_errors_and_no_outcomes(server: Server, failure: int | str, text: str) -> None:
     server.failures, server.failure = 99, failure
@@ -270,3 +290,33 @@ async def test_jobs_run_together_and_alone(server: Server) -> None:
         jobs = [sandbox.run(Script(f"print({number})")) for number in range(4)]
         outcomes = await asyncio.gather(*jobs, sandbox.run_alone(Script("print('alone')")))
     assert [outcome.stdout for outcome in outcomes] == ["0\n", "1\n", "2\n", "3\n", "alone\n"]
+
+
+async def test_user_and_password_are_sent_and_not_shown(server: Server) -> None:
+    url = server.url.replace("://", "://me:s%40cret@")
+    async with FusionSandbox(url, 1) as sandbox:
+        assert (await sandbox.run(Script("print(1)"))).stdout == "1\n"
+        assert base64.b64decode(str(server.authorizations[0]).removeprefix("Basic ")) == b"me:s@cret"
+        server.failures = 99
+        with pytest.raises(SandboxError) as caught:
+            await sandbox.run(Script("print(1)"))
+    assert "cret" not in str(caught.value) + sandbox.describe().backend
+
+
+@pytest.mark.parametrize(
+    "url", ["http://host:eighty", "http://me:secret@host:99999", "http://", "http://a b", "http://me:1/secret@host"]
+)
+def test_addresses_that_are_none(url: str) -> None:
+    with pytest.raises(ConfigError, match=r"sandbox: got the URL '.*allowed: http") as caught:
+        open_sandbox(url)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("printed", ['{"frames": [', "{}", "[]", '{"end": {"exit": 1}}', "[" * 100_000])
+async def test_results_that_cannot_be_read_are_errors(
+    server: Server, monkeypatch: pytest.MonkeyPatch, printed: str
+) -> None:
+    monkeypatch.setattr(fusion, "_send", lambda *_: {"stdout": f"|{printed}|"})
+    monkeypatch.setattr(fusion, "_make_request", lambda *_: {"mark": "|", "total_seconds": 1})
+    with pytest.raises(SandboxError, match="gave a result that cannot be read"):
+        await run(server, Calls("", (Call("f"),)))

@@ -3,14 +3,21 @@
 import asyncio
 import contextlib
 import os
+import resource
 import signal
+import threading
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
 from nbest.errors import ConfigError, SandboxError
+from nbest.sandbox import local
+from nbest.sandbox.driving import WorkerProcess
 from nbest.sandbox.executions import Call, Calls, Checks, Limits, Outcome, Script
+from nbest.sandbox.jobs import read_check, read_end, read_return
 from nbest.sandbox.local import LocalSandbox
 from nbest.sandbox.opening import open_sandbox
 from tests.sandbox.processes import list_descendants, wait_until
@@ -306,3 +313,117 @@ async def test_description(sandbox: LocalSandbox) -> None:
     assert "seccomp" in isolation.layers
     assert {"landlock", "namespaces"} & set(isolation.layers)
     assert set(isolation.packages) >= {"python", "numpy"}
+
+
+KILLED = "ended by signal SIGKILL, which the program sent to itself or this machine sent for want of memory"
+
+
+async def test_a_kill_without_memory_is_no_lack_of_memory(sandbox: LocalSandbox) -> None:
+    outcome = await sandbox.run(Script("import os\nos.kill(os.getpid(), 9)"), BRIEF)
+    assert (outcome.status, outcome.message) == ("killed", KILLED)
+
+
+@pytest.mark.parametrize(
+    ("part", "processes", "status"),
+    [(0.5, 1, "killed"), (0.89, 1, "killed"), (0.95, 1, "out_of_memory"), (0.1, 3, "out_of_memory")],
+)
+def test_memory_near_the_limit_is_what_a_kill_is_for(part: float, processes: int, status: str) -> None:
+    limits = Limits(memory_bytes=1 << 30, processes=processes)
+    ending = Ended({"signal": 9, "memory_bytes": int(part * (1 << 30))})
+    assert read_end(ending, limits, None, is_complete=True)[0] == status
+
+
+@dataclass
+class Ended:
+    exit: Mapping[str, Any] | None
+    excess: str = ""
+    has_timed_out: bool = False
+    is_killed: bool = False
+    cpu_limit_seconds: float = 10.0
+
+
+async def test_signals_without_a_name(sandbox: LocalSandbox) -> None:
+    outcome = await sandbox.run(Script("import os\nos.kill(os.getpid(), 40)"), BRIEF)
+    assert (outcome.status, outcome.message) == ("killed", "ended by signal 40")
+
+
+@pytest.mark.parametrize(
+    ("written", "seconds"),
+    [(10**400, 0.0), (float("inf"), 0.0), (float("nan"), 0.0), (-1, 0.0), (1e7, 0.0), ("1", 0.0), (2, 2.0), (0.5, 0.5)],
+)
+def test_times_that_a_program_writes(written: Any, seconds: float) -> None:
+    assert read_return({"value": "1", "seconds": written}).seconds == seconds
+    assert read_check({"passed": True, "seconds": written}).seconds == seconds
+
+
+async def test_a_program_cannot_shorten_the_time_of_its_calls(sandbox: LocalSandbox) -> None:
+    source = "import time\ntime.perf_counter = lambda: 0.0\ndef f(x):\n    time.sleep(x)\n    return x"
+    outcome = await sandbox.run(Calls(source, (Call("f", (0.4,)), Call("f", (0.0,)))), Limits(wall_seconds=5.0))
+    first, second = (entry.seconds for entry in outcome.returns)
+    assert 0.4 <= first < 5.0
+    assert second < 0.4
+
+
+@pytest.mark.parametrize("kind", ["StopIteration", "StopAsyncIteration", "GeneratorExit"])
+async def test_an_exception_of_the_program_ends_no_loop_of_the_checks(sandbox: LocalSandbox, kind: str) -> None:
+    source = f"def f(x):\n    raise {kind}\ndef g(x):\n    raise LookupError"
+    checks = ("assert all(map(lambda x: f(x) == x, [1, 2]))", "try:\n    g(1)\nexcept LookupError:\n    pass")
+    outcome = await sandbox.run(Checks(source, checks, ("f", "g"), is_stopping=False))
+    assert [check.has_passed for check in outcome.checks] == [False, True]
+
+
+async def test_closing_while_a_worker_starts_ends_that_worker(
+    sandbox: LocalSandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = open_sandbox(sandbox.describe().backend, workers=1)
+    is_starting, may_go = threading.Event(), threading.Event()
+    started: list[WorkerProcess] = []
+
+    def start(*arguments: Any) -> WorkerProcess:
+        started.append(WorkerProcess(*arguments))
+        is_starting.set()
+        assert may_go.wait(20)
+        return started[0]
+
+    monkeypatch.setattr(local, "WorkerProcess", start)
+    task = asyncio.create_task(own.run(Script("while True: pass"), Limits(wall_seconds=60.0)))
+    await asyncio.to_thread(is_starting.wait, 20)
+    closing = asyncio.create_task(own.aclose())
+    assert await asyncio.to_thread(wait_until, lambda: own._is_closed)  # pyright: ignore
+    may_go.set()
+    await asyncio.wait_for(closing, 20)
+    with pytest.raises(SandboxError):
+        await task
+    assert len(started) == 1
+    assert started[0]._process.returncode is not None  # pyright: ignore
+
+
+async def test_without_free_files_a_job_is_an_error_and_nothing_stays_open(sandbox: LocalSandbox) -> None:
+    async with open_sandbox(sandbox.describe().backend, workers=1) as own:
+        assert (await own.run(Script("print(1)"))).stdout == "1\n"
+        before = len(os.listdir("/proc/self/fd"))
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        highest = max(map(int, os.listdir("/proc/self/fd")))
+        try:
+            for extra in range(1, 8):
+                resource.setrlimit(resource.RLIMIT_NOFILE, (highest + extra, hard))
+                with contextlib.suppress(SandboxError):
+                    await own.run(Script("print(1)"))
+            resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+            with pytest.raises(SandboxError, match=r"cannot be started.*Too many open files"):
+                await own.run(Script("print(1)"))
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        assert len(os.listdir("/proc/self/fd")) <= before
+        assert (await own.run(Script("print(1)"))).stdout == "1\n"
+
+
+def test_a_sandbox_may_open_as_many_files_as_this_process_may() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 256), hard))
+        open_sandbox(workers=1, allow_unsandboxed=True).close()  # pyright: ignore
+        now = resource.getrlimit(resource.RLIMIT_NOFILE)
+        assert now == (min(hard, 1 << 16) if hard != resource.RLIM_INFINITY else 1 << 16, hard)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

@@ -1,18 +1,26 @@
 import os
 import platform
 import shutil
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from nbest.errors import ConfigError, UnavailableError
-from nbest.sandbox import cgroups, opening
-from nbest.sandbox.cgroups import make_group
+from nbest.sandbox import cgroups, local, opening
+from nbest.sandbox.cgroups import make_group, take_number
+from nbest.sandbox.driving import WorkerProcess
 from nbest.sandbox.executions import Call, Calls, Limits, Sandbox, Script
 from nbest.sandbox.fusion import FusionSandbox
+from nbest.sandbox.launching import Launch
 from nbest.sandbox.local import LocalSandbox
 from nbest.sandbox.opening import open_sandbox, probe
 from nbest.sandbox.packages import find_packages, list_versions
+from tests.sandbox.processes import is_running, wait_until
 
 
 def test_unknown_backend() -> None:
@@ -149,3 +157,67 @@ def test_unified_groups(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
     group.set_limits(1 << 20, 2)
     assert int((group.folders[0] / "memory.max").read_text()) > 1 << 20
     assert int((group.folders[0] / "pids.max").read_text()) > 2
+
+
+def test_a_probe_leaves_no_folder_and_removes_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    given: list[str] = []
+
+    class Recorded(WorkerProcess):
+        def __init__(self, launch: Launch, group: None, scratch: str):
+            given.append(scratch)
+            super().__init__(launch, group, scratch)
+
+    monkeypatch.setattr(opening, "WorkerProcess", Recorded)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    if probe("unprivileged").obstacle:
+        pytest.skip("the backend does not work here")
+    assert [Path(folder).parent for folder in given] == [tmp_path]
+    assert tmp_path.is_dir()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_worker_that_is_replaced_leaves_the_folder_of_all(tmp_path: Path) -> None:
+    folder = tmp_path / "nbest-sandbox-x"
+    folder.mkdir()
+    WorkerProcess(Launch("none", {}, False), None, str(folder)).close()
+    assert folder.is_dir()
+
+
+@pytest.mark.parametrize(("name", "is_left"), [("nbest-sandbox-x", False), ("of-somebody", True)])
+def test_a_worker_without_a_parent_removes_the_folder_of_all_and_no_other(
+    tmp_path: Path, name: str, is_left: bool
+) -> None:
+    folder = tmp_path / name
+    folder.mkdir()
+    source = (
+        "import os, signal, sys\nfrom nbest.sandbox.driving import WorkerProcess\n"
+        "from nbest.sandbox.launching import Launch\n"
+        "worker = WorkerProcess(Launch('none', {}, False), None, sys.argv[1])\n"
+        "print(worker._process.pid, flush=True)\nos.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    run = subprocess.run([sys.executable, "-c", source, str(folder)], capture_output=True, text=True)
+    assert wait_until(lambda: not is_running(int(run.stdout)))
+    assert folder.exists() == is_left
+
+
+def test_workers_of_two_sandboxes_have_numbers_of_their_own() -> None:
+    with ThreadPoolExecutor(4) as pool:
+        numbers = list(pool.map(lambda _: take_number(), range(200)))
+    assert len(set(numbers)) == 200
+
+
+async def test_two_sandboxes_share_no_number(sandbox: LocalSandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The number of a worker names its control group and the users of its programs."""
+    numbers: list[int] = []
+
+    def launch(*arguments: Any) -> Launch:
+        made = Launch(*arguments)
+        numbers.append(made.number)
+        return made
+
+    monkeypatch.setattr(local, "Launch", launch)
+    backend = sandbox.describe().backend
+    async with open_sandbox(backend, workers=1) as first, open_sandbox(backend, workers=1) as second:
+        for own in (first, second):
+            assert (await own.run(Script("print(1)"))).stdout == "1\n"
+    assert len(set(numbers)) == len(numbers) == 2

@@ -2,6 +2,7 @@ import contextlib
 import datetime
 import math
 import random
+import time
 from collections import Counter, OrderedDict, defaultdict, namedtuple
 from decimal import Decimal
 from enum import IntEnum
@@ -250,3 +251,47 @@ def test_random_changes_of_a_text_raise_nothing_but_value_errors() -> None:
             letters[draw.randrange(len(letters))] = draw.choice('[]{}",0123456789abcfinlstdDFTAHEor-.')
         with contextlib.suppress(ValueError):
             decode_value("".join(letters))
+
+
+PRIME = 2**61 - 1
+
+
+def write_numbers(tag: str, numbers: list[int]) -> str:
+    items = [encode_value(number) for number in numbers]
+    return f'["{tag}",[{",".join(f"[{item},0]" if tag == "d" else item for item in items)}]]'
+
+
+@pytest.mark.parametrize("tag", ["s", "z", "d"])
+def test_keys_that_share_a_hash_are_refused_before_they_are_compared(tag: str) -> None:
+    started = time.perf_counter()
+    with pytest.raises(ValueError, match="too many keys of the same hash"):
+        decode_value(write_numbers(tag, [number * PRIME for number in range(1, 30_000)]))
+    assert time.perf_counter() - started < 3
+    assert len(decode_value(write_numbers(tag, [number * PRIME for number in range(1, 100)]))) == 99
+    assert len(decode_value(write_numbers(tag, list(range(-5_000, 5_000))))) == 10_000
+
+
+def test_tuples_of_which_pairs_share_a_hash_are_a_set() -> None:
+    value = {(x, y) for x in range(-60, 60) for y in range(-60, 60)}
+    assert decode_value(encode_value(value)) == value
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f'["i","{"f" * 200_001}"]',
+        f'["F",["{"f" * 20_001}","3"]]',
+        f'["F",["1","{"f" * 20_001}"]]',
+        f'["f","{"1" * 1_001}"]',
+        f'["c","1.0","{"1" * 1_001}"]',
+        f'["D","{"1" * 200_001}"]',
+    ],
+)
+def test_numbers_whose_reading_takes_long_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="a number of more than"):
+        decode_value(text)
+
+
+def test_long_numbers_are_read() -> None:
+    for value in (16**199_000, Fraction(16**19_000, 3), Decimal("1" * 100_000)):
+        assert decode_value(encode_value(value)) == value

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from nbest.cli.code_verdicts import CodeModeChoice, CodeModeOption
+from nbest.cli.code_verdicts import CodeModeOption
 from nbest.cli.progress import show_progress
 from nbest.cli.stages import AllowUnsandboxed, SandboxBackend
 from nbest.cli.terminal import JsonOut, RunPath, console, write_json
@@ -35,13 +35,12 @@ def audit(
     from nbest.stages.sandboxes import SandboxSettings
     from nbest.verifying.code.settings import CodeSettings
 
-    mode = (code_mode or CodeModeChoice.TRUE).value
     with show_progress() as on_progress:
         report = audit_run(
             run,
             labels or (),
             sandbox=SandboxSettings(sandbox or "auto", allow_unsandboxed),
-            code=CodeSettings(mode),
+            code=None if code_mode is None else CodeSettings(code_mode.value),
             on_progress=on_progress,
         )
     screen = console(json_out)

@@ -19,7 +19,7 @@ from nbest.judging.prompts import number_candidate
 from nbest.plurals import show_count
 from nbest.records import CodeTask
 from nbest.sandbox.executions import Call
-from nbest.sandbox.values import encode_value
+from nbest.sandbox.values import encode_value  # pyright: ignore[reportUnknownVariableType]
 from nbest.selecting.execution.running import Input, Reply
 from nbest.selecting.execution.statements import find_calls, names_entry_point
 
@@ -135,7 +135,7 @@ def parse_inputs(text: str, task: CodeTask, count: int) -> list[Input]:
 
 
 def _make_key(call: Call) -> tuple[str, ...]:
-    return (call.function, *map(encode_value, call.arguments))
+    return (call.function, *(encode_value(argument) for argument in call.arguments))
 
 
 def render_results(

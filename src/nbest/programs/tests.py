@@ -261,11 +261,15 @@ class _Reader:
         atol = values.get("atol", 0)
         if isinstance(atol, bool) or not isinstance(atol, (int, float)) or not 0 <= atol < float("inf"):
             raise TestFault(describe(atol), "a tolerance of 0 or more", f"{path}.atol")
+        entry_point = self._require_entry_point(values, path)
+        inputs, plus_inputs = take_inputs(values, "inputs", path), take_inputs(values, "plus_inputs", path)
+        if not inputs and not plus_inputs:
+            raise TestFault("no inputs", "at least one input in `inputs` or `plus_inputs`", path)
         return ReferenceTest(
             take_text(values, "reference", path),
-            self._require_entry_point(values, path),
-            take_inputs(values, "inputs", path),
-            take_inputs(values, "plus_inputs", path),
+            entry_point,
+            inputs,
+            plus_inputs,
             take_text(values, "oracle", path, ""),
             float(atol),
             take_text(values, "task_id", path, ""),

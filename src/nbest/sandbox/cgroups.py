@@ -6,7 +6,9 @@ removed by the next one.
 """
 
 import contextlib
+import itertools
 import os
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +18,7 @@ _PREFIX = "nbest-"
 _OWN_BYTES = 256 << 20
 """What the warm process itself and the working directories in memory may take beside the program."""
 _OWN_TASKS = 8
+_NUMBERS, _LOCK = itertools.count(), threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,12 @@ class ControlGroup:
                 if time.monotonic() > deadline:
                     break
                 time.sleep(0.002)
+
+
+def take_number() -> int:
+    """Return the next number for a worker of this process, whichever sandbox it belongs to."""
+    with _LOCK:
+        return next(_NUMBERS)
 
 
 def make_group(number: int) -> ControlGroup | None:

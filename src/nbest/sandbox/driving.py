@@ -4,8 +4,10 @@ Everything here blocks and belongs to one thread. What comes from a child is nev
 ends the child, and counts as the program's own doing.
 """
 
+import contextlib
 import json
 import os
+import resource
 import selectors
 import socket
 import struct
@@ -28,6 +30,7 @@ _CHUNK_BYTES = 1 << 16
 _MOST_FRAMES = 1 << 14
 """How many messages of a child may wait: a program can send more than anybody asked for."""
 REPORT_BYTES = 1 << 16
+_MOST_FILES = 1 << 16
 
 
 @dataclass(eq=False)
@@ -70,11 +73,26 @@ class WorkerProcess:
         self._limits: tuple[int, int] | None = None
         self._children: dict[int, Child] = {}
         self._count = 0
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._socket = ours
-        self._selector = selectors.DefaultSelector()
         self._is_closed = False
-        try:
+        with contextlib.ExitStack() as opened:
+            if group is not None:
+                opened.callback(group.remove)
+            try:
+                self._open(launch, scratch, opened)
+            except OSError as error:
+                raise SandboxError(f"the sandbox cannot be started: {error}") from None
+            opened.pop_all()
+        self._await_ready()
+        self._selector.register(self._socket, selectors.EVENT_READ, None)
+
+    def _open(self, launch: Launch, scratch: str, opened: contextlib.ExitStack) -> None:
+        """Start the process; `opened` closes what was opened on the way."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        opened.callback(ours.close)
+        with theirs:
+            self._socket = ours
+            self._selector = selectors.DefaultSelector()
+            opened.callback(self._selector.close)
             self._process = subprocess.Popen(
                 launch.command(theirs.fileno(), scratch),
                 stdin=subprocess.DEVNULL,
@@ -84,13 +102,6 @@ class WorkerProcess:
                 pass_fds=(theirs.fileno(),),
                 start_new_session=True,
             )
-        except OSError as error:
-            ours.close()
-            raise SandboxError(f"the sandbox cannot be started: {error}") from None
-        finally:
-            theirs.close()
-        self._await_ready()
-        self._selector.register(ours, selectors.EVENT_READ, None)
 
     def _await_ready(self) -> None:
         self._socket.settimeout(_READY_SECONDS)
@@ -110,8 +121,8 @@ class WorkerProcess:
         """Start a confined child that reads `stdin`; its job goes to its channel."""
         self._set_group(limits)
         self._count += 1
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        reading, writing = zip(*(os.pipe() for _ in range(3)), strict=True)
+        ours, theirs, pipes = _open_files()
+        reading, writing = zip(*pipes, strict=True)
         files = [reading[0], writing[1], writing[2], theirs.fileno()]
         command = {"start": self._count, "limits": asdict(limits), "cpu_seconds": max(1, round(cpu_seconds + 1))}
         try:
@@ -216,6 +227,8 @@ class WorkerProcess:
         for child in list(self._children.values()):
             self._forget(child)
         self._selector.close()
+        with contextlib.suppress(OSError):
+            self._socket.send(b'{"end": true}', socket.MSG_DONTWAIT)
         self._socket.close()
         process = getattr(self, "_process", None)
         if process is not None:
@@ -339,6 +352,32 @@ class WorkerProcess:
                 self.kill(child)
                 return
             child.frames.append(frame)
+
+
+def raise_file_limit() -> None:
+    """Let this process open as many files as it may: each running program needs some."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def _open_files() -> tuple[socket.socket, socket.socket, list[tuple[int, int]]]:
+    """Return both ends of a child's channel, and three pipes."""
+    pipes: list[tuple[int, int]] = []
+    sockets: tuple[socket.socket, ...] = ()
+    try:
+        sockets = ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        for _ in range(3):
+            pipes.append(os.pipe())  # noqa: PERF401 - those before a failure have to be closed
+    except OSError as error:
+        for end in sockets:
+            end.close()
+        for file in (file for pipe in pipes for file in pipe):
+            os.close(file)
+        raise SandboxError(f"a program cannot be started in the sandbox: {error}") from None
+    return ours, theirs, pipes
 
 
 def _read_frame(data: bytes) -> dict[str, Any] | None:

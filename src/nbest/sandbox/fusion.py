@@ -6,11 +6,15 @@ of its own and, as usually set up, network access.
 """
 
 import asyncio
+import base64
+import http.client
 import json
+import re
 import secrets
 import threading
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -18,9 +22,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from nbest.errors import SandboxError
+from nbest.errors import ConfigError, SandboxError
 from nbest.sandbox.executions import Calls, Checks, Isolation, Job, Limits, Outcome, Sandbox, Script
-from nbest.sandbox.jobs import as_text, read_check, read_end, read_return
+from nbest.sandbox.jobs import as_text, read_check, read_end, read_return, read_seconds
 from nbest.sandbox.turnstile import Turnstile
 from nbest.sandbox.values import encode_value
 
@@ -32,6 +36,7 @@ _QUEUE_SECONDS = 120.0
 _START_SECONDS = 10.0
 """What the driver may take beside the time of its job: two interpreters start."""
 _MEGABYTE = 1 << 20
+_PRINTABLE = re.compile(r"[!-~]+")
 
 
 @dataclass
@@ -53,11 +58,12 @@ class FusionSandbox(Sandbox):
     """Runs jobs on the server at `url`, `workers` at a time.
 
     A request that fails (no connection, a status of 5xx or 429, the server's own error) is sent three times in all,
-    then SandboxError. Limits of files and processes hold for calls and checks; for scripts the server has its own.
+    then SandboxError. A user and password in the URL are sent as basic authorization and shown nowhere; ConfigError for
+    a URL that is none. Limits of files and processes hold for calls and checks; for scripts the server has its own.
     """
 
     def __init__(self, url: str, workers: int):
-        base = url.rstrip("/")
+        base, self._headers = _read_url(url)
         self._url = base if base.endswith("/run_code") else f"{base}/run_code"
         self._executor = ThreadPoolExecutor(workers, thread_name_prefix="nbest-fusion")
         self._turnstile = Turnstile()
@@ -70,8 +76,7 @@ class FusionSandbox(Sandbox):
         return await self._submit(self._turnstile.run_alone, job, limits or Limits())
 
     def describe(self) -> Isolation:
-        # Without a user or password that the URL may contain.
-        address = self._url.rpartition("@")[2] if "@" in self._url else self._url
+        address = self._url.partition("://")[2] if self._headers else self._url
         return Isolation(f"fusion {address}", True, ("the server's own",), {})
 
     async def aclose(self) -> None:
@@ -110,7 +115,7 @@ class FusionSandbox(Sandbox):
             _cut(stdout, limits),
             _cut(stderr, limits),
             exit_code=exit_state["code"],
-            seconds=float(spent) if isinstance(spent, int | float) else 0.0,
+            seconds=read_seconds(spent),
         )
 
     def _run_driver(self, job: Calls | Checks, limits: Limits) -> Outcome:
@@ -126,7 +131,11 @@ class FusionSandbox(Sandbox):
         if len(parts) != 3:
             tail = str(response.get("stderr") or response.get("status")).strip().splitlines()[-1:] or ["no message"]
             raise SandboxError(f"SandboxFusion at {self._url} gave no result of a job: {tail[0][:300]}")
-        return _read_result(json.loads(parts[1]), job, limits, time.monotonic() - started)
+        try:
+            return _read_result(json.loads(parts[1]), job, limits, time.monotonic() - started)
+        except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, RecursionError) as error:
+            fault = f"{type(error).__name__}: {error}"[:300]
+            raise SandboxError(f"SandboxFusion at {self._url} gave a result that cannot be read: {fault}") from None
 
     def _post(self, code: str, stdin: str, seconds: float, memory_bytes: int) -> Mapping[str, Any]:
         """Send a request; returns the server's `run_result`. Raises SandboxError after the last try."""
@@ -143,15 +152,36 @@ class FusionSandbox(Sandbox):
             if number and self._is_closed.wait(_WAIT_SECONDS * 2**number):
                 break
             try:
-                return _send(self._url, body, seconds + _QUEUE_SECONDS)
+                return _send(self._url, self._headers, body, seconds + _QUEUE_SECONDS)
             except _Refusal as refusal:
                 reason = str(refusal)
         raise SandboxError(f"SandboxFusion at {self._url}: {reason or 'the sandbox is closed'}")
 
 
-def _send(url: str, body: Mapping[str, Any], timeout_seconds: float) -> Mapping[str, Any]:
+def _read_url(url: str) -> tuple[str, dict[str, str]]:
+    """Return a URL without its user and password, and the headers that say them."""
+    try:
+        parts = urllib.parse.urlsplit(url)
+        has_address = bool(parts.hostname) and parts.port != 0 and "@" not in parts.path + parts.query
+    except ValueError:
+        has_address = False
+        parts = urllib.parse.SplitResult("", "", "", "", "")
+    if not has_address or parts.scheme not in ("http", "https") or not _PRINTABLE.fullmatch(url):
+        shown = "".join(url.rpartition("@")[1:])
+        raise ConfigError(f"sandbox: got the URL {shown!r}; allowed: https://HOST or http://HOST:PORT/PATH")
+    user, at, place = parts.netloc.rpartition("@")
+    base = urllib.parse.urlunsplit(parts._replace(netloc=place)).rstrip("/")
+    if not at:
+        return base, {}
+    token = base64.b64encode(urllib.parse.unquote_to_bytes(user)).decode()
+    return base, {"Authorization": f"Basic {token}"}
+
+
+def _send(url: str, headers: Mapping[str, str], body: Mapping[str, Any], timeout_seconds: float) -> Mapping[str, Any]:
     data = json.dumps(body).encode()
     request = urllib.request.Request(url, data, {"Content-Type": "application/json"})
+    for name, value in headers.items():
+        request.add_unredirected_header(name, value)
     try:
         with urllib.request.urlopen(request, timeout=timeout_seconds) as response:
             answer = json.loads(response.read())
@@ -160,7 +190,7 @@ def _send(url: str, body: Mapping[str, Any], timeout_seconds: float) -> Mapping[
         if error.code >= 500 or error.code == 429:
             raise _Refusal(f"status {error.code}: {text}") from None
         raise SandboxError(f"SandboxFusion at {url} refuses a request: status {error.code}: {text}") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError, http.client.HTTPException) as error:
         raise _Refusal(f"{type(error).__name__}: {error}") from None
     if not isinstance(answer, dict):
         raise _Refusal("an answer that is no JSON object")

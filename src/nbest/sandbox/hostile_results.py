@@ -87,6 +87,20 @@ FORGERIES: tuple[HostileProgram, ...] = (
         _has_not_passed,
         SHORT,
     ),
+    HostileProgram(
+        "end-loops-of-checks",
+        _GROUP,
+        "raises StopIteration, which ends a loop of the test code before anything is compared",
+        "an exception that ends loops reaches the test code as another one",
+        Checks(
+            "def f(x):\n    raise StopIteration\n",
+            (f"assert all(map(lambda x: f(x) == {_RIGHT}, [1, 2]))", f"assert list(map(f, [1])) in ([], [{_RIGHT}])"),
+            ("f",),
+            is_stopping=False,
+        ),
+        _has_not_passed,
+        QUICK,
+    ),
     _check(
         "replace-modules",
         "replaces the modules that serve its calls: those that encode values and write messages",

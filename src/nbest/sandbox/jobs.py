@@ -18,6 +18,10 @@ from nbest.sandbox.driving import Child, WorkerProcess
 from nbest.sandbox.executions import Calls, CheckResult, Checks, Job, Limits, Outcome, Return, Script, Status
 from nbest.sandbox.values import encode_value
 
+_MOST_SECONDS = 1e6
+_NEAR = 0.9
+"""The part of its memory from which on a program that somebody killed counts as killed for its memory."""
+
 
 def run_job(worker: WorkerProcess, job: Job, limits: Limits) -> Outcome:
     """Run a job. Raises SandboxError; the worker is then not to be used again."""
@@ -68,6 +72,7 @@ def _run_calls(worker: WorkerProcess, job: Calls, limits: Limits) -> Outcome:
     worker.send(child, {"calls": job.source, "list": listed})
     returns: list[Return] = []
     raised: str | None = None
+    last = time.monotonic()
     while len(returns) < len(job.calls) and raised is None:
         if not _wait(worker, child, clock, lambda: bool(child.frames)):
             break
@@ -75,7 +80,11 @@ def _run_calls(worker: WorkerProcess, job: Calls, limits: Limits) -> Outcome:
         if "raised" in frame:
             raised = as_text(frame["raised"])
         else:
-            returns.append(read_return(frame))
+            # What the program says of its time may be too little; what passed here since the last answer is not.
+            now = time.monotonic()
+            answer = read_return(frame)
+            returns.append(replace(answer, seconds=max(answer.seconds, now - last)))
+            last = now
             clock.restart()
     if len(returns) == len(job.calls):
         worker.kill(child)
@@ -101,12 +110,16 @@ def _wait(worker: WorkerProcess, child: Child, clock: _Clock, is_ready: Any) -> 
 
 def read_return(frame: Mapping[str, Any]) -> Return:
     """Return what a program says that a call gave; a message that is no answer counts as a call that raised."""
-    seconds = frame.get("seconds")
-    seconds = float(seconds) if isinstance(seconds, int | float) else 0.0
+    seconds = read_seconds(frame.get("seconds"))
     text = frame.get("value")
     if isinstance(text, str):
         return Return(text, seconds=seconds)
     return Return(None, as_text(frame.get("error")) or "a message that is no answer", seconds)
+
+
+def read_seconds(value: Any) -> float:
+    """Return a time that somebody else measured; 0 for what is none, as a program writes numbers of any size."""
+    return float(value) if isinstance(value, int | float) and 0 <= value <= _MOST_SECONDS else 0.0
 
 
 def as_text(value: Any) -> str | None:
@@ -172,11 +185,15 @@ def read_end(child: Ending, limits: Limits, raised: str | None, is_complete: boo
     if number == signal.SIGXCPU or (number == signal.SIGKILL and not child.is_killed and _is_over_cpu(child, used)):
         return "timed_out", f"more than {child.cpu_limit_seconds:g} s of CPU time"
     if number == signal.SIGKILL and not child.is_killed:
+        if limits.processes == 1 and used.get("memory_bytes", limits.memory_bytes) < _NEAR * limits.memory_bytes:
+            return "killed", (
+                "ended by signal SIGKILL, which the program sent to itself or this machine sent for want of memory"
+            )
         return "out_of_memory", f"more than {show_count(limits.memory_bytes, 'byte')} of memory"
     if number == signal.SIGXFSZ:
         return "too_much_output", f"a file of more than {show_count(limits.disk_bytes, 'byte')}"
     if number is not None:
-        return "killed", f"ended by signal {signal.Signals(number).name}"
+        return "killed", f"ended by {_name_signal(number)}"
     if raised is not None:
         is_memory = raised.split(":")[0].strip() == "MemoryError"
         return ("out_of_memory" if is_memory else "raised"), raised
@@ -184,6 +201,13 @@ def read_end(child: Ending, limits: Limits, raised: str | None, is_complete: boo
     if code or not is_complete:
         return "exited", f"it left with exit status {code}" if code else "it ended before it had answered"
     return "finished", ""
+
+
+def _name_signal(number: int) -> str:
+    try:
+        return f"signal {signal.Signals(number).name}"
+    except ValueError:  # a real-time signal has no name
+        return f"signal {number}"
 
 
 def _is_over_cpu(child: Ending, used: Any) -> bool:
@@ -280,9 +304,6 @@ def clean_reply(frame: dict[str, Any]) -> dict[str, str]:
 
 def read_check(frame: Mapping[str, Any]) -> CheckResult:
     """Return what the message of the test code says about a check."""
-    seconds = frame.get("seconds")
     return CheckResult(
-        frame.get("passed") is True,
-        as_text(frame.get("error")) or "",
-        float(seconds) if isinstance(seconds, int | float) else 0.0,
+        frame.get("passed") is True, as_text(frame.get("error")) or "", read_seconds(frame.get("seconds"))
     )

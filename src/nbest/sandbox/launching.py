@@ -40,6 +40,9 @@ FIRST_USER, USERS = 2_000_000, 1_000
 SCRATCH_BYTES = 256 << 20
 """The size of the memory that a worker's working directories share, in the backend of namespaces."""
 
+SCRATCH_PREFIX = "nbest-sandbox-"
+"""How the names of the folders begin in which workers make working directories; they remove no other."""
+
 
 @dataclass(frozen=True, slots=True)
 class Package:
@@ -68,9 +71,11 @@ class Launch:
         first_user = FIRST_USER + (os.getpid() % 10_000 * 64 + self.number % 64) * USERS
         settings: dict[str, Any] = {
             "socket": socket,
+            "parent": os.getpid(),
             "landlock": self.has_landlock and self.backend != "none",
             "readable": list_readable(self.packages),
             "scratch": "/tmp" if is_apart else scratch,
+            "scratch_prefix": SCRATCH_PREFIX,
             "users": [first_user, USERS] if is_apart and is_root else None,
             "own_users": is_apart and not is_root,
             "own_processes": is_apart,

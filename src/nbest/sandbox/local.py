@@ -10,11 +10,11 @@ from contextlib import suppress
 
 from nbest.errors import ConfigError, SandboxError
 from nbest.sandbox import scratch
-from nbest.sandbox.cgroups import make_group
-from nbest.sandbox.driving import WorkerProcess
+from nbest.sandbox.cgroups import make_group, take_number
+from nbest.sandbox.driving import WorkerProcess, raise_file_limit
 from nbest.sandbox.executions import Isolation, Job, Limits, Outcome, Sandbox
 from nbest.sandbox.jobs import run_job
-from nbest.sandbox.launching import Backend, Launch, Package
+from nbest.sandbox.launching import SCRATCH_PREFIX, Backend, Launch, Package
 from nbest.sandbox.packages import list_versions
 from nbest.sandbox.turnstile import Turnstile
 
@@ -33,6 +33,7 @@ class LocalSandbox(Sandbox):
     """
 
     def __init__(self, backend: Backend, workers: int, packages: Mapping[str, Package], has_landlock: bool):
+        raise_file_limit()
         self._backend: Backend = backend
         self._packages = dict(packages)
         self._has_landlock = has_landlock
@@ -41,10 +42,9 @@ class LocalSandbox(Sandbox):
         self._turnstile = Turnstile()
         self._lock = threading.Lock()
         self._open: list[WorkerProcess] = []
-        self._count = 0
         self._has_groups = False
         # With namespaces, the working directories are in memory, in the worker's own file system.
-        self._scratch = "" if backend == "namespaces" else tempfile.mkdtemp(prefix="nbest-sandbox-")
+        self._scratch = "" if backend == "namespaces" else tempfile.mkdtemp(prefix=SCRATCH_PREFIX)
         self._is_closed = False
 
     async def run(self, job: Job, limits: Limits | None = None) -> Outcome:
@@ -107,14 +107,19 @@ class LocalSandbox(Sandbox):
             with self._lock:
                 if self._is_closed:
                     raise SandboxError("the sandbox is closed")
-                number = self._count
-                self._count += 1
+            number = take_number()
             group = make_group(number) if self._backend == "namespaces" else None
             self._has_groups = group is not None
             launch = Launch(self._backend, self._packages, self._has_landlock, group.folders if group else (), number)
             worker = WorkerProcess(launch, group, self._scratch)
             with self._lock:
-                self._open.append(worker)
+                is_closed = self._is_closed
+                if not is_closed:
+                    self._open.append(worker)
+            if is_closed:
+                # `close` cannot know this one.
+                worker.close()
+                raise SandboxError("the sandbox is closed")
             self._own.worker = worker
         return worker
 

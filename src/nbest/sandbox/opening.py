@@ -2,6 +2,7 @@
 
 import platform
 import shutil
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
@@ -10,7 +11,7 @@ from nbest.errors import ConfigError, SandboxError, UnavailableError
 from nbest.sandbox.confinement import landlock_version
 from nbest.sandbox.driving import WorkerProcess
 from nbest.sandbox.executions import Sandbox
-from nbest.sandbox.launching import Backend, Launch
+from nbest.sandbox.launching import SCRATCH_PREFIX, Backend, Launch
 from nbest.sandbox.local import LocalSandbox, count_workers
 from nbest.sandbox.packages import find_packages
 
@@ -80,7 +81,8 @@ def _find_obstacle(backend: Backend) -> str:
     if backend == "unprivileged" and landlock_version() == 0:
         return "this kernel has no Landlock (it needs Linux 5.13 with Landlock enabled)"
     try:
-        WorkerProcess(Launch(backend, {}, landlock_version() > 0), None, "/tmp").close()
-    except SandboxError as error:
+        with tempfile.TemporaryDirectory(prefix=SCRATCH_PREFIX) as folder:
+            WorkerProcess(Launch(backend, {}, landlock_version() > 0), None, folder).close()
+    except (SandboxError, OSError) as error:
         return str(error)
     return ""

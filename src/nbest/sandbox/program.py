@@ -235,11 +235,14 @@ def _find_function(module, name):
 
 
 class ProgramError(Exception):
-    """An exception of the program that is no built-in one."""
+    """An exception of the program that is no built-in one, or one that ends loops without a word."""
 
 
 class _Ended(BaseException):
     """The program's process has ended; no check can go on."""
+
+
+_ENDING_LOOPS = (StopIteration, StopAsyncIteration, GeneratorExit)
 
 
 def _make_proxy(channel, name):
@@ -255,7 +258,8 @@ def _make_proxy(channel, name):
         if "value" in frame:
             return values.decode_value(frame["value"])
         kind = getattr(builtins, str(frame.get("kind")), None)
-        if not (isinstance(kind, type) and issubclass(kind, Exception)):
+        # Those that end a loop or a generator would end one of the test code, and nothing after them would be checked.
+        if not (isinstance(kind, type) and issubclass(kind, Exception)) or issubclass(kind, _ENDING_LOOPS):
             raise ProgramError(frame.get("error", "the program failed"))
         try:
             error = kind(frame.get("text", ""))

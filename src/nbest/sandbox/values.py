@@ -15,6 +15,13 @@ from decimal import Decimal
 from fractions import Fraction
 
 MAX_DEPTH = 100
+_MOST_HEX_DIGITS = 200_000
+_MOST_FRACTION_DIGITS = 20_000
+"""A ratio is reduced in quadratic time."""
+_MOST_FLOAT_CHARACTERS = 1_000
+_MOST_KEYS = 1_000_000
+_MOST_COLLISIONS = 100
+"""How many keys of a set or dict may share their hash with a key, on average: each of them is compared with it."""
 
 
 class Opaque:
@@ -97,36 +104,73 @@ def _decode(item, find, depth):
         return item
     tag = item[0]
     if tag == "i":
-        return int(item[1], 16)
+        return _read_integer(item[1], _MOST_HEX_DIGITS)
     if tag == "f":
-        return float(item[1])
+        return _read_float(item[1])
     if tag == "d":
-        return {_decode(key, find, depth + 1): _decode(value, find, depth + 1) for key, value in item[1]}
+        keys = [_decode(key, find, depth + 1) for key, _ in item[1]]
+        _check_keys(keys)
+        return {key: _decode(pair[1], find, depth + 1) for key, pair in zip(keys, item[1], strict=True)}
     if tag == "b":
         return bytes.fromhex(item[1])
     if tag == "c":
-        return complex(float(item[1]), float(item[2]))
+        return complex(_read_float(item[1]), _read_float(item[2]))
     if tag == "o":
         return find(item[2]) if find is not None and item[2] >= 0 else Opaque(str(item[1]), int(item[2]))
     for name, kind in _SEQUENCES:
         if tag == name:
-            return kind(_decode(each, find, depth + 1) for each in item[1])
+            items = [_decode(each, find, depth + 1) for each in item[1]]
+            if tag in ("s", "z"):
+                _check_keys(items)
+            return items if kind is list else kind(items)
     for name, _, _, read in _SCALARS:
         if tag == name:
             return read(item[1])
     raise ValueError(f"not a value: {tag!r}")
 
 
+def _read_integer(text, most_digits):
+    if len(text) > most_digits:
+        raise ValueError(f"a number that is longer than the {most_digits} allowed")
+    return int(text, 16)
+
+
+def _read_float(text):
+    if len(text) > _MOST_FLOAT_CHARACTERS:
+        raise ValueError(f"a number of more than {_MOST_FLOAT_CHARACTERS} characters")
+    return float(text)
+
+
+def _read_decimal(text):
+    if len(text) > _MOST_HEX_DIGITS:
+        raise ValueError(f"a number of more than {_MOST_HEX_DIGITS} digits")
+    return Decimal(text)
+
+
+def _check_keys(keys):
+    """Refuse keys that take quadratic time: Python gives all multiples of 2**61 - 1 the same hash, for example."""
+    if len(keys) > _MOST_KEYS:
+        raise ValueError(f"more than {_MOST_KEYS} keys")
+    if len(keys) <= _MOST_COLLISIONS:
+        return
+    counts = {}
+    for key in keys:
+        code = hash(key)
+        counts[code] = counts.get(code, 0) + 1
+    if sum(count * (count - 1) // 2 for count in counts.values()) > _MOST_COLLISIONS * len(keys):
+        raise ValueError("not a value: too many keys of the same hash")
+
+
 _SEQUENCES = (("l", list), ("t", tuple), ("s", set), ("z", frozenset))
 _VIEWS = (type({}.keys()), type({}.items()))
 _SCALARS = (
     ("r", range, lambda value: [value.start, value.stop, value.step], lambda parts: range(*map(int, parts))),
-    ("D", Decimal, lambda value: Decimal.__str__(value), Decimal),
+    ("D", Decimal, lambda value: Decimal.__str__(value), _read_decimal),
     (
         "F",
         Fraction,
         lambda value: [format(value.numerator, "x"), format(value.denominator, "x")],
-        lambda parts: Fraction(int(parts[0], 16), int(parts[1], 16)),
+        lambda parts: Fraction(*(_read_integer(part, _MOST_FRACTION_DIGITS) for part in parts[:2])),
     ),
     (
         "T",

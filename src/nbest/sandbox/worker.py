@@ -7,6 +7,7 @@ its children and ends.
 
     command   {"start": id, "limits": {...}, "cpu_seconds": n} with four files: stdin, stdout, stderr, channel
               {"kill": id}
+              {"end": true}   the parent goes on without this worker
     report    {"exit": id, "code": n | null, "signal": n | null, "cpu_seconds": x, "memory_bytes": n, "excess": text}
               {"fault": id, "message": text}   the child could not be started, or not confined
 
@@ -39,6 +40,8 @@ which draws random numbers does the same whenever it runs.
 """
 MOST_THREADS = 64
 _POLL_SECONDS = 0.02
+_PARENT_SECONDS = 5.0
+"""How long a parent may take to end after its files are closed."""
 _SLOTS, _SLOT_BYTES = 16, 256
 
 
@@ -124,6 +127,7 @@ class Worker:
         self._poll.register(self._socket, select.POLLIN)
         self._turn = 0
         self._last_limits = None
+        self._is_dismissed = False
         self._set_limit = resource.setrlimit
         self._counts_threads = not settings["own_processes"]
         # Here a child says that it is confined, or why it is not; it has no access to this memory afterwards.
@@ -159,10 +163,21 @@ class Worker:
         for child in list(self._children.values()):
             child.kill()
             self._reap(child, is_reporting=False)
-        if not self._settings["own_processes"]:
+        if not self._settings["own_processes"] and self._is_orphan():
             # The folder of all workers: the last of them removes it if nobody else does.
-            with contextlib.suppress(OSError):
-                os.rmdir(self._settings["scratch"])
+            folder = self._settings["scratch"]
+            if os.path.basename(folder).startswith(self._settings["scratch_prefix"]):
+                with contextlib.suppress(OSError):
+                    os.rmdir(folder)
+
+    def _is_orphan(self):
+        """Return whether the parent has ended. The kernel closes its files a moment before that."""
+        deadline = time.monotonic() + _PARENT_SECONDS
+        while os.getppid() == self._settings["parent"]:
+            if self._is_dismissed or time.monotonic() > deadline:
+                return False
+            time.sleep(0.01)
+        return True
 
     def _read_command(self):
         try:
@@ -172,6 +187,9 @@ class Worker:
         if not data:
             return False
         command = json.loads(data)
+        if "end" in command:
+            self._is_dismissed = True
+            return False
         if "kill" in command:
             child = self._children.get(command["kill"])
             if child is not None:

@@ -11,16 +11,19 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import AsyncGenerator, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
-from nbest.errors import DataError, UnavailableError
+from nbest.errors import ConfigError, DataError, UnavailableError
 from nbest.formats.intake import IMPORTED, Entry
 from nbest.formats.pools import read_pools
+from nbest.plugins import list_plugins
 from nbest.protocols import Verifier
-from nbest.records import Pool, Problem, Trajectory, Verdict
+from nbest.records import Kind, Pool, Problem, Trajectory, Verdict
 from nbest.sandbox.opening import open_sandbox
+from nbest.stages.code_verdicts import read_code_verdicts
 from nbest.stages.flow import (
     OnProgress,
     count_progress,
@@ -108,16 +111,20 @@ def audit(
     """Compare our verdicts on a run with published labels.
 
     `labels` are pool files whose samples have `correct`; without any the imported verdicts of the run are the labels.
-    `sandbox` and `code` say how programs are run, as in `nbest.stages.verify`. Raises UnavailableError if there is no
-    label, DataError for a file with faults.
+    `sandbox` and `code` say how programs are run, as in `nbest.stages.verify`; without `code`, they are run as those of
+    the run's own verdicts were. Raises UnavailableError if there is no label, DataError for a file with faults,
+    ConfigError for a mode other than that of the run's own verdicts.
     """
-    settings = sandbox or SandboxSettings()
-    grader = CodeVerifier(lambda: open_sandbox(settings.backend, allow_unsandboxed=settings.allow_unsandboxed), code)
-    return run_to_end(_audit(open_run(run), path_of(run), labels, grader, on_progress))
+    return run_to_end(_audit(open_run(run), path_of(run), labels, sandbox or SandboxSettings(), code, on_progress))
 
 
 async def _audit(
-    run: Run, path: Path, files: Sequence[Path], grader: CodeVerifier, on_progress: OnProgress
+    run: Run,
+    path: Path,
+    files: Sequence[Path],
+    sandbox: SandboxSettings,
+    code: CodeSettings | None,
+    on_progress: OnProgress,
 ) -> AuditReport:
     report_activity("read the run", on_progress)
     total = require_trajectories(run)
@@ -125,7 +132,10 @@ async def _audit(
     own = {verdict.trajectory_id: verdict for verdict in run.verdicts() if not verdict.note.startswith(IMPORTED)}
     missing = labels.keys() - own.keys()
     problems = {problem.id: problem for problem in run.problems()}
-    async with grader, KindVerifier(verifiers={"code": grader}) as verifier:
+    code = _choose_settings(run, code) if own else code
+    grader = CodeVerifier(lambda: open_sandbox(sandbox.backend, allow_unsandboxed=sandbox.allow_unsandboxed), code)
+    verifiers: dict[Kind, Verifier] = {} if "code" in list_plugins("verifier") else {"code": grader}
+    async with grader, KindVerifier(verifiers=verifiers) as verifier:
         if missing:
             own |= await _grade(run, verifier, missing, _hash_rules(grader.settings), on_progress)
         differing = {id: label for id, label in labels.items() if id in own and own[id].correct is not label}
@@ -135,6 +145,27 @@ async def _audit(
     differences.sort(key=lambda difference: (-counts[difference.cause], difference.cause))
     labelled = sum(1 for id in labels if id in own)
     return AuditReport(path, total, labelled, labelled - len(differences), tuple(differences))
+
+
+def _choose_settings(run: Run, code: CodeSettings | None) -> CodeSettings | None:
+    """Return the settings of the run's own verdicts, where they are recorded and no others are requested.
+
+    Raises ConfigError for another mode.
+    """
+    stored = read_code_verdicts(run)
+    if stored is None:
+        return code
+    mode = stored.get("mode")
+    if code is None:
+        known = {field.name for field in fields(CodeSettings)}
+        limits = {name: value for name, value in (stored.get("limits") or {}).items() if name in known}
+        return CodeSettings(**{"mode": mode, **limits})
+    if code.mode != mode:
+        raise ConfigError(
+            f"{run.path}: its own verdicts on code are of mode {mode!r}, and are not compared in mode {code.mode!r}. "
+            f"To grade in that mode, remove them first: nbest drop {quote(str(run.path))} verdicts"
+        )
+    return code
 
 
 def _read_labels(run: Run, path: Path, files: Sequence[Path]) -> dict[str, bool]:
@@ -174,7 +205,10 @@ def _read_labels(run: Run, path: Path, files: Sequence[Path]) -> dict[str, bool]
 async def _grade(
     run: Run, verifier: Verifier, ids: Collection[str], rules: str, on_progress: OnProgress
 ) -> dict[str, Verdict]:
-    """Grade trajectories, except those that an earlier audit with the same `rules` has graded; return all of them."""
+    """Grade trajectories, except those that an earlier audit with the same `rules` has graded; return all of them.
+
+    What could not be graded is not remembered: the next audit tries again.
+    """
     files = VerdictFiles(run.path / FOLDER / rules)
     done = DoneIds(files.folder, VERDICTS)
     done.refresh()
@@ -192,18 +226,24 @@ async def _grade(
     async def grade(item: tuple[Problem, list[Trajectory]]) -> AsyncGenerator[list[Verdict], None]:
         yield await verifier.verify(*item)
 
+    ungraded: dict[str, Verdict] = {}
+
     async def write(verdicts: list[Verdict]) -> None:
-        await asyncio.to_thread(files.append, verdicts)
+        ungraded.update({verdict.trajectory_id: verdict for verdict in verdicts if verdict.correct is None})
+        await asyncio.to_thread(files.append, [verdict for verdict in verdicts if verdict.correct is not None])
         on_done(len(verdicts), 0)
 
     work = SharedWork(run.path, f"audit/{rules}", done, read, plan, grade, write)
     await share_work(work, on_wait=report_wait("grade", on_progress))
-    return {verdict.trajectory_id: verdict for verdict in files.read() if verdict.trajectory_id in ids}
+    return ungraded | {verdict.trajectory_id: verdict for verdict in files.read() if verdict.trajectory_id in ids}
 
 
 def _hash_rules(code: CodeSettings) -> str:
     """Return a text that changes whenever verdicts may."""
-    digest = hashlib.blake2b(json.dumps([describe_rules(), code.to_json()], sort_keys=True).encode(), digest_size=16)
+    plugin = list_plugins("verifier").get("code")
+    version = plugin and [plugin.value, plugin.dist and plugin.dist.version]
+    values = [describe_rules(), code.to_json(), version]
+    digest = hashlib.blake2b(json.dumps(values, sort_keys=True).encode(), digest_size=16)
     for pattern in _CODE_MODULES:
         for path in sorted(_PACKAGE.glob(pattern)):
             if path.is_file():

@@ -47,9 +47,13 @@ def record_code_verdicts(run: Run, origin: Origin) -> None:
         # Imported verdicts, those of an earlier version, and those of a time when nothing could be run.
         origin = Origin(origin.identity, {**origin.info, "has_earlier_rows_of_unknown_origin": True})
     run.materialize()
-    if write_origin(folder, origin):
-        return
-    stored = read_origin(folder)
+    if not write_origin(folder, origin):
+        require_same_code_verdicts(run, origin)
+
+
+def require_same_code_verdicts(run: Run, origin: Origin) -> None:
+    """Raise ConfigError where the stored verdicts have another origin, with what differs; write nothing."""
+    stored = read_origin(run.path / VERDICTS)
     faults = list(list_differences(stored.identity, origin.identity)) if stored else []
     if stored is not None and faults:
         rule = f"{run.path}: its verdicts are of {stored.summary}, and this is {origin.summary}. They are not mixed:"

@@ -22,6 +22,7 @@ from nbest.stages.code_verdicts import (
     find_mode_difference,
     read_code_verdicts,
     record_code_verdicts,
+    require_same_code_verdicts,
 )
 from nbest.stages.flow import (
     OnDone,
@@ -105,7 +106,8 @@ def verify(
     """
     has_settings = sandbox is not None or code is not None
     grader = CodeVerifier(partial(_open_sandbox, sandbox or SandboxSettings()), code)
-    return run_stage(path_of(run), _verify(open_run(run), path_of(run), grader, has_settings, redo_failed, on_progress))
+    work = _verify(open_run(run), path_of(run), grader, has_settings, code is not None, redo_failed, on_progress)
+    return run_stage(path_of(run), work)
 
 
 def _open_sandbox(settings: SandboxSettings) -> Sandbox:
@@ -113,7 +115,13 @@ def _open_sandbox(settings: SandboxSettings) -> Sandbox:
 
 
 async def _verify(
-    run: Run, path: Path, grader: CodeVerifier, has_settings: bool, redo_failed: bool, on_progress: OnProgress
+    run: Run,
+    path: Path,
+    grader: CodeVerifier,
+    has_settings: bool,
+    has_mode: bool,
+    redo_failed: bool,
+    on_progress: OnProgress,
 ) -> VerifyReport:
     from nbest.verifying.dispatch import KindVerifier
     from nbest.verifying.targets import require_readable_targets
@@ -130,25 +138,43 @@ async def _verify(
             report_activity("read the targets", on_progress)
             await asyncio.to_thread(require_readable_targets, run.problems(), verifier.equivalence, str(path))
         if redo_failed:
+            if has_code:
+                await _check_redoing(run, grader, on_progress)
             redone = await asyncio.to_thread(drop_failed_verdicts, run)
             missing += redone
         if has_code:
-            await _record_code(run, grader, missing > 0, on_progress)
+            await _record_code(run, grader, missing > 0, has_mode, on_progress)
         answers = AnswerCounts()
         on_done, on_wait = count_progress("verify", missing, on_progress), report_wait("verify", on_progress)
         await verify_run(run, verifier, on_done, answers, on_wait=on_wait)
     return _make_report(run, path, total, answers, redone, has_code)
 
 
-async def _record_code(run: Run, grader: CodeVerifier, is_working: bool, on_progress: OnProgress) -> None:
-    """Open the sandbox where something is to be graded, and record how. Raises ConfigError as `verify`."""
+async def _check_redoing(run: Run, grader: CodeVerifier, on_progress: OnProgress) -> None:
+    """Raise ConfigError, before ungraded verdicts are dropped, for settings that the others were not made with."""
+    are_graded = {verdict.correct is not None for verdict in run.verdicts()}
+    if False not in are_graded:
+        return
+    report_activity("open the sandbox", on_progress)
+    isolation = await grader.open()
+    if isolation is not None and True in are_graded:
+        require_same_code_verdicts(run, describe_code_verdicts(grader.settings, isolation))
+
+
+async def _record_code(
+    run: Run, grader: CodeVerifier, is_working: bool, has_mode: bool, on_progress: OnProgress
+) -> None:
+    """Open the sandbox where something is to be graded, and record how. Raises ConfigError as `verify`.
+
+    `has_mode`: the mode was requested, rather than being the default.
+    """
     stored = read_code_verdicts(run)
     if is_working:
         report_activity("open the sandbox", on_progress)
         isolation = await grader.open()
         if isolation is not None:
             await asyncio.to_thread(record_code_verdicts, run, describe_code_verdicts(grader.settings, isolation))
-    elif stored is not None and stored.get("mode") != grader.settings.mode and grader.settings.mode != "true":
+    elif stored is not None and stored.get("mode") != grader.settings.mode and has_mode:
         raise ConfigError(
             f"{run.path}: every trajectory is graded, in mode {stored.get('mode')!r}. To grade in mode "
             f"{grader.settings.mode!r}, remove the verdicts first: nbest drop {quote(str(run.path))} verdicts"

@@ -1,7 +1,12 @@
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 
+from nbest.sandbox.executions import CheckResult, Outcome, Sandbox
 from nbest.verifying.code.assertions import grade_test_code, read_check, read_statements
 from nbest.verifying.code.running import Runner
+from nbest.verifying.code.settings import CodeSettings
 
 CHECK = "def check(candidate):\n    assert candidate(2) == 4\n    assert candidate(3) == 9, 'three'\n"
 
@@ -114,3 +119,33 @@ async def test_a_fault_of_the_test_code_is_not_the_programs(runner: Runner) -> N
 )
 async def test_a_program_cannot_forge_a_pass(runner: Runner, source: str) -> None:
     assert (await grade_test_code(runner, source, read_check(CHECK, "square"))).correct is False
+
+
+@pytest.mark.parametrize(
+    ("statement", "setup", "source", "correct"),
+    [
+        ("assert f(1) == 1", "import time\ntime.sleep(60)", "def f(n): return n", None),
+        ("while True: pass", "", "def f(n): return n", None),
+        ("assert f(1) == 1", "", "def f(n):\n    while True: pass", False),
+        ("assert f(1) == 1", "", "while True: pass", False),
+        ("for _ in range(f(1)): pass", "", "def f(n): return 10 ** 15", False),
+    ],
+)
+async def test_test_code_that_runs_out_of_time_by_itself_is_not_the_programs_fault(
+    sandbox: Sandbox, statement: str, setup: str, source: str, correct: bool | None
+) -> None:
+    runner = Runner(sandbox, CodeSettings(check_seconds=0.8))
+    grade = await grade_test_code(runner, source, read_statements([statement], setup, "f"))
+    assert grade.correct is correct, grade.note
+    assert ("the checks themselves ran out of time" if correct is None else "timed out") in grade.note
+
+
+async def test_a_program_that_used_up_the_time_of_the_checks_is_wrong(make_fake: Callable[..., Any]) -> None:
+    slow = Outcome("timed_out", origin="checks", cpu_seconds=9.0)
+    fake = make_fake([slow, Outcome("finished", checks=(CheckResult(False, "NameError"),))])
+    code = read_statements(["assert f(1) == 1"])
+    grade = await grade_test_code(Runner(fake, CodeSettings()), "sleep", code)
+    assert (grade.correct, len(fake.jobs)) == (False, 2)
+    assert fake.jobs[1][0].source == ""
+    grade = await grade_test_code(Runner(make_fake([slow]), CodeSettings()), "sleep", code)
+    assert grade.correct is None

@@ -70,6 +70,36 @@ def test_oracles(
     assert matches(oracle, arguments, value, expected, tolerance) is is_right
 
 
+HUGE = range(10**12)
+
+
+@pytest.mark.parametrize(
+    ("oracle", "value", "expected", "tolerance"),
+    [
+        ("set", HUGE, [1, 2], 0),
+        ("set", range(10**30), [1, 2], 0),
+        ("set", [1, 2], HUGE, 0),
+        ("", HUGE, range(10**12 + 1), 1e-3),
+        ("", [HUGE, 1], [HUGE, 2], 1e-3),
+    ],
+)
+def test_long_ranges_are_not_written_out(oracle: str, value: Any, expected: Any, tolerance: float) -> None:
+    assert matches(oracle, (), value, expected, tolerance) is False
+
+
+def test_ranges_are_compared() -> None:
+    assert matches("set", (), range(3), [2, 1, 0], 0)
+    assert matches("", (), HUGE, HUGE, 0)
+
+
+def test_a_value_that_memory_cannot_hold_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any) -> bool:
+        raise MemoryError
+
+    monkeypatch.setitem(ORACLES, "set", fail)  # pyright: ignore[reportArgumentType]
+    assert matches("set", (), [1], [1], 0) is False
+
+
 def test_oracles_are_chosen_by_benchmark_and_function() -> None:
     assert choose_oracle("HumanEval/32", "find_zero") == "find_zero"
     assert choose_oracle("Mbpp/2", "similar_elements") == "set"

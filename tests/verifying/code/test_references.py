@@ -115,3 +115,22 @@ async def test_large_values_have_time_to_cross(make_fake: Callable[..., Any]) ->
 def test_an_unknown_oracle_is_an_error() -> None:
     with pytest.raises(ValueError, match="oracle: got 'close'; allowed: find_zero"):
         read_reference(ReferenceTest("x", "f", ((1,),), oracle="close"))
+
+
+async def test_values_are_remembered_by_memory_and_machine(
+    make_fake: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = make_fake([Outcome("finished", returns=(Return("5"),))])
+
+    async def count_jobs(memory_bytes: int) -> int:
+        await find_expected(Runner(fake, CodeSettings(memory_bytes=memory_bytes)), ROOT, "root", [(4,)])
+        return len(fake.jobs)
+
+    assert [await count_jobs(size) for size in (1 << 30, 1 << 30, 2 << 30)] == [1, 1, 2]
+    monkeypatch.setattr("platform.node", lambda: "another")
+    assert [await count_jobs(size) for size in (1 << 30, 1 << 30)] == [3, 3]
+
+
+async def test_a_test_without_inputs_grades_nothing(make_fake: Callable[..., Any]) -> None:
+    grade = await grade_program(Runner(make_fake(), CodeSettings()), "raise 1", [ReferenceTest(ROOT, "root")], TASK)
+    assert (grade.correct, grade.note) == (None, "the test has no inputs")

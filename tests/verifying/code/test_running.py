@@ -60,3 +60,16 @@ async def test_output_limits(make_fake: Callable[..., Any]) -> None:
     await Runner(fake, SETTINGS).run(Script("x"), 1.0, output_bytes=1 << 30)
     await Runner(fake, SETTINGS).run(Script("x"), 1.0, output_bytes=5)
     assert [limits.output_bytes for _, limits, _ in fake.jobs] == [1 << 30, SETTINGS.output_bytes]
+
+
+async def test_a_program_that_something_outside_may_have_killed_runs_again_alone(make_fake: Callable[..., Any]) -> None:
+    killed = Outcome("killed", "ended by signal SIGKILL, below its limit of memory")
+    fake = make_fake([killed, Outcome("finished", seconds=0.5)])
+    assert (await Runner(fake, SETTINGS).run(Script("x"), 1.0)).outcome.status == "finished"
+    assert [is_alone for _, _, is_alone in fake.jobs] == [False, True]
+    fake = make_fake([killed])
+    assert (await Runner(fake, SETTINGS).run(Script("x"), 1.0)).outcome == killed
+    assert len(fake.jobs) == 2
+    fake = make_fake([Outcome("killed", "ended by signal SIGSEGV")])
+    await Runner(fake, SETTINGS).run(Script("x"), 1.0)
+    assert len(fake.jobs) == 1

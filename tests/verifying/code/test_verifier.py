@@ -194,3 +194,39 @@ def test_one_verifier_serves_several_loops(make_fake: Callable[..., Any]) -> Non
     for _ in range(2):
         work = verifier.verify(PROBLEM, draw(*(fence(RIGHT + f"# {n}") for n in range(3))))
         assert [verdict.correct for verdict in asyncio.run(work)] == [True, True, True]
+
+
+async def test_notes_hold_only_what_a_file_can(make_fake: Callable[..., Any]) -> None:
+    fake = make_fake([Outcome("raised", "ValueError: \ud800")])
+    (verdict,) = await verify(fake, STDIN, [fence("raise ValueError('\\ud800')")])
+    assert (verdict.correct, verdict.note.encode().count(b"\\ud800")) == (False, 1)
+    fake = make_fake([SandboxError("\udcff")])
+    (verdict,) = await verify(fake, STDIN, [fence(SUM)])
+    assert (verdict.correct, verdict.note) == (None, "the sandbox failed: \\udcff")
+    outcomes = [Outcome("finished", stdout="3\n"), Outcome("raised", "E: \ud800")]
+    verifier = CodeVerifier(lambda: make_fake(outcomes), CodeSettings("both"))
+    await verifier.verify(STDIN, draw(fence(SUM)))
+    (difference,) = verifier.differences
+    assert "\\ud800" in json.dumps(difference.to_json(), ensure_ascii=False).encode().decode()
+
+
+@pytest.mark.parametrize(
+    ("message", "is_missing"),
+    [
+        ("No module named 'os.foo'; 'os' is not a package", False),
+        ("No module named 'json.foo'", False),
+        ("No module named 'numpy.foo'", False),
+        ("No module named 'mine.foo'; 'mine' is not a package", False),
+        ("No module named 'absent'", True),
+        ("No module named 'absent.foo'", True),
+        ("No module named 'distutils'", True),
+    ],
+)
+async def test_a_module_that_is_missing_in_a_package_is_no_missing_package(
+    make_fake: Callable[..., Any], message: str, is_missing: bool
+) -> None:
+    fake = make_fake([Outcome("raised", f"ModuleNotFoundError: {message}")], packages={"python": "3", "numpy": "2"})
+    (verdict,) = await verify(fake, STDIN, [fence(SUM)])
+    assert verdict.correct is False
+    assert ("which is not in the package set" in verdict.note) is is_missing
+    assert is_missing or message in verdict.note

@@ -184,11 +184,28 @@ async def grade_test_code(runner: Runner, source: str, code: TestCode) -> Grade:
     source = f"{source}\n\n{code.addition}" if code.addition else source
     job = Checks(source, code.statements, code.functions, code.setup)
     run = await runner.run(job, runner.settings.check_seconds)
+    if await _has_slow_test_code(runner, run, code):
+        return Grade(None, "the test code could not be run: the checks themselves ran out of time")
     for number in range(len(code.statements)):
         grade = _read_result(runner, run, number, code)
         if grade is not None:
             return grade
     return Grade(True)
+
+
+async def _has_slow_test_code(runner: Runner, run: Run, code: TestCode) -> bool:
+    """Return whether the test code alone takes too long, without a call of the program.
+
+    Where it ended before the program had answered, the program may still have used up the time while it was loaded. So
+    the statement under way is run beside an empty program: what is slow there is the test code.
+    """
+    outcome = run.outcome
+    if outcome.status != "timed_out" or outcome.origin != "checks" or run.slow is not None:
+        return False
+    number = len(outcome.checks)
+    job = Checks("", code.statements[number : number + 1], code.functions, code.setup)
+    alone = (await runner.run(job, runner.settings.check_seconds)).outcome
+    return alone.status == "timed_out" and alone.origin == "checks"
 
 
 def _read_result(runner: Runner, run: Run, number: int, code: TestCode) -> Grade | None:

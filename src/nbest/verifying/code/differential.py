@@ -32,10 +32,13 @@ class Differential:
 
 
 async def grade_by_reference(runner: Runner, source: str, test: Differential) -> Grade:
-    """Grade a program; None where the reference solution itself failed. The first input that differs decides.
+    """Grade a program; None where the reference solution itself failed, and without an input.
 
-    Inputs on which the reference reaches a limit are left out, and the note counts them.
+    The first input that differs decides. Inputs on which the reference reaches a limit are left
+    out, and the note counts them.
     """
+    if not any(inputs for _, inputs in test.groups):
+        return Grade(None, "the test has no inputs")
     missing = total = 0
     for name, inputs in test.groups:
         if not inputs:

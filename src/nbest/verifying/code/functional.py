@@ -89,5 +89,5 @@ def are_equal(value: Any, expected: Any) -> bool:
     """Return whether two values are equal as Python sees them; False where they cannot be compared."""
     try:
         return bool(value == expected)
-    except (TypeError, ValueError, ArithmeticError, RecursionError):
+    except (TypeError, ValueError, ArithmeticError, RecursionError, MemoryError):
         return False

@@ -1,13 +1,15 @@
 """What a reference solution returns, and how long it takes here: computed once in the sandbox and remembered.
 
-The values are remembered in the user's cache (`code_references/`), under the hash of the reference, its inputs and the
-Python that ran it, with a checksum. An entry that is damaged is computed again. A cache that cannot be written only
-costs time. Expected values stay in this process: no job that runs a candidate has them.
+The values are remembered in the user's cache (`code_references/`), under the hash of the reference, its inputs, the
+packages and the memory that it had, and the name of the machine, whose times they are. Each has a checksum: an entry
+that is damaged is computed again. A cache that cannot be written only costs time. Expected values stay in this process:
+no job that runs a candidate has them.
 """
 
 import hashlib
 import json
 import os
+import platform
 import uuid
 import zlib
 from collections.abc import Sequence
@@ -16,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from nbest.sandbox.executions import Call, Calls, Isolation
+from nbest.sandbox.executions import Call, Calls
 from nbest.sandbox.values import encode_value  # pyright: ignore[reportUnknownVariableType]
 from nbest.user_cache import find_cache_folder
 from nbest.verifying.code.functional import show_message
@@ -28,7 +30,7 @@ REFERENCE_SECONDS = 30.0
 REFERENCE_BYTES = 256 << 20
 """The limit of what the calls of a reference return together."""
 _LIMITS = frozenset({"timed_out", "too_much_output", "out_of_memory"})
-_FORMAT = 2
+_FORMAT = 3
 
 
 class FailedReference(Exception):
@@ -54,7 +56,7 @@ class Expected:
 
 async def find_expected(runner: Runner, source: str, entry_point: str, inputs: Sequence[Sequence[Any]]) -> Expected:
     """Return what the reference returns on these inputs. Raises FailedReference if it fails on one, SandboxError."""
-    entry = _find_entry(source, entry_point, inputs, runner.sandbox.describe())
+    entry = _find_entry(runner, source, entry_point, inputs)
     expected = _read(entry, len(inputs))
     if expected is None:
         expected = await _compute(runner, source, entry_point, inputs)
@@ -86,11 +88,12 @@ async def _compute(runner: Runner, source: str, entry_point: str, inputs: Sequen
     return Expected(tuple(values), tuple(seconds))
 
 
-def _find_entry(source: str, entry_point: str, inputs: Sequence[Sequence[Any]], isolation: Isolation) -> Path | None:
+def _find_entry(runner: Runner, source: str, entry_point: str, inputs: Sequence[Sequence[Any]]) -> Path | None:
     """Return the file of the cache for this reference; None if this user has no home."""
     digest = hashlib.sha256()
-    packages = json.dumps(dict(sorted(isolation.packages.items())))
-    for text in (str(_FORMAT), packages, source, entry_point, encode_value([list(item) for item in inputs])):
+    packages = json.dumps(dict(sorted(runner.sandbox.describe().packages.items())))
+    place = (packages, str(runner.settings.memory_bytes), platform.node())
+    for text in (str(_FORMAT), *place, source, entry_point, encode_value([list(item) for item in inputs])):
         data = text.encode("utf-8", "surrogatepass")
         digest.update(len(data).to_bytes(8, "little") + data)
     try:

@@ -10,6 +10,9 @@ from nbest.sandbox.executions import Calls, Job, Limits, Outcome, Sandbox, Scrip
 from nbest.verifying.code.grades import describe_ending
 from nbest.verifying.code.settings import CodeSettings
 
+_KILLED = "ended by signal SIGKILL"
+"""How the message of a sandbox begins where the system may have killed a program below its limit of memory."""
+
 
 @dataclass(frozen=True, slots=True)
 class Run:
@@ -42,7 +45,8 @@ class Runner:
         `output_bytes` replaces the limit of the settings where it is higher.
 
         Beside other jobs the limits are `settings.slack` times as long. A job with a part over its limit, and one that
-        was stopped before it had the processor for that long, runs again alone. Raises SandboxError.
+        was stopped before it had the processor for that long, runs again alone, and so does one that something outside
+        may have killed. Raises SandboxError.
         """
         parts = _count_parts(job)
         limits = tuple(seconds) if isinstance(seconds, Sequence) else (seconds,) * parts
@@ -83,6 +87,8 @@ def _list_seconds(outcome: Outcome) -> list[float]:
 
 def _needs_second_run(outcome: Outcome, limits: Sequence[float], longest: float) -> bool:
     times = _list_seconds(outcome)
+    if outcome.status == "killed" and outcome.message.startswith(_KILLED):
+        return True
     if outcome.status == "timed_out":
         # The part under way had what the finished ones did not use: enough of it was processor time, or it was starved.
         return outcome.cpu_seconds - sum(times) < longest

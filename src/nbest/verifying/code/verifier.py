@@ -118,7 +118,7 @@ class CodeVerifier(Verifier):
             ]
         fault = find_fault(problem)
         return [
-            Verdict(trajectory.id, grade.correct, None, "; ".join(filter(None, (grade.note, fault and str(fault)))))
+            _make_verdict(trajectory, grade.correct, "; ".join(filter(None, (grade.note, fault and str(fault)))))
             for trajectory, grade in zip(trajectories, grades, strict=True)
         ]
 
@@ -160,7 +160,8 @@ class CodeVerifier(Verifier):
         """Return the grade of mode `true`, with a note where upstream's runner grades differently."""
         if grade.correct == other.correct:
             return grade
-        difference = ModeDifference(trajectory.id, grade.correct, other.correct, grade.note, other.note)
+        notes = _make_storable(grade.note), _make_storable(other.note)
+        difference = ModeDifference(trajectory.id, grade.correct, other.correct, *notes)
         self.differences.append(difference)
         reason = f" ({other.note})" if other.note else ""
         note = f"{DIFFERS} {_WORDS[other.correct]}{reason}"
@@ -174,4 +175,13 @@ class CodeVerifier(Verifier):
 
 
 def _leave_ungraded(trajectories: Sequence[Trajectory], note: str) -> list[Verdict]:
-    return [Verdict(trajectory.id, None, None, note) for trajectory in trajectories]
+    return [_make_verdict(trajectory, None, note) for trajectory in trajectories]
+
+
+def _make_verdict(trajectory: Trajectory, correct: bool | None, note: str) -> Verdict:
+    return Verdict(trajectory.id, correct, None, _make_storable(note))
+
+
+def _make_storable(note: str) -> str:
+    """Return a note without lone surrogates, which no file can hold: a program writes into it what it likes."""
+    return note.encode("utf-8", "backslashreplace").decode()

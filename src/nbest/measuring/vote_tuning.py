@@ -8,8 +8,8 @@ What is compared
 
 Rules
     The criterion is the accuracy of the vote, averaged over the sizes (powers of two from 4 up to the largest pool) and
-    then over the problems. Of equal ones the first is chosen, and the order begins with what is used without tuning: the
-    stored values, power 1. The accuracy of the choice on the problems that it was chosen on is too high, so
+    then over the problems. Of equal ones the first is chosen, and the order begins with what is used without tuning:
+    the stored values, power 1. The accuracy of the choice on the problems that it was chosen on is too high, so
     `held_out` is the accuracy under cross-fitting: of each of `FOLDS` parts of the problems under the choice made on
     the others.
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import TypeVar
 
-PLACES = int(os.environ.get("NBEST_TEST_HOSTILE", "2"))
+PLACES = int(os.environ.get("NBEST_TEST_HOSTILE", "1"))
 """How many odd inputs each option, argument, file and field gets; a large number means all of them."""
 
 ValueT = TypeVar("ValueT")

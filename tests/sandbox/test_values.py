@@ -288,7 +288,7 @@ def test_tuples_of_which_pairs_share_a_hash_are_a_set() -> None:
     ],
 )
 def test_numbers_whose_reading_takes_long_are_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="a number that is longer than"):
+    with pytest.raises(ValueError, match=r"a number (?:of more|that is longer) than"):
         decode_value(text)
 
 

@@ -143,7 +143,7 @@ def test_where_nothing_isolates_programs_are_not_run(tmp_path: Path, monkeypatch
     def refuse(*_: Any, **__: Any) -> None:
         raise UnavailableError("no isolation works on this machine. `nbest doctor` says more")
 
-    monkeypatch.setattr("nbest.stages.verifying.open_sandbox", refuse)
+    monkeypatch.setattr("nbest.stages.sandboxes.open_sandbox", refuse)
     report = verify(run)
     assert (report.right, report.wrong, report.ungraded) == (2, 1, 6)
     assert report.reasons == {"not run: no isolation works on this machine. `nbest doctor` says more": 6}

@@ -10,7 +10,7 @@ import pytest
 from nbest.formats.exports import export_run
 from nbest.formats.pools import import_pools
 from nbest.programs.tasks import read_problem_tests
-from nbest.programs.tests import CheckTest, StdinTest, read_generated_tests
+from nbest.programs.tests import CheckTest, StdinTest, collect_tests
 from nbest.records import CodeTask
 from nbest.storage.lookup import PoolLookup
 from nbest.storage.run import Run
@@ -128,7 +128,7 @@ def test_the_real_pools_of_humaneval(tmp_path: Path):
         assert code is not None
         assert (code.entry_point, code.prefix) == (row["entry_point"], row["question"])
         assert tuple(dict.fromkeys(code.generated_tests)) == tuple(row["gen_tests"])
-        assert len(read_generated_tests(code)) == sum(row["gen_test_counts"])
+        assert len(collect_tests(code.generated_tests, code.entry_point)[0]) == sum(row["gen_test_counts"])
         assert read_problem_tests(problem) == (CheckTest(row["test"], row["entry_point"]),)
     again = export_again(run, tmp_path)
     assert list(again.problems()) == list(run.problems())

@@ -9,7 +9,7 @@ import pytest
 
 from nbest.errors import DataError
 from nbest.programs.tasks import code_task, find_test_faults, read_problem_tests
-from nbest.programs.tests import CallTest, CheckTest, StatementsTest, StdinTest, read_generated_tests
+from nbest.programs.tests import CallTest, CheckTest, StatementsTest, StdinTest, collect_tests
 from nbest.records import CodeTask, Problem
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
@@ -99,4 +99,4 @@ def test_the_stored_pools_of_humaneval():
             assert tuple(dict.fromkeys(task.generated_tests)) == tuple(row["gen_tests"])
             # Its questions lack the examples of the original ones, but for a few.
             assert len(task.public_tests) <= 4
-            assert len(read_generated_tests(task)) == sum(row["gen_test_counts"])
+            assert len(collect_tests(task.generated_tests, task.entry_point)[0]) == sum(row["gen_test_counts"])

@@ -18,7 +18,7 @@ from nbest.programs.tests import (
     ReferenceTest,
     StatementsTest,
     StdinTest,
-    read_generated_tests,
+    collect_tests,
     read_public_tests,
     read_tests,
     write_test,
@@ -127,7 +127,7 @@ def test_the_setup_runs_before_statements():
 def test_a_test_in_the_wrong_schema(text: Any, message: str):
     with pytest.raises(DataError, match=f"^problem 'p': {message}"):
         read(text)
-    assert read_generated_tests(CodeTask("f", generated_tests=(json.dumps(text) if text != str(text) else text,))) == ()
+    assert collect_tests((json.dumps(text) if text != str(text) else text,), "f")[0] == ()
 
 
 @pytest.mark.parametrize("text", [case("functional"), CHECK, {"arguments": [], "returns": 1}, {"reference": "r"}])
@@ -149,7 +149,7 @@ def test_tests_of_a_task():
     task = CodeTask("f", public_tests=("assert f(1)",), generated_tests=("assert f(", "assert f(2)", "{", "f"))
     assert read_public_tests(task, "p") == (StatementsTest(("assert f(1)",)),)
     # What a policy wrote and nobody can read is no test.
-    assert read_generated_tests(task) == (StatementsTest(("assert f(2)",)),)
+    assert collect_tests(task.generated_tests, task.entry_point)[0] == (StatementsTest(("assert f(2)",)),)
     with pytest.raises(DataError, match=r"problem 'p': public_tests\[0\]"):
         read_public_tests(CodeTask("f", public_tests=("assert f(",)), "p")
 
@@ -182,8 +182,6 @@ def test_the_tests_of_the_real_benchmarks():
 
 def test_the_tests_that_a_policy_wrote():
     rows = read_rows("pools/humaneval_codegen16b.jsonl.gz")
-    counts = [
-        len(read_generated_tests(CodeTask(row["entry_point"], generated_tests=tuple(row["gen_tests"])))) for row in rows
-    ]
+    counts = [len(collect_tests(tuple(row["gen_tests"]), row["entry_point"])[0]) for row in rows]
     assert counts == [len(row["gen_tests"]) for row in rows]
     assert sum(counts) == 7_889

@@ -25,7 +25,7 @@ def load_tokenizer() -> Any:
     return AutoTokenizer.from_pretrained(locate_checkpoint("bundled:arithmetic"))
 
 
-def build_model(seed: int = 0, vocabulary: int = 640) -> Qwen3ForCausalLM:
+def build_model(seed: int = 0, vocabulary: int = 640, window_tokens: int = 256) -> Qwen3ForCausalLM:
     """Two layers of width 32 with random weights, wide enough that its words are not all alike."""
     torch.manual_seed(seed)
     config = Qwen3Config(
@@ -36,7 +36,7 @@ def build_model(seed: int = 0, vocabulary: int = 640) -> Qwen3ForCausalLM:
         num_key_value_heads=1,
         head_dim=16,
         intermediate_size=48,
-        max_position_embeddings=256,
+        max_position_embeddings=window_tokens,
         initializer_range=0.1,
         tie_word_embeddings=True,
         bos_token_id=None,

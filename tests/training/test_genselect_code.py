@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import Qwen3Config, Qwen3ForCausalLM
+from transformers import Qwen3ForCausalLM
 
 from nbest.cli import main
 from nbest.config import load_config, parse_config
@@ -16,7 +16,7 @@ from nbest.training.genselect import train_genselect
 from nbest.training.policy import make_batch
 from nbest.training.settings import SelectionTrainingConfig
 from nbest.training.task_files import load_tasks
-from tests.training.selector_runs import load_tokenizer
+from tests.training.selector_runs import build_model, load_tokenizer
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:`gradient_checkpointing` is deprecated:FutureWarning"),
@@ -48,24 +48,8 @@ def make_code_run(path: Path) -> Run:
 
 def save_random_judge(folder: Path, prompts: list[str]) -> Path:
     """A tiny model of random weights, taught only to end with `Judgment: 0` or `Judgment: 1`."""
-    torch.manual_seed(0)
     tokenizer = load_tokenizer()
-    config = Qwen3Config(
-        vocab_size=640,
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        head_dim=16,
-        intermediate_size=48,
-        max_position_embeddings=8192,
-        initializer_range=0.1,
-        tie_word_embeddings=True,
-        bos_token_id=None,
-        eos_token_id=2,
-        pad_token_id=0,
-    )
-    model, draw = Qwen3ForCausalLM(config), random.Random(0)
+    model, draw = build_model(window_tokens=8192), random.Random(0)
     optimiser = torch.optim.AdamW(model.parameters(), lr=1e-2)
     ids = [
         tokenizer.apply_chat_template(

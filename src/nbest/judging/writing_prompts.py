@@ -10,18 +10,17 @@ This module does not know models, sandboxes or pools.
 import ast
 import json
 import re
-import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
 from nbest.answers.reasoning import remove_reasoning
 from nbest.judging.prompts import number_candidate
 from nbest.plurals import show_count
+from nbest.programs.syntax import parse_statements
 from nbest.records import CodeTask
 from nbest.sandbox.executions import Call
-from nbest.sandbox.values import encode_value  # pyright: ignore[reportUnknownVariableType]
 from nbest.selecting.execution.running import Input, Reply
-from nbest.selecting.execution.statements import find_calls, names_entry_point
+from nbest.selecting.execution.statements import find_calls, names_entry_point, write_call
 
 _LONGEST_SHOWN = 500
 _FENCE_LINE = re.compile(r"^[ \t]*(?:```|~~~).*$", re.MULTILINE)
@@ -126,16 +125,12 @@ def parse_inputs(text: str, task: CodeTask, count: int) -> list[Input]:
     content = remove_reasoning(text)
     inputs: list[Input] = []
     if task.entry_point:
-        calls = {_make_key(call): call for line in content.splitlines() for call in _read_line(line, task)}
+        calls = {write_call(call): call for line in content.splitlines() for call in _read_line(line, task)}
         inputs = list(calls.values())
     else:
         texts = [row["stdin"] for row in _find_objects(content) if isinstance(row.get("stdin"), str)]
         inputs = list(dict.fromkeys(texts))
     return inputs[:count]
-
-
-def _make_key(call: Call) -> tuple[str, ...]:
-    return (call.function, *(encode_value(argument) for argument in call.arguments))
 
 
 def render_results(
@@ -165,10 +160,10 @@ def _show_programs(programs: Sequence[str]) -> str:
 
 
 def _show_arguments(call: Call) -> str:
-    return f"({', '.join(map(_show_value, call.arguments))})"
+    return f"({', '.join(map(_write_value, call.arguments))})"
 
 
-def _show_value(value: object) -> str:
+def _write_value(value: object) -> str:
     try:
         return repr(value)
     except ValueError:  # an integer of more digits than Python writes
@@ -178,7 +173,7 @@ def _show_value(value: object) -> str:
 def _show_reply(reply: Reply) -> str:
     if reply.content is None:
         return reply.behaviour.replace("_", " ")
-    return _shorten(_show_value(reply.content if reply.behaviour.startswith("printed") else reply.read_value()))
+    return _shorten(_write_value(reply.content if reply.behaviour.startswith("printed") else reply.read_value()))
 
 
 def _shorten(text: str) -> str:
@@ -188,17 +183,17 @@ def _shorten(text: str) -> str:
 def _find_assertions(content: str) -> list[str]:
     """Return the assertions of a text: of its code as a whole where that can be parsed, else of its lines."""
     pieces = [piece for piece in _FENCE_LINE.split(content) if "assert" in piece]
-    found: list[str] = []
+    assertions: list[str] = []
     for piece in pieces:
-        tree = _parse(piece)
+        tree = parse_statements(piece)
         if tree is not None:
             nodes = [node for node in ast.walk(tree) if isinstance(node, ast.Assert)]
             nodes.sort(key=lambda node: (node.lineno, node.col_offset))
-            found += [text for node in nodes if (text := _unparse(node))]
+            assertions += [text for node in nodes if (text := _unparse(node))]
             continue
         lines = (line.strip() for line in piece.splitlines())
-        found += [line for line in lines if line.startswith("assert ") and _parse(line) is not None]
-    return found
+        assertions += [line for line in lines if line.startswith("assert ") and parse_statements(line) is not None]
+    return assertions
 
 
 def _unparse(node: ast.AST) -> str:
@@ -224,12 +219,3 @@ def _find_objects(content: str) -> Iterator[dict[str, Any]]:
         if isinstance(value, dict):
             yield cast("dict[str, Any]", value)
         position = content.find("{", end)
-
-
-def _parse(source: str) -> ast.Module | None:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return ast.parse(source)
-    except (SyntaxError, ValueError, MemoryError, RecursionError):
-        return None

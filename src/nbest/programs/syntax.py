@@ -13,6 +13,17 @@ def parse_source(source: str) -> ast.Module | None:
     return None if isinstance(tree_or_fault, str) else tree_or_fault
 
 
+def parse_statements(source: str) -> ast.Module | None:
+    """Return the syntax tree of statements that run inside others, so that they need not compile; None without one."""
+    try:
+        with warnings.catch_warnings():
+            # Statements may hold escapes such as "\d", and `is` with a literal, which Python warns of.
+            warnings.simplefilter("ignore")
+            return ast.parse(source)
+    except (SyntaxError, ValueError, MemoryError, RecursionError):
+        return None
+
+
 def ends_inside_string(source: str) -> bool:
     """Return whether a source ends inside a string of three quotes."""
     if '"""' not in source and "'''" not in source:

@@ -158,11 +158,6 @@ def read_public_tests(task: CodeTask, problem_id: str = "") -> tuple[CodeTest, .
     return read_tests(task.public_tests, f"problem {problem_id!r}: public_tests", task.entry_point)
 
 
-def read_generated_tests(task: CodeTask) -> tuple[CodeTest, ...]:
-    """Return the tests that a policy wrote, without those that cannot be read."""
-    return collect_tests(task.generated_tests, task.entry_point)[0]
-
-
 def write_test(test: CodeTest) -> str:
     """Return a test as the JSON object that `read_tests` reads."""
     match test:

@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 import json
 from collections import Counter
-from collections.abc import AsyncGenerator, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from shlex import quote
@@ -22,7 +22,6 @@ from nbest.formats.pools import read_pools
 from nbest.plugins import list_plugins
 from nbest.protocols import Verifier
 from nbest.records import Kind, Pool, Problem, Trajectory, Verdict
-from nbest.sandbox.opening import open_sandbox
 from nbest.stages.code_verdicts import read_code_verdicts
 from nbest.stages.flow import (
     OnProgress,
@@ -133,14 +132,13 @@ async def _audit(
     missing = labels.keys() - own.keys()
     problems = {problem.id: problem for problem in run.problems()}
     code = _choose_settings(run, code) if own else code
-    grader = CodeVerifier(lambda: open_sandbox(sandbox.backend, allow_unsandboxed=sandbox.allow_unsandboxed), code)
+    grader = CodeVerifier(sandbox.open, code)
     verifiers: dict[Kind, Verifier] = {} if "code" in list_plugins("verifier") else {"code": grader}
     async with grader, KindVerifier(verifiers=verifiers) as verifier:
         if missing:
-            own |= await _grade(run, verifier, missing, _hash_rules(grader.settings), on_progress)
+            own |= await _grade(run, verifier, problems, missing, _hash_rules(grader.settings), on_progress)
         differing = {id: label for id, label in labels.items() if id in own and own[id].correct is not label}
-        again = await _grade_again(run, verifier, problems, differing, on_progress)
-    differences = list(_list_differences(run, problems, differing, own, again))
+        differences = await _find_differences(run, verifier, problems, differing, own, on_progress)
     counts = Counter(difference.cause for difference in differences)
     differences.sort(key=lambda difference: (-counts[difference.cause], difference.cause))
     labelled = sum(1 for id in labels if id in own)
@@ -203,7 +201,12 @@ def _read_labels(run: Run, path: Path, files: Sequence[Path]) -> dict[str, bool]
 
 
 async def _grade(
-    run: Run, verifier: Verifier, ids: Collection[str], rules: str, on_progress: OnProgress
+    run: Run,
+    verifier: Verifier,
+    problems: Mapping[str, Problem],
+    ids: Collection[str],
+    rules: str,
+    on_progress: OnProgress,
 ) -> dict[str, Verdict]:
     """Grade trajectories, except those that an earlier audit with the same `rules` has graded; return all of them.
 
@@ -212,7 +215,6 @@ async def _grade(
     files = VerdictFiles(run.path / FOLDER / rules)
     done = DoneIds(files.folder, VERDICTS)
     done.refresh()
-    problems = {problem.id: problem for problem in run.problems()}
     on_done = count_progress("grade", len(set(ids) - done.ids), on_progress)
 
     def read(problem_ids: Collection[str] | None) -> Iterator[tuple[str, Pool]]:
@@ -251,48 +253,28 @@ def _hash_rules(code: CodeSettings) -> str:
     return digest.hexdigest()
 
 
-async def _grade_again(
-    run: Run, verifier: Verifier, problems: Mapping[str, Problem], ids: Collection[str], on_progress: OnProgress
-) -> dict[str, bool | None]:
-    """Grade trajectories a second time; return what came out."""
-    on_done = count_progress("grade the differences again", len(ids), on_progress)
-    again: dict[str, bool | None] = {}
-    for pool, trajectories in _select(run, ids):
-        for verdict in await verifier.verify(problems[pool.problem_id], trajectories):
-            again[verdict.trajectory_id] = verdict.correct
-        on_done(len(trajectories), 0)
-    return again
-
-
-def _select(run: Run, ids: Collection[str]) -> Iterator[tuple[Pool, list[Trajectory]]]:
-    """Yield the pools that hold some of these trajectories, with these."""
-    for pool in run.pools(tokens=False) if ids else ():
-        trajectories = [trajectory for trajectory in pool.trajectories if trajectory.id in ids]
-        if trajectories:
-            yield pool, trajectories
-
-
-def _list_differences(
+async def _find_differences(
     run: Run,
+    verifier: Verifier,
     problems: Mapping[str, Problem],
     labels: Mapping[str, bool],
     verdicts: Mapping[str, Verdict],
-    again: Mapping[str, bool | None],
-) -> Iterable[Difference]:
-    for pool, trajectories in _select(run, labels):
+    on_progress: OnProgress,
+) -> list[Difference]:
+    """Return the differences of trajectories whose verdict is not their label, each graded a second time."""
+    on_done = count_progress("grade the differences again", len(labels), on_progress)
+    differences: list[Difference] = []
+    for pool in run.pools(tokens=False) if labels else ():
+        trajectories = [trajectory for trajectory in pool.trajectories if trajectory.id in labels]
+        if not trajectories:
+            continue
         problem = problems[pool.problem_id]
-        for trajectory in trajectories:
-            label, verdict = labels[trajectory.id], verdicts[trajectory.id]
+        for again in await verifier.verify(problem, trajectories):
+            label, verdict = labels[again.trajectory_id], verdicts[again.trajectory_id]
             cause = find_cause(problem, label, verdict)
-            if cause is None:
-                continue
-            is_unstable = again.get(trajectory.id, verdict.correct) != verdict.correct
-            yield Difference(
-                trajectory.id,
-                label,
-                verdict.correct,
-                UNSTABLE if is_unstable else cause,
-                verdict.answer,
-                problem.target,
-                verdict.note,
-            )
+            if cause is not None:
+                cause = cause if again.correct == verdict.correct else UNSTABLE
+                details = (verdict.answer, problem.target, verdict.note)
+                differences.append(Difference(again.trajectory_id, label, verdict.correct, cause, *details))
+        on_done(len(trajectories), 0)
+    return differences

@@ -20,6 +20,10 @@ class SandboxSettings:
     backend: str = "auto"
     allow_unsandboxed: bool = False
 
+    def open(self) -> Sandbox:
+        """Open the sandbox. Raises ConfigError, and UnavailableError where nothing isolates."""
+        return open_sandbox(self.backend, allow_unsandboxed=self.allow_unsandboxed)
+
 
 class SandboxLoader:
     """Opens the sandbox at the first call and returns the same one at later calls; an async context that closes it.
@@ -35,9 +39,7 @@ class SandboxLoader:
     def __call__(self) -> Sandbox:
         """Return the sandbox. Raises ConfigError, and UnavailableError where nothing isolates."""
         if self._sandbox is None:
-            settings = self._settings
-            sandbox = open_sandbox(settings.backend, allow_unsandboxed=settings.allow_unsandboxed)
-            self._sandbox = RememberingSandbox(sandbox, self._run)
+            self._sandbox = RememberingSandbox(self._settings.open(), self._run)
         return self._sandbox
 
     async def __aenter__(self) -> Self:

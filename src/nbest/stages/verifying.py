@@ -4,7 +4,6 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from shlex import quote
 from typing import Any
@@ -15,8 +14,6 @@ from nbest.measuring.trajectory_counts import TrajectoryCounts, add_counts, coun
 from nbest.plugins import list_plugins
 from nbest.protocols import Verifier
 from nbest.records import Kind, Pool, Problem, Trajectory, Verdict
-from nbest.sandbox.executions import Sandbox
-from nbest.sandbox.opening import open_sandbox
 from nbest.stages.code_verdicts import (
     describe_code_verdicts,
     find_mode_difference,
@@ -105,13 +102,9 @@ def verify(
     not have, or that its stored verdicts were not made with.
     """
     has_settings = sandbox is not None or code is not None
-    grader = CodeVerifier(partial(_open_sandbox, sandbox or SandboxSettings()), code)
+    grader = CodeVerifier((sandbox or SandboxSettings()).open, code)
     work = _verify(open_run(run), path_of(run), grader, has_settings, code is not None, redo_failed, on_progress)
     return run_stage(path_of(run), work)
-
-
-def _open_sandbox(settings: SandboxSettings) -> Sandbox:
-    return open_sandbox(settings.backend, allow_unsandboxed=settings.allow_unsandboxed)
 
 
 async def _verify(

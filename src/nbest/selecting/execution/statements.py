@@ -9,12 +9,12 @@ Nothing here is executed: statements are parsed, and values are read as literals
 """
 
 import ast
-import warnings
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from nbest.programs.syntax import parse_statements
 from nbest.sandbox.executions import Call
 from nbest.sandbox.values import encode_value
 
@@ -42,7 +42,7 @@ class Assertion:
 
 def read_assertion(statement: str, entry_point: str) -> Assertion | None:
     """Return what a statement says of one call of the entry point; None for a statement of any other form."""
-    tree = _parse(statement)
+    tree = parse_statements(statement)
     if tree is None or len(tree.body) != 1 or not isinstance(tree.body[0], ast.Assert):
         return None
     test = tree.body[0].test
@@ -57,7 +57,7 @@ def read_assertion(statement: str, entry_point: str) -> Assertion | None:
 
 def find_calls(statement: str, entry_point: str) -> list[Call]:
     """Return the calls of the entry point with plain values in a statement, each once and in the order of the text."""
-    tree = _parse(statement)
+    tree = parse_statements(statement)
     nodes = [] if tree is None else [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
     nodes.sort(key=lambda node: (node.lineno, node.col_offset))
     calls = [_read_call(node, entry_point) for node in nodes]
@@ -66,7 +66,7 @@ def find_calls(statement: str, entry_point: str) -> list[Call]:
 
 def names_entry_point(statement: str, entry_point: str) -> bool:
     """Return whether a statement that can be parsed calls the entry point at all."""
-    tree = _parse(statement)
+    tree = parse_statements(statement)
     return tree is not None and any(
         isinstance(node, ast.Call) and _is_entry_point(node.func, entry_point) for node in ast.walk(tree)
     )
@@ -74,7 +74,7 @@ def names_entry_point(statement: str, entry_point: str) -> bool:
 
 def find_names(statements: Sequence[str]) -> frozenset[str]:
     """Return every name in the statements that can be parsed."""
-    trees = [tree for tree in map(_parse, statements) if tree is not None]
+    trees = [tree for tree in map(parse_statements, statements) if tree is not None]
     return frozenset(node.id for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Name))
 
 
@@ -83,7 +83,7 @@ def find_functions(source: str, entry_point: str, names: Collection[str]) -> tup
 
     A test may call further functions that the task gives to a program, such as the inverse of the one to write.
     """
-    tree = _parse(source)
+    tree = parse_statements(source)
     kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
     own = [] if tree is None else [statement.name for statement in tree.body if isinstance(statement, kinds)]
     functions = [entry_point.partition(".")[0], *(name for name in own if name in names)]
@@ -148,12 +148,12 @@ def _is_entry_point(node: ast.expr, entry_point: str) -> bool:
         return isinstance(node, ast.Name) and node.id == name
     if not isinstance(node, ast.Attribute) or node.attr != name:
         return False
-    made = node.value
+    instance = node.value
     return (
-        isinstance(made, ast.Call)
-        and isinstance(made.func, ast.Name)
-        and made.func.id == owner
-        and not (made.args or made.keywords)
+        isinstance(instance, ast.Call)
+        and isinstance(instance.func, ast.Name)
+        and instance.func.id == owner
+        and not (instance.args or instance.keywords)
     )
 
 
@@ -162,14 +162,4 @@ def _read_literal(node: ast.expr) -> tuple[Any] | None:
     try:
         return (ast.literal_eval(node),)
     except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
-        return None
-
-
-def _parse(statement: str) -> ast.Module | None:
-    try:
-        with warnings.catch_warnings():
-            # Statements may hold escapes such as "\d", and `is` with a literal, which Python warns of.
-            warnings.simplefilter("ignore")
-            return ast.parse(statement)
-    except (SyntaxError, ValueError, MemoryError, RecursionError):
         return None
